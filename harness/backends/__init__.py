@@ -1,0 +1,1 @@
+"""One folder per backend; a framework is imported only below its own folder."""

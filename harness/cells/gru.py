@@ -1,0 +1,29 @@
+"""Gated recurrent unit, reset gate after the matrix product.
+
+    r_t = σ(x_t W_xr + h_{t-1} W_hr + b_r)                       reset gate
+    z_t = σ(x_t W_xz + h_{t-1} W_hz + b_z)                       update gate
+    n_t = tanh(x_t W_xn + b_n + r_t ∘ (h_{t-1} W_hn + b_hn))     candidate
+    h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}
+
+K. Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine
+translation, EMNLP 2014 (arXiv:1406.1078v1).
+Variant: the reset gate multiplies the product, so that one matrix product serves all three gates;
+the candidate then has a recurrent bias of its own, b_hn. This is what `nn.GRU` and
+`keras.layers.GRU(reset_after=True)` compute.
+"""
+
+from harness.spec import CellSpec, Param, gate
+
+SPEC = CellSpec(
+    name="gru",
+    title="Gated recurrent unit (reset after the product)",
+    paper="K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014",
+    equations="""\
+r_t = σ(x_t W_xr + h_{t-1} W_hr + b_r)
+z_t = σ(x_t W_xz + h_{t-1} W_hz + b_z)
+n_t = tanh(x_t W_xn + b_n + r_t ∘ (h_{t-1} W_hn + b_hn))
+h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}""",
+    gates=("r", "z", "n"),
+    state=("h",),
+    params=(*gate("r"), *gate("z"), *gate("n"), Param("b_hn", ("H",), "bias")),
+)

@@ -1,0 +1,21 @@
+"""The Elman network.
+
+    a_t = x_t W_xh + h_{t-1} W_hh + b_h
+    h_t = φ(a_t)                            φ = tanh, or max(0, ·) with `cell.activation=relu`
+
+J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990.
+Variant: the output is the hidden state itself; φ is tanh or ReLU.
+"""
+
+from harness.spec import CellSpec, gate
+
+SPEC = CellSpec(
+    name="rnn",
+    title="Elman network",
+    paper="J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990",
+    equations="h_t = φ(x_t W_xh + h_{t-1} W_hh + b_h)",
+    gates=("h",),
+    state=("h",),
+    params=gate("h"),
+    options={"activation": ("tanh", "relu")},
+)
