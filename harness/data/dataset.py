@@ -1,0 +1,91 @@
+"""A dataset in memory: verified images, split into training, validation and test."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.data import digits, fetch, mnist
+from harness.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images (N, 28, 28) uint8 and labels (N,) int64 of each part; all arrays are read-only."""
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    validation_images: np.ndarray
+    validation_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    classes: int = 10
+
+
+def default_root() -> Path:
+    """Where data lies unless told otherwise: $HARNESS_DATA, else a folder in this user's cache."""
+    import platformdirs
+
+    return Path(os.environ.get("HARNESS_DATA") or Path(platformdirs.user_cache_dir("harness")) / "data")
+
+
+def load(name: str, root: Path, limit: int | None = None) -> Dataset:
+    """The dataset `name` ("mnist", "fashion_mnist", "digits") from its files below `root`.
+
+    The last 5,000 of 60,000 training images (of digits: 119 of 1,437) validate, the others train;
+    `limit` keeps the first so many of those that train. Every file is verified each time.
+    Raises DataError for a missing or damaged file, ConfigError for an unknown name or a limit below 1.
+    """
+    files = mnist.collection(name)
+    if limit is not None and limit < 1:
+        raise ConfigError(
+            f"data.limit={limit}: takes a number of training images, at least 1, or null for all."
+        )
+    if files is not None:
+        return read(files, root, limit)
+    images, labels, test_images, test_labels = digits.load_digits()
+    return _split(name, images, labels, test_images, test_labels, validation=len(images) // 12, limit=limit)
+
+
+def read(files: mnist.Collection, root: Path, limit: int | None = None) -> Dataset:
+    """`load` for the files of any collection."""
+    if files.missing(root):
+        raise fetch.absent(files, root, "Nothing was fetched.")
+    folder = files.folder(root)
+    try:
+        images, labels, test_images, test_labels = (file.read(folder / file.name) for file in files.files)
+    except DataError as error:
+        raise DataError(
+            f"{error}\nThe file was not used and stays as it is; remove it to fetch it again."
+        ) from error
+    return _split(
+        files.name, images, labels, test_images, test_labels, validation=files.validation, limit=limit
+    )
+
+
+def _split(
+    name: str,
+    images: np.ndarray,
+    labels: np.ndarray,
+    test_images: np.ndarray,
+    test_labels: np.ndarray,
+    *,
+    validation: int,
+    limit: int | None,
+) -> Dataset:
+    labels, test_labels = labels.astype(np.int64), test_labels.astype(np.int64)
+    for array in (images, labels, test_images, test_labels):
+        array.setflags(write=False)
+    train = len(images) - validation
+    kept = train if limit is None else min(limit, train)
+    return Dataset(
+        name=name,
+        train_images=images[:kept],
+        train_labels=labels[:kept],
+        validation_images=images[train:],
+        validation_labels=labels[train:],
+        test_images=test_images,
+        test_labels=test_labels,
+    )

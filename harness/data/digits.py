@@ -1,0 +1,96 @@
+"""The embedded dataset: the 1,797 handwritten digits that ship with scikit-learn, made like MNIST.
+
+MNIST's makers fitted each digit into 20×20 pixels with grey levels and placed it in 28×28 with its
+centre of mass in the middle (http://yann.lecun.com/exdb/mnist/). The same is done here with 8×8 digits.
+All arithmetic is on integers, so every machine gets the same bytes.
+"""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import DataError
+
+TEST = 360
+DIGEST = ""
+
+
+def load_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Train images (1437, 28, 28) uint8 and labels (1437,) int64, then the same for the 360 of the test.
+
+    Raises DataError where scikit-learn does not hold the digits that it should.
+    """
+    images, labels = _source()
+    large = _centre(_enlarge(images))
+    digest = hashlib.sha256(large.tobytes() + labels.astype("<i8").tobytes()).hexdigest()
+    if digest != DIGEST:
+        raise DataError(f"The digits in scikit-learn: found checksum {digest}, expected {DIGEST}.")
+    test = _stratified(labels, TEST)
+    return large[~test], labels[~test], large[test], labels[test]
+
+
+def _source() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's images (1797, 8, 8) with values 0..16, and their labels (1797,), both int64.
+
+    Read from the file that `sklearn.datasets.load_digits` reads: importing scikit-learn takes a second
+    and brings a second OpenMP runtime into a process that is about to be timed.
+    """
+    spec = importlib.util.find_spec("sklearn")
+    if spec is None or spec.origin is None:
+        raise DataError(
+            "data=digits comes with scikit-learn, which is not installed: pip install scikit-learn"
+        )
+    path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    if path.exists():
+        table = np.loadtxt(path, delimiter=",", dtype=np.int64)
+        return table[:, :-1].reshape(-1, 8, 8), table[:, -1]
+    from sklearn.datasets import load_digits as sklearn_digits
+
+    images, labels = sklearn_digits(return_X_y=True)
+    return images.reshape(-1, 8, 8).astype(np.int64), labels.astype(np.int64)
+
+
+def _enlarge(images: np.ndarray) -> np.ndarray:
+    """Bilinear, (N, 8, 8) with values 0..16 -> (N, 20, 20) with values 0..255.
+
+    Pixel i of 20 lies at (i + 1/2)·8/20 - 1/2 = (4i - 3)/10 of 8, hence weights in tenths.
+    """
+    tenths = np.clip(4 * np.arange(20) - 3, 0, 70)
+    left, share = np.divmod(tenths, 10)
+    weights = np.zeros((20, 8), np.int64)
+    np.add.at(weights, (np.arange(20), left), 10 - share)
+    np.add.at(weights, (np.arange(20), np.minimum(left + 1, 7)), share)
+    hundredths = weights @ images @ weights.T  # 0..1600
+    return (hundredths * 255 + 800) // 1600
+
+
+def _centre(images: np.ndarray) -> np.ndarray:
+    """Places (N, 20, 20) in (N, 28, 28) uint8, the centre of mass as near (14, 14) as whole pixels allow.
+
+    (14, 14), counted from 0, is where MNIST's own centres of mass lie, to half a pixel.
+    """
+    placed = np.zeros((len(images), 28, 28), np.uint8)
+    total = images.sum(axis=(1, 2))
+    steps = np.arange(20)
+    row = (2 * (images.sum(axis=2) @ steps) + total) // (2 * total)  # the nearest whole pixel
+    column = (2 * (images.sum(axis=1) @ steps) + total) // (2 * total)
+    tops, lefts = np.clip(14 - row, 0, 8), np.clip(14 - column, 0, 8)
+    for image, target, top, left in zip(images, placed, tops, lefts, strict=True):
+        target[top : top + 20, left : left + 20] = image
+    return placed
+
+
+def _stratified(labels: np.ndarray, size: int) -> np.ndarray:
+    """Marks `size` of the N labels, (N,) bool: from each class its share, spread evenly over its images.
+
+    The shares are rounded down; what is left goes to the classes with the largest remainders.
+    """
+    counts = np.bincount(labels)
+    shares, remainders = np.divmod(counts * size, len(labels))
+    shares[np.argsort(-remainders, kind="stable")[: size - shares.sum()]] += 1
+    marked = np.zeros(len(labels), bool)
+    for label, (count, share) in enumerate(zip(counts, shares, strict=True)):
+        marked[np.flatnonzero(labels == label)[np.arange(share) * count // share]] = True
+    return marked

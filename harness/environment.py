@@ -1,0 +1,67 @@
+"""What machine this is: processor, cores, versions, load. Nothing here imports a framework."""
+
+import os
+import platform
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "tensorflow",
+    "keras",
+    "jax",
+    "jaxlib",
+    "hydra-core",
+    "pandas",
+    "safetensors",
+    "threadpoolctl",
+)
+
+
+@cache
+def cpu_name() -> str:
+    """The processor's name as the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def load_average() -> float:
+    """Processes that wanted a core, averaged over the last minute."""
+    return os.getloadavg()[0]
+
+
+def versions() -> dict[str, str]:
+    """Installed versions by distribution name, read from their metadata without importing them."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str | int]:
+    """The part of the environment that a timing depends on and a name exists for."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count() or 1,
+        "python": sys.version.split()[0],
+    }

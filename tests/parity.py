@@ -1,0 +1,103 @@
+"""What the parity tests measure: a session of any backend against the float64 NumPy reference."""
+
+from dataclasses import dataclass, replace
+from importlib import import_module
+
+import numpy as np
+
+from harness.backends.base import Session, Setup, Weights
+from harness.init import draw
+from harness.optim import OptimizerSpec
+from harness.spec import ModelSpec, cell_spec
+
+STEPS = 20
+RATE = 0.01
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, random data for it (T = 7, B = 6, I = 4, H = 5, C = 3) and random weights."""
+
+    cell: str
+    layers: int = 1
+    bidirectional: bool = False
+    readout: str = "last"
+    options: tuple[tuple[str, str], ...] = ()
+    steps: int = 7
+
+    @property
+    def model(self) -> ModelSpec:
+        defaults = {key: allowed[0] for key, allowed in cell_spec(self.cell).options.items()}
+        return ModelSpec(
+            cell=self.cell,
+            steps=self.steps,
+            features=4,
+            hidden=5,
+            classes=3,
+            layers=self.layers,
+            bidirectional=self.bidirectional,
+            readout=self.readout,
+            options={**defaults, **dict(self.options)},
+        )
+
+    def weights(self) -> Weights:
+        """No constant, no zero: every entry of every parameter is random, so a swap cannot hide."""
+        rng = np.random.default_rng(7)
+        return {name: w + rng.normal(0, 0.3, w.shape) for name, w in draw(self.model, 3).items()}
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(11)
+        return rng.normal(size=(24, self.steps, 4)), rng.integers(0, 3, 24)
+
+
+def open_session(
+    backend: str, case: Case, implementation: str, optimizer: OptimizerSpec, threads: int = 1
+) -> Session:
+    module = import_module(f"harness.backends.{backend}.backend")
+    setup = Setup(
+        model=case.model,
+        optimizer=optimizer,
+        implementation=implementation,
+        precision="float64",
+        threads=threads,
+    )
+    session: Session = module.open_session(setup)
+    session.put_weights(case.weights())
+    session.load("train", *case.data())
+    return session
+
+
+def distance(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference, relative to the largest expected value."""
+    assert found.shape == expected.shape, (found.shape, expected.shape)
+    return float(np.max(np.abs(found - expected)) / max(np.max(np.abs(expected)), 1e-300))
+
+
+def worst(found: Weights, expected: Weights) -> tuple[float, str]:
+    assert list(found) == list(expected)
+    return max((distance(found[name], expected[name]), name) for name in expected)
+
+
+def optimizers(clip_norm: float | None = 0.5) -> list[OptimizerSpec]:
+    base = OptimizerSpec(clip_norm=clip_norm)
+    return [replace(base, name=name) for name in ("sgd", "momentum", "adam", "rmsprop")]
+
+
+def train(session: Session) -> tuple[np.ndarray, Weights]:
+    """Losses (20,) and weights after 20 updates on batches of 6, at a rate that changes every step."""
+    batches = np.random.default_rng(13).integers(0, 24, (STEPS, 6))
+    losses = session.train(batches, RATE * np.linspace(1.0, 0.2, STEPS))
+    return losses, session.weights()
+
+
+def compare(session: Session, reference: Session, case: Case) -> dict[str, float]:
+    """Distances of outputs, logits, loss and gradients of two fresh sessions."""
+    x, y = case.data()
+    mine, theirs = session.outputs(x), reference.outputs(x)
+    a, b = session.gradients(x, y), reference.gradients(x, y)
+    return {
+        "sequence": distance(mine.sequence, theirs.sequence),
+        "logits": distance(mine.logits, theirs.logits),
+        "loss": abs(a.loss - b.loss) / b.loss,
+        "gradients": worst(a.gradients, b.gradients)[0],
+    }
