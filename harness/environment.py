@@ -2,10 +2,12 @@
 
 import os
 import platform
+import subprocess
 import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 PACKAGES = (
     "numpy",
@@ -64,4 +66,35 @@ def machine() -> dict[str, str | int]:
         "cpu": cpu_name(),
         "cores": os.cpu_count() or 1,
         "python": sys.version.split()[0],
+    }
+
+
+@cache
+def git_revision() -> str | None:
+    """The commit of this project that runs, with `+` where files differ from it; None outside a checkout."""
+    house = Path(__file__).parent.parent
+    if not (house / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
+            cwd=house,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()
+
+
+def describe(cores: tuple[int, ...], gpu: str | None) -> dict[str, Any]:
+    """What a record says about where and with what it ran."""
+    return {
+        "machine": machine(),
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "load_average_before": load_average(),
+        "cores": list(cores),
+        "gpu": gpu,
     }

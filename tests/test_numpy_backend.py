@@ -2,12 +2,8 @@
 
 import numpy as np
 import pytest
-from harness.backends.base import Setup
-from harness.backends.numpy.backend import open_session as open_numpy
-from harness.errors import Unavailable
-from harness.init import draw
-from harness.optim import OptimizerSpec
 
+from harness.optim import OptimizerSpec
 from tests.parity import Case, open_session
 from tests.test_parity import CASES
 

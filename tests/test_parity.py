@@ -8,13 +8,13 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-import harness
 import numpy as np
 import pytest
+
+import harness
 from harness.backends.base import Session
 from harness.optim import OptimizerSpec
 from harness.spec import cell_spec
-
 from tests.parity import Case, compare, distance, open_session, optimizers, train, worst
 
 HOUSE = Path(harness.__file__).parent

@@ -14,7 +14,7 @@ import numpy as np
 from harness.errors import DataError
 
 TEST = 360
-DIGEST = ""
+DIGEST = "97a2e133676e64fbb3fdcd90d4ec353f7e567a0c73b4c9573c684af2156be67a"  # of all images, then all labels
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -76,8 +76,7 @@ def _centre(images: np.ndarray) -> np.ndarray:
     steps = np.arange(20)
     row = (2 * (images.sum(axis=2) @ steps) + total) // (2 * total)  # the nearest whole pixel
     column = (2 * (images.sum(axis=1) @ steps) + total) // (2 * total)
-    tops, lefts = np.clip(14 - row, 0, 8), np.clip(14 - column, 0, 8)
-    for image, target, top, left in zip(images, placed, tops, lefts, strict=True):
+    for image, target, top, left in zip(images, placed, 14 - row, 14 - column, strict=True):
         target[top : top + 20, left : left + 20] = image
     return placed
 

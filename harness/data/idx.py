@@ -7,6 +7,7 @@ Source: http://yann.lecun.com/exdb/mnist/ ("The IDX file format"). Only type 08 
 import math
 import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def read_bytes(path: Path, *, limit: int, label: object) -> bytes:
         if size > limit:
             raise damaged(label, found=f"{size:,} bytes", expected=f"a gzip file of at most {limit:,} bytes")
         with path.open("rb") as file:
-            return file.read(limit)
+            return file.read(size)
     except OSError as error:
         raise DataError(f"{label}: cannot be read ({error.strerror or error}).") from error
 
@@ -56,19 +57,19 @@ def decompress(packed: bytes, *, size: int, label: object) -> bytes:
     expected = f"a gzip file holding {size:,} bytes"
     if not packed:
         raise damaged(label, found="an empty file", expected=expected)
-    content, rest = b"", packed
-    while rest.strip(b"\0"):  # gzip files may be concatenated, and padded with zeros
-        member = zlib.decompressobj(GZIP)
-        try:
-            content += member.decompress(rest, size + 1 - len(content))
-        except zlib.error as error:
-            raise damaged(label, found=_gzip_fault(rest, error), expected=expected) from error
-        if len(content) > size:
-            raise damaged(label, found="more than that", expected=expected)
-        if not member.eof:
-            found = f"a gzip file that breaks off after {len(packed):,} bytes ({len(content):,} uncompressed)"
-            raise damaged(label, found=found, expected=expected)
-        rest = member.unused_data
+    member = zlib.decompressobj(GZIP)
+    try:
+        content = member.decompress(packed, size + 1)
+    except zlib.error as error:
+        raise damaged(label, found=_gzip_fault(packed, error), expected=expected) from error
+    if len(content) > size:
+        raise damaged(label, found="a gzip file that holds more", expected=expected)
+    if not member.eof:
+        found = f"a gzip file that breaks off after {len(packed):,} bytes ({len(content):,} uncompressed)"
+        raise damaged(label, found=found, expected=expected)
+    if member.unused_data:
+        found = f"{len(member.unused_data):,} bytes after the end of the gzip stream"
+        raise damaged(label, found=found, expected=expected)
     return content
 
 
@@ -92,11 +93,11 @@ def parse(content: bytes, *, shape: Shape, label: object) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def _gzip_fault(rest: bytes, error: zlib.error) -> str:
-    if not rest.startswith(b"\x1f\x8b"):
-        return f"bytes that are not gzip (they start with {rest[:4].hex(' ')})"
+def _gzip_fault(packed: bytes, error: zlib.error) -> str:
+    if not packed.startswith(b"\x1f\x8b"):
+        return f"bytes that are not gzip (they start with {packed[:4].hex(' ')})"
     return f"a corrupt gzip stream ({str(error).split(': ')[-1]})"
 
 
-def _times(shape: "Shape | list[int]") -> str:
+def _times(shape: Iterable[int]) -> str:
     return " × ".join(f"{n:,}" for n in shape)

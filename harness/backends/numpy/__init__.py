@@ -1,1 +1,5 @@
-"""The numpy backend."""
+"""The NumPy backend: the reference in float64, a contender in float32."""
+
+PACKAGES = ("numpy", "threadpoolctl")
+DEVICES = ("cpu",)
+ENGINES: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class NumpySession:
     device = "cpu"
 
     def __init__(self, setup: Setup) -> None:
-        self.dtype = np.dtype(setup.precision).type
+        self.dtype = np.dtype(setup.precision)
         self.threads = setup.threads
         self.device_name = cpu_name()
         self.layout = Layout(setup.model)
@@ -87,7 +88,7 @@ class NumpySession:
         losses = np.empty(len(batches))
         with self._single_threaded_blas():
             for step, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
-                losses[step] = self._gradients(lambda rows, b=batch: (x[b[rows]], y[b[rows]]), len(batch))
+                losses[step] = self._gradients(x, y, batch)
                 self.optimizer.update(self.w, self.g[0], float(rate))
                 self.factors.refresh()
         return losses
@@ -106,7 +107,7 @@ class NumpySession:
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
         x = np.asarray(x, self.dtype)
         with self._single_threaded_blas():
-            loss = self._gradients(lambda rows: (x[rows], y[rows]), len(x))
+            loss = self._gradients(x, y, np.arange(len(x)))
         return Gradients(loss, self.layout.unpack(self.g[0]))
 
     def matmul(self, size: int, repeats: int) -> None:
@@ -132,15 +133,15 @@ class NumpySession:
         limiter: AbstractContextManager[Any] = self.blas.limit(limits=1)
         return limiter
 
-    def _gradients(self, rows: Callable[[slice], tuple[np.ndarray, np.ndarray]], size: int) -> float:
-        """Leaves the gradient of the mean loss in `g[0]`; returns the loss."""
+    def _gradients(self, x: np.ndarray, y: np.ndarray, batch: np.ndarray) -> float:
+        """Leaves the gradient of the mean loss over the rows `batch` (B,) in `g[0]`; returns the loss."""
 
         def work(shard: int, part: slice) -> float:
-            x, y = rows(part)
-            network = self._network(shard, len(x), keep=True)
-            return network.gradients(self.factors, x, y, 1.0 / size, self.g_views[shard])
+            rows = batch[part]
+            network = self._network(shard, len(rows), keep=True)
+            return network.gradients(self.factors, x[rows], y[rows], 1.0 / len(batch), self.g_views[shard])
 
-        parts = shards(size, self.threads)
+        parts = shards(len(batch), self.threads)
         losses = self._each(work, parts)
         for g in self.g[1 : len(parts)]:
             self.g[0] += g
@@ -174,4 +175,4 @@ def shards(size: int, threads: int) -> list[slice]:
     """`size` rows cut into at most `threads` contiguous parts that differ by one row at most."""
     count = min(size, threads)
     edges = [size * k // count for k in range(count + 1)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(edges)]

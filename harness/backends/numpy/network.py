@@ -19,9 +19,7 @@ class Network:
         self.x = [np.ones((size + 1, model.steps, batch), dtype) for size in sizes]
         self.layers = [
             [
-                Direction(
-                    model, layout.cell, f"layers.{layer}.{d}", batch=batch, dtype=dtype, keep=keep
-                )
+                Direction(model, layout.cell, f"layers.{layer}.{d}", batch=batch, dtype=dtype, keep=keep)
                 for d in model.directions
             ]
             for layer in range(model.layers)
@@ -95,9 +93,7 @@ class Network:
                 if layer == 0:
                     continue
                 if d == 0:
-                    np.matmul(
-                        block.x[:, :-1].T, da.reshape(len(da), -1), out=below.reshape(len(below), -1)
-                    )
+                    np.matmul(block.x[:, :-1].T, da.reshape(len(da), -1), out=below.reshape(len(below), -1))
                 else:
                     scratch = block.x[:, :-1].T @ da.reshape(len(da), -1)
                     below += scratch.reshape(below.shape)

@@ -10,7 +10,7 @@ from harness.optim import SLOTS, OptimizerSpec
 class Optimizer:
     """Slots and step count of one optimiser over `size` numbers."""
 
-    def __init__(self, spec: OptimizerSpec, size: int, dtype: type) -> None:
+    def __init__(self, spec: OptimizerSpec, size: int, dtype: np.dtype) -> None:
         self.spec, self.t = spec, 0
         self.slots = {name: np.zeros(size, dtype) for name in SLOTS[spec.name]}
         self.a, self.b = np.empty(size, dtype), np.empty(size, dtype)

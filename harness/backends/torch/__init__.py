@@ -1,1 +1,5 @@
-"""The torch backend."""
+"""The PyTorch backend. Nothing is imported here, so that the folder can be asked what it needs."""
+
+PACKAGES = ("torch",)
+DEVICES = ("cpu", "cuda", "mps")
+ENGINES: tuple[str, ...] = ()

@@ -27,7 +27,9 @@ H_BIASES: Mapping[str, str] = {"b_hn": "n"}
 class Tape:
     """What the way back needs: r, z, n and q for every step kept."""
 
-    def __init__(self, slots: int, hidden: int, batch: int, dtype: type, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, str]
+    ) -> None:
         self.slots, self.H = slots, hidden
         self.rz = np.empty((slots, 2 * hidden, batch), dtype)
         self.n = np.empty((slots, hidden, batch), dtype)

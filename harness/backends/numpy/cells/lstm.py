@@ -27,7 +27,9 @@ H_BIASES: Mapping[str, str] = {}
 class Tape:
     """What the way back needs: the gates, the cell states and their tanh, for every step kept."""
 
-    def __init__(self, slots: int, hidden: int, batch: int, dtype: type, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, str]
+    ) -> None:
         self.slots, self.H = slots, hidden
         self.gates = np.empty((slots, 4 * hidden, batch), dtype)
         self.c = np.zeros((slots + 1, hidden, batch), dtype)

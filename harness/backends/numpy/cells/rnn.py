@@ -13,7 +13,9 @@ H_BIASES: Mapping[str, str] = {}
 class Tape:
     """Nothing but h is needed to go back, and the layer above keeps that."""
 
-    def __init__(self, slots: int, hidden: int, batch: int, dtype: type, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, str]
+    ) -> None:
         self.relu = options.get("activation", "tanh") == "relu"
 
     def forward(self, k: int, xs: np.ndarray, hs: np.ndarray, h_prev: np.ndarray, h: np.ndarray) -> None:

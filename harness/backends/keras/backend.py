@@ -1,0 +1,85 @@
+"""The Keras backend: sessions on TensorFlow, JAX or PyTorch, on a CPU or an NVIDIA GPU.
+
+Keras is imported when a session is opened, not before: what it computes on is decided by then, and
+which cells there are can be told without it.
+"""
+
+import ast
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from harness.backends.base import Session, Setup
+from harness.backends.keras import ENGINES
+from harness.backends.keras.engines import INSTALL, Engine, environment
+from harness.errors import Unavailable
+
+CELLS = Path(__file__).parent / "cells"
+
+
+def implementations(cell: str) -> tuple[str, ...]:
+    """What the cell's file offers: "fused" where it has a function `fused`, "loop" and "compiled" where
+    it has a `step`. The file is read, not run."""
+    path = CELLS / f"{cell}.py"
+    if not path.exists():
+        return ()
+    functions = {
+        node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)
+    }
+    return ("fused",) * ("fused" in functions) + ("loop", "compiled") * ("step" in functions)
+
+
+def devices() -> dict[str, str]:
+    """What Keras can compute on here, on the engine that KERAS_BACKEND names, else TensorFlow."""
+    return start_engine(os.environ.get("KERAS_BACKEND", ENGINES[0]), threads=os.cpu_count() or 1).devices()
+
+
+def open_session(setup: Setup) -> Session:
+    """A session for a setup; raises Unavailable for a cell, an implementation, an engine or a device
+    that is not here."""
+    name = setup.model.cell
+    offered = implementations(name)
+    if not offered:
+        raise Unavailable(f"keras has no {name}")
+    chosen = offered[0] if setup.implementation == "auto" else setup.implementation
+    if chosen not in offered:
+        raise Unavailable(f"keras has no {chosen} {name}; it has: {', '.join(offered)}")
+    kind = start_engine(setup.engine or ENGINES[0], threads=setup.threads)
+    here = kind.devices()
+    device = resolve(setup.device, here)
+    engine = kind(device, threads=setup.threads, precision=setup.precision)
+    from harness.backends.keras.session import KerasSession
+
+    return KerasSession(setup, engine, implementation=chosen, device=device, device_name=here[device])
+
+
+def start_engine(name: str, *, threads: int) -> type[Engine]:
+    """The engine's class, after Keras was imported on it; raises Unavailable."""
+    if name not in ENGINES:
+        raise Unavailable(f"keras has no engine {name}; it has: {', '.join(ENGINES)}")
+    for package, install in (("keras", "pip install keras"), (name, INSTALL[name])):
+        if find_spec(package) is None:
+            raise Unavailable(f"backend.engine={name}: the package {package} is not installed; {install}")
+    if "keras" not in sys.modules:
+        os.environ.update(environment(name, threads))
+    import keras
+
+    if keras.backend.backend() != name:
+        raise Unavailable(
+            f"backend.engine={name}: Keras has already started on {keras.backend.backend()} in this process; "
+            f"set KERAS_BACKEND={name} before it is imported"
+        )
+    engine: type[Engine] = import_module(f"harness.backends.keras.engines.{name}").Engine
+    return engine
+
+
+def resolve(device: str, here: dict[str, str]) -> str:
+    """ "auto" -> the first GPU, else the CPU; "cuda" -> the first GPU; raises Unavailable."""
+    if device == "auto":
+        return next((name for name in here if name != "cpu"), "cpu")
+    found = "cuda:0" if device == "cuda" else device
+    if found not in here:
+        raise Unavailable(f"device={device}: Keras has no such device here; available: {', '.join(here)}")
+    return found

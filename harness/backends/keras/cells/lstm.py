@@ -1,0 +1,64 @@
+"""Long short-term memory in Keras.
+
+    i_t = σ(x_t W_xi + h_{t-1} W_hi + b_i)          input gate
+    f_t = σ(x_t W_xf + h_{t-1} W_hf + b_f)          forget gate
+    g_t = tanh(x_t W_xg + h_{t-1} W_hg + b_g)       candidate
+    o_t = σ(x_t W_xo + h_{t-1} W_ho + b_o)          output gate
+    c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
+    h_t = o_t ∘ tanh(c_t)
+
+S. Hochreiter, J. Schmidhuber, Long short-term memory, Neural Computation 9(8), 1997.
+Keras stores W_x (I, 4H), W_h (H, 4H), b (4H,), the gates side by side in the order of `GATES`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from harness.backends.keras.engines import Tensor
+
+GATES = ("i", "f", "g", "o")  # Keras writes c for the candidate g
+
+
+def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+    """What the inputs add to the gates, all time steps in one product: xs (T, B, I) -> (T, B, 4H)."""
+    W_x, _, b = params
+    return ops.matmul(xs, W_x) + b
+
+
+def step(a: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], options: Mapping[str, str]) -> tuple:
+    """One time step: the projected input a (B, 4H) and the state (h, c), each (B, H) -> the next state."""
+    h, c = state
+    _, W_h, _ = params
+    i, f, g, o = ops.split(a + ops.matmul(h, W_h), 4, axis=-1)
+    i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
+    c = f * c + i * g
+    h = o * ops.tanh(c)
+    return h, c
+
+
+def fused(hidden: int, options: Mapping[str, str], **keywords: Any) -> keras.Layer:
+    """Keras' own layer."""
+    return keras.layers.LSTM(hidden, **keywords)
+
+
+def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Canonical weights of one layer and direction, as Keras stores them."""
+    return [
+        np.concatenate([weights[f"W_x{gate}"] for gate in GATES], axis=1),
+        np.concatenate([weights[f"W_h{gate}"] for gate in GATES], axis=1),
+        np.concatenate([weights[f"b_{gate}"] for gate in GATES]),
+    ]
+
+
+def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `pack`, for weights and for gradients."""
+    W_x, W_h, b = (dict(zip(GATES, np.split(param, 4, axis=-1), strict=True)) for param in params)
+    return {
+        name: array
+        for gate in GATES
+        for name, array in ((f"W_x{gate}", W_x[gate]), (f"W_h{gate}", W_h[gate]), (f"b_{gate}", b[gate]))
+    }

@@ -1,0 +1,49 @@
+"""Elman network in Keras.
+
+    a_t = x_t W_xh + h_{t-1} W_hh + b_h
+    h_t = φ(a_t)                            φ = tanh, or max(0, ·) with `cell.activation=relu`
+
+J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990.
+Keras stores W_x (I, H), W_h (H, H), b (H,).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from harness.backends.keras.engines import Tensor
+
+
+def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+    """What the inputs add to a_t, all time steps in one product: xs (T, B, I) -> (T, B, H)."""
+    W_x, _, b = params
+    return ops.matmul(xs, W_x) + b
+
+
+def step(a: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], options: Mapping[str, str]) -> tuple:
+    """One time step: the projected input a (B, H) and the state (h (B, H),) -> the next state."""
+    (h,) = state
+    _, W_h, _ = params
+    φ = {"tanh": ops.tanh, "relu": ops.relu}[options["activation"]]
+    h = φ(a + ops.matmul(h, W_h))
+    return (h,)
+
+
+def fused(hidden: int, options: Mapping[str, str], **keywords: Any) -> keras.Layer:
+    """Keras' own layer; `use_cudnn` says nothing to it, since it has no cuDNN path."""
+    keywords.pop("use_cudnn")
+    return keras.layers.SimpleRNN(hidden, activation=options["activation"], **keywords)
+
+
+def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Canonical weights of one layer and direction, as Keras stores them."""
+    return [weights["W_xh"], weights["W_hh"], weights["b_h"]]
+
+
+def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `pack`, for weights and for gradients."""
+    W_x, W_h, b = params
+    return {"W_xh": W_x, "W_hh": W_h, "b_h": b}

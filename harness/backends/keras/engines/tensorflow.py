@@ -1,0 +1,148 @@
+"""Keras on TensorFlow: traced graphs, with or without XLA."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from harness.backends.keras.engines import CellStep, Loss, Scan, Tensor, Update, Window, losses, pieces
+from harness.environment import cpu_name
+from harness.errors import Unavailable
+
+
+class Engine:
+    """See `harness.backends.keras.engines.Engine`."""
+
+    name = "tensorflow"
+
+    def __init__(self, device: str, *, threads: int, precision: str) -> None:
+        gpus = tf.config.list_physical_devices("GPU")
+        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+            # a process' pools are made once; two branches of a graph may run side by side on two cores
+            try:
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+                tf.config.threading.set_inter_op_parallelism_threads(min(2, threads))
+                for gpu in gpus:
+                    tf.config.experimental.set_memory_growth(gpu, True)
+            except RuntimeError as error:
+                raise Unavailable(
+                    f"threads={threads}: TensorFlow has already started here; {error}"
+                ) from error
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+        self.gpu = None if device == "cpu" else int(device.removeprefix("cuda:"))
+        self.device = "cpu:0" if self.gpu is None else f"gpu:{self.gpu}"
+        self.use_cudnn: bool | str = False if gpus and self.gpu is None else "auto"
+
+    @staticmethod
+    def devices() -> dict[str, str]:
+        found = {"cpu": cpu_name()}
+        if tf.test.is_built_with_cuda():
+            for index, gpu in enumerate(tf.config.list_physical_devices("GPU")):
+                details = tf.config.experimental.get_device_details(gpu)
+                found[f"cuda:{index}"] = details.get("device_name", gpu.name)
+        return found
+
+    def scope(self) -> AbstractContextManager[Any]:
+        scope: AbstractContextManager[Any] = keras.device(self.device)
+        return scope
+
+    def put(self, array: np.ndarray) -> Tensor:
+        return tf.constant(array)
+
+    def rows(self, x: Tensor, start: int, size: int) -> Tensor:
+        return x[start : start + size]
+
+    def scan(self, jit: bool) -> Scan:
+        def scan(
+            step: CellStep, xs: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], *, reverse: bool
+        ) -> tuple[Tensor, tuple[Tensor, ...]]:
+            T = xs.shape[0]
+            inputs = tf.TensorArray(xs.dtype, T, element_shape=xs.shape[1:]).unstack(xs)
+            outputs = tf.TensorArray(xs.dtype, T, element_shape=state[0].shape)
+
+            def body(k: Tensor, state: tuple[Tensor, ...], outputs: tf.TensorArray) -> tuple[Any, ...]:
+                t = T - 1 - k if reverse else k
+                state = step(inputs.read(t), state, params)
+                return k + 1, state, outputs.write(t, state[0])
+
+            # XLA can only go back through a loop whose length it knows
+            _, state, outputs = tf.while_loop(
+                lambda k, *_: k < T, body, (0, state, outputs), maximum_iterations=T
+            )
+            return outputs.stack(), state
+
+        return scan
+
+    def compile(self, function: Callable[..., Any], jit: bool) -> Callable[..., Any]:
+        compiled: Callable[..., Any] = tf.function(
+            function, jit_compile=jit, autograph=False, reduce_retracing=not jit
+        )
+        return compiled
+
+    def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor]]]:
+        def value_and_gradients(params: list[Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(params)
+                value = loss(params, x, y)
+            return value, tape.gradient(value, params)
+
+        return value_and_gradients
+
+    def window(self, update: Update, jit: bool) -> Window:
+        def run(
+            params: list[Tensor],
+            slots: list[Tensor],
+            x: Tensor,
+            y: Tensor,
+            batches: Tensor,
+            scales: Tensor,
+            count: Tensor,
+        ) -> Any:
+            def body(k: Tensor, params: list[Tensor], slots: list[Tensor], found: Tensor) -> tuple[Any, ...]:
+                params, slots, loss = update(params, slots, x, y, batches[k], scales[k])
+                return k + 1, params, slots, tf.tensor_scatter_nd_update(found, [[k]], [loss])
+
+            start = (0, params, slots, tf.zeros_like(scales[:, 0]))
+            return tf.while_loop(lambda k, *_: k < count, body, start, parallel_iterations=1)[1:]
+
+        compiled = self.compile(run, jit)
+
+        def window(
+            params: list[Tensor],
+            slots: list[Tensor],
+            x: Tensor,
+            y: Tensor,
+            batches: np.ndarray,
+            scales: np.ndarray,
+        ) -> tuple[list[Tensor], list[Tensor], np.ndarray]:
+            parts = []
+            for rows, scale, count in pieces(batches, scales):
+                params, slots, found = compiled(
+                    params, slots, x, y, self.put(rows), self.put(scale), tf.constant(count)
+                )
+                parts.append((found, count))
+            return params, slots, losses(parts)
+
+        return window
+
+    def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
+        if jit:
+            return "TensorFlow XLA"
+        graph = tf.function(forward, autograph=False).get_concrete_function(params, x).graph.as_graph_def()
+        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+        cudnn = any(node.op.startswith("CudnnRNN") for node in nodes)
+        return "TensorFlow graph, cuDNN" if cudnn else "TensorFlow graph"
+
+    def synchronize(self, tensors: Sequence[Tensor]) -> None:
+        tf.test.experimental.sync_devices()
+
+    def device_peak_memory_bytes(self) -> int | None:
+        if self.gpu is None:
+            return None
+        return int(tf.config.experimental.get_memory_info(f"GPU:{self.gpu}")["peak"])
+
+    def close(self) -> None:
+        """TensorFlow keeps its pools and its memory until the process ends."""

@@ -1,0 +1,139 @@
+"""Keras on PyTorch: eager, or its time loop through `torch.compile`."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+
+from harness.backends.keras.engines import CellStep, Loss, Scan, Tensor, Update, Window
+from harness.backends.keras.loop import one_by_one
+from harness.environment import cpu_name
+from harness.errors import Unavailable
+
+STEPS_AT_ONCE = 28  # of the time loop, unrolled into one compiled function; more would compile for minutes
+
+
+class Engine:
+    """See `harness.backends.keras.engines.Engine`."""
+
+    name = "torch"
+    use_cudnn: bool | str = "auto"
+
+    def __init__(self, device: str, *, threads: int, precision: str) -> None:
+        torch.set_num_threads(threads)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        self.device = torch.device(device)
+
+    @staticmethod
+    def devices() -> dict[str, str]:
+        count = torch.cuda.device_count()
+        return {"cpu": cpu_name()} | {f"cuda:{n}": torch.cuda.get_device_name(n) for n in range(count)}
+
+    def scope(self) -> AbstractContextManager[Any]:
+        scope: AbstractContextManager[Any] = keras.device(str(self.device))
+        return scope
+
+    def put(self, array: np.ndarray) -> Tensor:
+        return torch.tensor(array, device=self.device)
+
+    def rows(self, x: Tensor, start: int, size: int) -> Tensor:
+        return x[start : start + size]
+
+    def scan(self, jit: bool) -> Scan | None:
+        if not jit:
+            return None
+        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+        if self.device.type == "cpu" and not shutil.which(compiler):
+            raise Unavailable(
+                f"keras on torch has no compiled implementation without a C++ compiler ({compiler})"
+            )
+        # a shape that was not met before is compiled anew; nothing falls back to eager unseen
+        torch._dynamo.config.recompile_limit = 1024
+        torch._dynamo.config.accumulated_recompile_limit = 4096
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
+
+        compiled = torch.compile(one_by_one, fullgraph=True, dynamic=False)
+
+        def scan(
+            step: CellStep, xs: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], *, reverse: bool
+        ) -> tuple[Tensor, tuple[Tensor, ...]]:
+            cuts = torch.split(xs, STEPS_AT_ONCE)
+            parts = []
+            for cut in reversed(cuts) if reverse else cuts:
+                outputs, state = compiled(step, cut, state, params, reverse=reverse)
+                parts.append(outputs)
+            return torch.cat(parts[::-1] if reverse else parts), state
+
+        return scan
+
+    def compile(self, function: Callable[..., Any], jit: bool) -> Callable[..., Any]:
+        """The function itself: what is compiled here is the time loop inside it."""
+        eager: Callable[..., Any] = torch.no_grad()(function)
+        return eager
+
+    def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor]]]:
+        def value_and_gradients(params: list[Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+            with torch.enable_grad():
+                leaves = [w.detach().requires_grad_() for w in params]
+                value = loss(leaves, x, y)
+                gradients = torch.autograd.grad(value, leaves)
+            return value.detach(), list(gradients)
+
+        return value_and_gradients
+
+    def window(self, update: Update, jit: bool) -> Window:
+        @torch.no_grad()
+        def window(
+            params: list[Tensor],
+            slots: list[Tensor],
+            x: Tensor,
+            y: Tensor,
+            batches: np.ndarray,
+            scales: np.ndarray,
+        ) -> tuple[list[Tensor], list[Tensor], np.ndarray]:
+            found = []
+            for rows, scale in zip(self.put(batches), self.put(scales), strict=True):
+                params, slots, loss = update(params, slots, x, y, rows, scale)
+                found.append(loss)
+            return params, slots, torch.stack(found).cpu().double().numpy()
+
+        return window
+
+    def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
+        if jit:
+            return "PyTorch Inductor"
+        with torch.enable_grad():
+            result = forward([w.detach().requires_grad_() for w in params], x)
+        cudnn = any("Cudnn" in name for name in _backward_names(result))
+        return "PyTorch eager, cuDNN" if cudnn else "PyTorch eager"
+
+    def synchronize(self, tensors: Sequence[Tensor]) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def device_peak_memory_bytes(self) -> int | None:
+        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
+
+    def close(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _backward_names(result: Tensor) -> set[str]:
+    """Names of all operations that led to a result, as autograd calls them."""
+    names: set[str] = set()
+    seen, waiting = set(), [result.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            names.add(node.name())
+            waiting += [parent for parent, _ in node.next_functions]
+    return names

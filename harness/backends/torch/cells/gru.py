@@ -1,0 +1,63 @@
+"""Gated recurrent unit (reset after the product) in PyTorch.
+
+    r_t = σ(x_t W_xr + h_{t-1} W_hr + b_r)
+    z_t = σ(x_t W_xz + h_{t-1} W_hz + b_z)
+    n_t = tanh(x_t W_xn + b_n + r_t ∘ (h_{t-1} W_hn + b_hn))
+    h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}
+
+`nn.GRU` adds a second bias to every gate: the candidate's is b_hn, those of r and z are zero here.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from harness.backends.base import Weights
+from harness.backends.torch.gates import join, part
+from harness.spec import ModelSpec
+
+GATES = ("r", "z", "n")  # as nn.GRU stores them
+
+State = tuple[torch.Tensor]
+
+
+def step(xw: torch.Tensor, state: State, p: Mapping[str, torch.Tensor]) -> State:
+    """One time step: xw (B, G·H) is x_t W_x + b, state (h,) with h (B, H); returns the next state."""
+    (h,) = state
+    hw = torch.addmm(p["bias_hh"], h, p["weight_hh"].t())
+    xw_r, xw_z, xw_n = xw.chunk(3, dim=1)
+    hw_r, hw_z, hw_n = hw.chunk(3, dim=1)
+    r = (xw_r + hw_r).sigmoid()
+    z = (xw_z + hw_z).sigmoid()
+    n = (xw_n + r * hw_n).tanh()
+    h = n + z * (h - n)  # (1 - z) ∘ n + z ∘ h
+    return (h,)
+
+
+def fused(spec: ModelSpec) -> nn.GRU:
+    """The stock layer: all layers and directions of the stack, time first."""
+    return nn.GRU(spec.features, spec.hidden, num_layers=spec.layers, bidirectional=spec.bidirectional)
+
+
+def pack(weights: Weights) -> Weights:
+    """Canonical parameters of one layer and direction to the arrays of `nn.GRU`."""
+    b_hn = weights["b_hn"]
+    return {
+        "weight_ih": join(weights, "W_x", GATES),
+        "weight_hh": join(weights, "W_h", GATES),
+        "bias_ih": join(weights, "b_", GATES),
+        "bias_hh": np.concatenate([np.zeros_like(b_hn), np.zeros_like(b_hn), b_hn]),
+    }
+
+
+def unpack(packed: Weights) -> Weights:
+    """The inverse of `pack`, for weights and for gradients."""
+    _, _, b_hn = np.split(packed["bias_hh"], 3)
+    return {
+        **part(packed["weight_ih"], "W_x", GATES),
+        **part(packed["weight_hh"], "W_h", GATES),
+        **part(packed["bias_ih"], "b_", GATES),
+        "b_hn": b_hn,
+    }

@@ -1,0 +1,59 @@
+"""Long short-term memory in PyTorch.
+
+    i_t = σ(x_t W_xi + h_{t-1} W_hi + b_i)
+    f_t = σ(x_t W_xf + h_{t-1} W_hf + b_f)
+    g_t = tanh(x_t W_xg + h_{t-1} W_hg + b_g)
+    o_t = σ(x_t W_xo + h_{t-1} W_ho + b_o)
+    c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
+    h_t = o_t ∘ tanh(c_t)
+
+`nn.LSTM` adds a second bias to every gate; here it is zero.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from harness.backends.base import Weights
+from harness.backends.torch.gates import join, part
+from harness.spec import ModelSpec
+
+GATES = ("i", "f", "g", "o")  # as nn.LSTM stores them
+
+State = tuple[torch.Tensor, torch.Tensor]
+
+
+def step(xw: torch.Tensor, state: State, p: Mapping[str, torch.Tensor]) -> State:
+    """One time step: xw (B, G·H) is x_t W_x + b, state (h, c) each (B, H); returns the next state."""
+    h, c = state
+    i, f, g, o = torch.addmm(xw, h, p["weight_hh"].t()).chunk(4, dim=1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    h = o.sigmoid() * c.tanh()
+    return h, c
+
+
+def fused(spec: ModelSpec) -> nn.LSTM:
+    """The stock layer: all layers and directions of the stack, time first."""
+    return nn.LSTM(spec.features, spec.hidden, num_layers=spec.layers, bidirectional=spec.bidirectional)
+
+
+def pack(weights: Weights) -> Weights:
+    """Canonical parameters of one layer and direction to the arrays of `nn.LSTM`."""
+    bias_ih = join(weights, "b_", GATES)
+    return {
+        "weight_ih": join(weights, "W_x", GATES),
+        "weight_hh": join(weights, "W_h", GATES),
+        "bias_ih": bias_ih,
+        "bias_hh": np.zeros_like(bias_ih),
+    }
+
+
+def unpack(packed: Weights) -> Weights:
+    """The inverse of `pack`, for weights and for gradients."""
+    return {
+        **part(packed["weight_ih"], "W_x", GATES),
+        **part(packed["weight_hh"], "W_h", GATES),
+        **part(packed["bias_ih"], "b_", GATES),
+    }

@@ -1,0 +1,93 @@
+"""The process that one run has to itself: `python -m harness.child EVENTS_FD`.
+
+The job comes as one line of JSON on standard input, which the launcher then keeps open: when it ends,
+the launcher is gone, and so is this process. Events go out as lines of JSON on EVENTS_FD. Whatever is
+printed, by us or a framework, goes to the output file.
+"""
+
+import json
+import os
+import sys
+import threading
+import traceback
+from typing import Any
+
+
+def main() -> None:
+    events_fd = int(sys.argv[1])
+    os.set_inheritable(events_fd, False)
+    values = json.loads(_first_line())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, values["cores"])
+
+    with os.fdopen(events_fd, "w", encoding="utf-8") as events:
+
+        def emit(event: str, **content: Any) -> None:
+            events.write(json.dumps({"event": event, **content}) + "\n")
+            events.flush()
+
+        emit("end", **_run(values, emit))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # the frameworks' own farewells take long, and some crash
+
+
+def _first_line() -> bytes:
+    """Unbuffered, so that nothing holds standard input when this process ends."""
+    with os.fdopen(0, "rb", buffering=0, closefd=False) as stdin:
+        return stdin.readline()
+
+
+def _run(values: dict[str, Any], emit: Any) -> dict[str, Any]:
+    """Makes the run; how it ended, in the words of the record."""
+    from harness import errors, runner
+    from harness.job import Job
+
+    refused = {
+        errors.Unavailable: "skipped",
+        errors.ConfigError: "failed",
+        errors.DataError: "failed",
+        errors.WeightsError: "failed",
+        errors.Diverged: "diverged",
+        errors.ParityFailed: "parity_failed",
+    }
+    try:
+        runner.run(Job.from_mapping(values), emit)
+    except errors.HarnessError as error:
+        started = isinstance(error, errors.Diverged | errors.ParityFailed)
+        return {"status": refused[type(error)], "reason": str(error), "could_start": started}
+    except Exception as error:  # noqa: BLE001  the run's own failure, whatever it is, is its result
+        traceback.print_exc()
+        memory = isinstance(error, MemoryError) or _says_memory(error)
+        kind = "out_of_memory" if memory else "failed"
+        return {"status": kind, "reason": _one_line(error), "could_start": True}
+    return {"status": "ok", "reason": None, "could_start": True}
+
+
+def _says_memory(error: Exception) -> bool:
+    """Each framework has an exception of its own for this, and a word in it."""
+    words = f"{type(error).__name__}: {error}".lower()
+    marks = (
+        "outofmemory",
+        "out of memory",
+        "resource_exhausted",
+        "resourceexhausted",
+        "can't allocate memory",
+    )
+    return any(mark in words for mark in marks)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:500]}" if text else type(error).__name__
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

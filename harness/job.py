@@ -1,0 +1,41 @@
+"""What passes between launcher and child: the job going in, events coming out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.config import Config
+
+# emit("note", text=…)                         what is being done now
+# emit("progress", epoch=…, step=…, …)         see `training.train`
+# emit("update", fields=…, details=…, timing=…, history=…)   parts of the record, as they are known
+# emit("end", status=…, reason=…)              the last one
+Emit = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run as the launcher decided it: the configuration, the cores, the directory for files."""
+
+    config: Config
+    threads: int
+    cores: tuple[int, ...]
+    directory: Path
+
+    def to_mapping(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_mapping(),
+            "threads": self.threads,
+            "cores": list(self.cores),
+            "directory": str(self.directory),
+        }
+
+    @staticmethod
+    def from_mapping(values: dict[str, Any]) -> "Job":
+        return Job(
+            config=Config.from_mapping(values["config"]),
+            threads=values["threads"],
+            cores=tuple(values["cores"]),
+            directory=Path(values["directory"]),
+        )

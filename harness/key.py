@@ -1,0 +1,46 @@
+"""The key of a run: a hash of what determines its result, not of where it is written."""
+
+import hashlib
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from harness import __version__, weights
+from harness.config import Config
+from harness.environment import machine, versions
+
+# does not change what a run finds
+ELSEWHERE = {"results": ..., "run": ..., "sweep": ..., "save_weights": ..., "data": ("root", "download")}
+
+
+def run_key(config: Config, threads: int) -> str:
+    """20 hexadecimal digits over configuration, weights, machine and versions.
+
+    Raises WeightsError where `weights` names a file that cannot be read.
+    """
+    values = _essential(config.to_mapping())
+    if config.weights:
+        values["weights"] = weights.fingerprint(Path(config.weights))
+    package = import_module(f"harness.backends.{config.backend.name}")
+    needed = {"numpy", *package.PACKAGES, *([config.backend.engine] if config.backend.engine else [])}
+    parts = {
+        "config": values,
+        "threads": threads,
+        "machine": {key: machine()[key] for key in ("architecture", "cpu", "cores")},
+        "versions": {name: version for name, version in versions().items() if name in needed},
+        "harness": __version__,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _essential(values: dict[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for name, value in values.items():
+        left_out = ELSEWHERE.get(name)
+        if left_out is ...:
+            continue
+        if isinstance(left_out, tuple):
+            value = {key: item for key, item in value.items() if key not in left_out}
+        kept[name] = value
+    return kept

@@ -1,0 +1,191 @@
+"""One run, from a configuration to a stored record, whatever happens to it."""
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from harness import data, environment, store
+from harness.config import Config
+from harness.devices import thread_count, wanted_gpus
+from harness.errors import HarnessError, Unavailable
+from harness.job import Job
+from harness.key import run_key
+from harness.lease import lease
+from harness.measure.clock import now, seconds
+from harness.process import Child, TimedOut, kernel_oom_kills
+from harness.record import RunRecord
+from harness.runner import data_root
+
+
+class Display(Protocol):
+    """What wants to know how a run is going."""
+
+    interactive: bool
+
+    def note(self, text: str) -> None: ...
+
+    def progress(self, event: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A record, whether it was there before, and whether the run could start at all."""
+
+    record: RunRecord
+    reused: bool = False
+    could_start: bool = True
+
+
+class Draft:
+    """A record in the making."""
+
+    def __init__(self, config: Config, *, key: str, threads: int, command: str) -> None:
+        self.began = seconds()
+        self.values: dict[str, Any] = {
+            "key": key,
+            "command": command,
+            "started": now().isoformat(),
+            "threads": threads,
+            "config": config.to_mapping(),
+            "environment": {},
+            "history": [],
+            "timing": {},
+            "details": {},
+            **_named(config),
+        }
+
+    def update(self, event: Mapping[str, Any]) -> None:
+        self.values |= event.get("fields", {})
+        self.values["details"] |= event.get("details", {})
+        self.values["timing"] |= event.get("timing", {})
+        if "history" in event:
+            self.values["history"].append(event["history"])
+
+    def ended(self, status: str, reason: str | None) -> RunRecord:
+        values = {**self.values, "status": status, "reason": reason, "total_seconds": seconds() - self.began}
+        peak, rate = values.get("peak_flops_per_second"), values.get("train_flops_per_second")
+        if peak and rate:
+            values["peak_fraction"] = rate / peak
+        return RunRecord(**{f.name: values[f.name] for f in fields(RunRecord) if f.name in values})
+
+
+def _named(config: Config) -> dict[str, Any]:
+    """The record's columns that the configuration decides."""
+    model = config.model_spec()
+    return {
+        "backend": config.backend.name,
+        "implementation": config.backend.implementation,
+        "engine": config.backend.engine,
+        "cell": config.cell.name,
+        "hidden": config.cell.hidden,
+        "layers": config.model.layers,
+        "bidirectional": config.model.bidirectional,
+        "sequence": config.sequence.name,
+        "data": config.data.name,
+        "seed": config.seed,
+        "batch_size": config.train.batch_size,
+        "epochs": config.train.epochs,
+        "precision": config.precision,
+        "device": config.device,
+        "parameters": model.parameters,
+        "flops_per_sequence": model.flops_per_sequence,
+    }
+
+
+def launch(config: Config, *, command: str, display: Display) -> Outcome:
+    """Makes the run in a child process, unless it is complete already, and stores its record.
+
+    Returns for every run that has a valid configuration, also when it was interrupted (status
+    `interrupted`). Raises StoreError where records cannot be written and WeightsError where the file
+    that `weights` names cannot be read: nothing has happened then.
+    """
+    root = Path(config.results.root)
+    store.prepare(root)
+    devices = import_module(f"harness.backends.{config.backend.name}").DEVICES
+    try:
+        gpus = wanted_gpus(config.device, devices)
+        threads = thread_count(config.threads, gpu=bool(gpus))
+    except Unavailable as error:
+        asked = config.threads or 0
+        draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
+        return _stored(draft.ended("skipped", str(error)), root, could_start=False)
+    key = run_key(config, threads)
+    with _only_one(root / "runs" / key, display):
+        done = store.complete(root, key, with_weights=config.save_weights)
+        if done is not None and config.sweep.rerun != "all":
+            return Outcome(done, reused=True)
+        draft = Draft(config, key=key, threads=threads, command=command)
+        directory = store.new_attempt(root, key, now())
+        could_start = True
+        try:
+            data.fetch_missing(
+                config.data.name,
+                data_root(config),
+                download=config.data.download,
+                progress=display.interactive,
+            )
+            with lease(threads, gpus, display.note) as held:
+                draft.values["environment"] = environment.describe(held.cores, held.gpu)
+                job = Job(config, threads, held.cores, directory.resolve())
+                with Child(job, held) as child:
+                    record, could_start = _follow(child, draft, display)
+        except KeyboardInterrupt:
+            record = draft.ended("interrupted", "stopped from outside")
+        except HarnessError as error:
+            record, could_start = draft.ended("failed", str(error)), False
+        return _stored(record, root, could_start=could_start, directory=directory)
+
+
+def _follow(child: Child, draft: Draft, display: Display) -> tuple[RunRecord, bool]:
+    """Reads a child's events to their end; the record, and whether the run could start."""
+    ooms = kernel_oom_kills()
+    try:
+        for event in child.events():
+            kind = event.pop("event")
+            if kind == "note":
+                display.note(event["text"])
+            elif kind == "progress":
+                display.progress(event)
+            elif kind == "update":
+                draft.update(event)
+            elif kind == "end":
+                child.wait()
+                return draft.ended(event["status"], event["reason"]), event["could_start"]
+    except TimedOut:
+        child.kill()
+        limit = draft.values["config"]["run"]["timeout_seconds"]
+        return draft.ended("timeout", f"longer than run.timeout_seconds={limit:g}"), True
+    code = child.wait()
+    if code == -signal.SIGKILL and kernel_oom_kills() > ooms:
+        return draft.ended("out_of_memory", "killed by the kernel for memory"), True
+    how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+    said = child.last_output()
+    return draft.ended("crashed", f"{how}; last output: {said}" if said else f"{how}, no output"), True
+
+
+def _stored(record: RunRecord, root: Path, *, could_start: bool, directory: Path | None = None) -> Outcome:
+    directory = directory or store.new_attempt(root, record.key, now())
+    path = store.write(record, directory)
+    return Outcome(RunRecord.read(path), could_start=could_start)
+
+
+@contextmanager
+def _only_one(directory: Path, display: Display) -> Iterator[None]:
+    """Two sweeps never make the same run at once: the second waits, and then finds it complete."""
+    directory.mkdir(exist_ok=True)
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        display.note("waiting: the same run is being made elsewhere")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,72 @@
+"""Leases: a run has the cores and the GPU that it is timed on to itself.
+
+One lock file per core and per GPU, in a directory that all users of the machine share. The system
+drops a lock when its holder dies, so nothing stale is left behind.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from harness.environment import cores
+
+PAUSE_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a run holds: core numbers, and a GPU's name or None."""
+
+    cores: tuple[int, ...]
+    gpu: str | None
+
+
+def directory() -> Path:
+    """Where the locks lie: `$HARNESS_LEASES`, else below the system's temporary directory."""
+    path = Path(os.environ.get("HARNESS_LEASES") or Path(tempfile.gettempdir()) / "harness-leases")
+    path.mkdir(parents=True, exist_ok=True)
+    if path.stat().st_uid == os.getuid():
+        path.chmod(0o1777)
+    return path
+
+
+@contextmanager
+def lease(count: int, gpus: Sequence[str], waiting: Callable[[str], None]) -> Iterator[Lease]:
+    """Holds `count` cores and, if any are named, one of `gpus`; waits, asleep, until they are free.
+
+    All or nothing: what is held while something else is missing is given back before the next try,
+    so two runs never wait for one another. `waiting(text)` is called when it has to wait.
+    """
+    said = False
+    while True:
+        with ExitStack() as held:
+            taken = _take("core", [str(core) for core in cores()], count, held)
+            gpu = _take("gpu", gpus, 1, held) if gpus and len(taken) == count else []
+            if len(taken) == count and (gpu or not gpus):
+                yield Lease(tuple(int(core) for core in taken), gpu[0] if gpu else None)
+                return
+        if not said:
+            what = f"{count} of {len(cores())} cores" + (" and a GPU" if gpus else "")
+            waiting(f"waiting for {what}: another run holds them")
+            said = True
+        time.sleep(PAUSE_SECONDS)
+
+
+def _take(kind: str, names: Sequence[str], count: int, held: ExitStack) -> list[str]:
+    taken: list[str] = []
+    for name in names:
+        if len(taken) == count:
+            break
+        lock = FileLock(directory() / f"{kind}-{name}.lock", mode=0o666)
+        try:
+            held.enter_context(lock.acquire(timeout=0))
+        except Timeout:
+            continue
+        taken.append(name)
+    return taken

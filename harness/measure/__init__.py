@@ -1,0 +1,1 @@
+"""Clock, statistics, parity, roofline, memory: how things are measured."""

@@ -1,0 +1,53 @@
+"""From raw windows to a figure with its interval."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import binom
+
+
+class Estimate(NamedTuple):
+    """A median, its interval, and the interval's coverage (0.95 where there are samples enough)."""
+
+    median: float
+    low: float
+    high: float
+    coverage: float
+
+
+def pooled(work: Sequence[float], seconds: Sequence[float], at_least: float) -> list[float]:
+    """Rates of consecutive windows, each window joined to the next until it lasts `at_least` seconds.
+
+    work and seconds are per window; a rest that stays too short joins the last rate.
+    """
+    groups: list[list[float]] = []
+    done, spent = 0.0, 0.0
+    for w, s in zip(work, seconds, strict=True):
+        done, spent = done + w, spent + s
+        if spent >= at_least:
+            groups.append([done, spent])
+            done, spent = 0.0, 0.0
+    if spent and groups:
+        groups[-1][0] += done
+        groups[-1][1] += spent
+    elif spent:
+        groups.append([done, spent])
+    return [done / spent for done, spent in groups]
+
+
+def estimate(samples: Sequence[float]) -> Estimate:
+    """Median of the samples with the 95 % interval of order statistics, which assumes no distribution.
+
+    With fewer than six samples no such interval exists: the whole range stands in, and `coverage`
+    says how little that is, 1 - 2^(1-n) (David and Nagaraja, Order Statistics, 3rd ed., 7.1).
+    """
+    ordered = np.sort(np.asarray(samples, dtype=np.float64))
+    n = len(ordered)
+    if n == 0:
+        raise ValueError("no samples")
+    low = max(0, int(binom.ppf(0.025, n, 0.5)) - 1)
+    coverage = 1 - 2 * binom.cdf(low, n, 0.5)
+    return Estimate(
+        float(np.median(ordered)), float(ordered[low]), float(ordered[n - 1 - low]), float(coverage)
+    )

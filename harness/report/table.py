@@ -1,0 +1,223 @@
+"""Runs as a table: grouped, mean ± standard deviation, and nothing that did not end `ok` left out."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import pandas
+from rich.console import Console
+from rich.table import Table
+
+from harness.errors import HarnessError
+from harness.record import COLUMNS, RunRecord
+
+FORMATS = ("md", "csv", "latex", "json")
+BY = ("backend", "cell")
+METRICS = ("test_accuracy", "train_throughput", "inference_throughput", "parity_gradient")
+MAPPINGS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
+VARIED = (
+    "implementation",
+    "engine",
+    "hidden",
+    "layers",
+    "bidirectional",
+    "sequence",
+    "data",
+    "batch_size",
+    "epochs",
+    "precision",
+    "device",
+    "threads",
+)
+EXACT = ("parity_loss", "parity_gradient")
+
+
+class TableError(HarnessError):
+    """A table that cannot be made: an unknown column, no runs, no match."""
+
+
+def split_list(text: str, *, what: str, columns: Sequence[str]) -> list[str]:
+    """Column names from `a,b`; `seconds_to_target.0.97` names one entry of a mapping."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        base = name.split(".", 1)[0]
+        if base not in columns or ("." in name) != (base in MAPPINGS):
+            known = [f"{c}.TARGET" if c in MAPPINGS else c for c in columns]
+            raise TableError(f"{what} {name!r}: no such column; there are: {', '.join(known)}")
+    return names
+
+
+def where(frame: pandas.DataFrame, filters: Sequence[str]) -> pandas.DataFrame:
+    """The rows for which every `column=value` (or `value1,value2`) holds, compared as text."""
+    for item in filters:
+        column, equals, values = item.partition("=")
+        if not equals or column not in frame.columns or column not in COLUMNS:
+            raise TableError(f"--where {item!r}: must be COLUMN=VALUE with a column of: {', '.join(COLUMNS)}")
+        allowed = {value.strip().lower() for value in values.split(",")}
+        frame = frame[frame[column].map(lambda value, a=allowed: str(value).lower() in a)]
+    return frame
+
+
+def build(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> pandas.DataFrame:
+    """One row per group of the `ok` runs: for each metric its mean and standard deviation, and n.
+
+    Columns: the names in `by`, then `<metric>` and `<metric>_sd` for each metric, then `n`.
+    The deviation is the sample's (n - 1), missing for a single run.
+    """
+    good = frame[frame["status"] == "ok"].copy()
+    for metric in metrics:
+        base, _, target = metric.partition(".")
+        values = good[base].map(lambda m, t=target: (m or {}).get(t)) if target else good[base]
+        good[metric] = pandas.to_numeric(values, errors="coerce")
+    rows = []
+    for group, part in good.groupby(list(by), dropna=False, sort=True):
+        row = dict(zip(by, group if isinstance(group, tuple) else (group,), strict=True))
+        for metric in metrics:
+            row[metric], row[f"{metric}_sd"] = part[metric].mean(), part[metric].std()
+        rows.append({**row, "n": len(part)})
+    columns = [*by, *(name for m in metrics for name in (m, f"{m}_sd")), "n"]
+    return pandas.DataFrame(rows, columns=columns)
+
+
+def not_ok(frame: pandas.DataFrame, by: Sequence[str]) -> pandas.DataFrame:
+    """The runs that did not end `ok`, each with its status and reason."""
+    columns = list(dict.fromkeys([*by, "seed", "status", "reason"]))
+    return frame[frame["status"] != "ok"][columns]
+
+
+def number(metric: str, value: float) -> str:
+    """A figure in the digits that it deserves."""
+    if pandas.isna(value):
+        return "–"
+    if metric in EXACT:
+        return f"{value:.1e}"
+    if "accuracy" in metric or "fraction" in metric:
+        return f"{value:.4f}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def cells(table: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> list[list[str]]:
+    """The table's rows as text, `mean ± deviation`."""
+    rows = []
+    for _, row in table.iterrows():
+        texts = [text(row[name]) for name in by]
+        for metric in metrics:
+            figure = number(metric, row[metric])
+            deviation = row[f"{metric}_sd"]
+            texts.append(figure if pandas.isna(deviation) else f"{figure} ± {number(metric, deviation)}")
+        rows.append([*texts, str(row["n"])])
+    return rows
+
+
+def text(value: object) -> str:
+    return "–" if value is None or value is pandas.NA or value != value else str(value)
+
+
+def render(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], style: str) -> str:
+    """The table and, below it, the runs that did not end `ok`."""
+    table, rest = build(frame, by, metrics), not_ok(frame, by)
+    heads = [*by, *metrics, "n"]
+    if style == "csv":
+        whole = pandas.concat([table.assign(status="ok"), rest], ignore_index=True)
+        return str(whole.to_csv(index=False)).rstrip("\n")
+    if style == "json":
+        return json.dumps(
+            {
+                "rows": json.loads(table.to_json(orient="records")),
+                "not_ok": json.loads(rest.to_json(orient="records")),
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+    draw = markdown if style == "md" else latex
+    parts = []
+    if len(table):
+        parts.append(draw(heads, cells(table, by, metrics), len(by)))
+    if len(rest):
+        rows = [[text(value) for value in row] for row in rest.itertuples(index=False)]
+        parts.append(
+            ("Not ok:" if style == "md" else "% not ok:")
+            + "\n\n"
+            + draw(list(rest.columns), rows, len(rest.columns))
+        )
+    return "\n\n".join(parts)
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """A markdown table, its columns padded; the first `left` columns to the left, the rest to the right."""
+    safe = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in [heads, *rows]]
+    widths = [max(3, *(len(row[k]) for row in safe)) for k in range(len(heads))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = [
+            cell.ljust(w) if k < left else cell.rjust(w)
+            for k, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = (
+        "|" + "|".join("-" * (w + 2) if k < left else "-" * (w + 1) + ":" for k, w in enumerate(widths)) + "|"
+    )
+    return "\n".join([line(safe[0]), rule, *(line(row) for row in safe[1:])])
+
+
+LATEX: Mapping[str, str] = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "±": r"$\pm$",
+}
+
+
+def latex(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """A booktabs tabular."""
+
+    def line(row: Sequence[str]) -> str:
+        safe = ["".join(LATEX.get(c, c) for c in part) for part in row]
+        return " & ".join(safe) + r" \\"
+
+    body = "\n".join(line(row) for row in rows)
+    columns = "l" * left + "r" * (len(heads) - left)
+    head = f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{line(heads)}\n\\midrule"
+    return f"{head}\n{body}\n\\bottomrule\n\\end{{tabular}}"
+
+
+def show(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], console: Console) -> None:
+    """On a terminal a table that fits its width, elsewhere markdown."""
+    if not console.is_terminal:
+        console.file.write(render(frame, by, metrics, "md") + "\n")
+        return
+    table, rest = build(frame, by, metrics), not_ok(frame, by)
+    if len(table):
+        console.print(_boxed([*by, *metrics, "n"], cells(table, by, metrics), len(by)))
+    if len(rest):
+        rows = [[text(value) for value in row] for row in rest.itertuples(index=False)]
+        console.print(_boxed(list(rest.columns), rows, len(rest.columns)))
+
+
+def _boxed(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> Table:
+    table = Table()
+    for k, head in enumerate(heads):
+        table.add_column(head, justify="left" if k < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    return table
+
+
+def show_runs(records: Sequence[RunRecord]) -> None:
+    """The table of a sweep on stdout, by backend, cell and whatever else differs between its runs."""
+    frame = pandas.DataFrame([asdict(record) for record in records], columns=list(COLUMNS))
+    by = [*BY, *(name for name in VARIED if name not in BY and frame[name].nunique(dropna=False) > 1)]
+    show(frame, by, METRICS, Console())
+    sys.stdout.flush()

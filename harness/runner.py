@@ -1,0 +1,136 @@
+"""One run, in this process: data -> session -> parity -> warm-up -> epochs -> evaluation.
+
+What is found is emitted as it is found, so that a run that ends early keeps what it had.
+"""
+
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from harness import data, evaluation, training, weights
+from harness.backends.base import Session, Setup, Weights
+from harness.config import Config
+from harness.errors import ConfigError, Unavailable
+from harness.init import draw
+from harness.job import Emit, Job
+from harness.measure import parity, roofline
+from harness.measure.contention import LIMIT, Contention
+from harness.measure.memory import peak_memory_bytes
+
+
+def run(job: Job, emit: Emit) -> None:
+    """Makes one run. Raises HarnessError for what a person can mend; emits updates on the way."""
+    config = job.config
+    emit("note", text="loading data")
+    dataset = data.load(config.data.name, data_root(config), config.data.limit)
+    _check_batch(config, dataset)
+    setup = config.setup(threads=job.threads)
+    start = _initial_weights(config, setup)
+    emit("note", text=f"starting {config.backend.name}")
+    session = open_session(config.backend.name, setup)
+    emit(
+        "update",
+        fields={
+            "implementation": session.implementation,
+            "device": session.device,
+            "device_name": session.device_name,
+        },
+        details={"train_examples": len(dataset.train_labels), "tf32": False} | _view_details(config),
+    )
+    session.put_weights(start)
+    _load_splits(session, config, dataset)
+    _prove(session, config, setup, start, dataset, emit)
+    contention = Contention(job.cores)
+    training.train(session, config, start, dataset, emit)
+    others = contention.others()
+    emit(
+        "update",
+        fields={"contended": None if others is None else others > LIMIT},
+        details={"others_share_of_cores": others},
+    )
+    if config.save_weights:
+        weights.save(job.directory / "weights.safetensors", session.weights(), setup.model)
+        emit("update", fields={"weights_path": "weights.safetensors"})
+    evaluation.test(session, config, dataset.test_labels, emit)
+    emit("note", text="measuring the matrix-multiply peak")
+    peaks = roofline.matmul_peak(session)
+    emit(
+        "update",
+        fields={
+            "kernel": session.kernel,
+            "peak_flops_per_second": max(peaks.values()),
+            "peak_memory_bytes": peak_memory_bytes(),
+            "device_peak_memory_bytes": session.device_peak_memory_bytes(),
+        },
+        details={"matmul_flops_per_second": {str(size): peak for size, peak in peaks.items()}},
+    )
+    session.close()
+
+
+def open_session(backend: str, setup: Setup) -> Session:
+    """A session of a backend; Unavailable, with the install line, where its package is not usable."""
+    package = import_module(f"harness.backends.{backend}")
+    try:
+        module = import_module(f"harness.backends.{backend}.backend")
+    except Exception as error:
+        raise Unavailable(
+            f"{backend} cannot be imported here ({type(error).__name__}: {error}); "
+            f"install it: pip install -c constraints.txt {' '.join(package.PACKAGES)}"
+        ) from error
+    return cast(Session, module.open_session(setup))
+
+
+def data_root(config: Config) -> Path:
+    return Path(config.data.root) if config.data.root else data.default_root()
+
+
+def _check_batch(config: Config, dataset: data.Dataset) -> None:
+    examples = len(dataset.train_labels)
+    if config.train.batch_size > examples:
+        raise ConfigError(
+            f"train.batch_size={config.train.batch_size}: larger than the training set; "
+            f"data={config.data.name} has {examples:,} training images here, so at most {examples}"
+        )
+
+
+def _view_details(config: Config) -> dict[str, Any]:
+    return {"permutation_sha256": data.permutation_hash()} if config.sequence.name == "permuted" else {}
+
+
+def _initial_weights(config: Config, setup: Setup) -> Weights:
+    if config.weights:
+        found = weights.load(Path(config.weights), setup.model)
+    else:
+        found = draw(setup.model, config.seed, config.init)
+    return {name: w.astype(setup.precision) for name, w in found.items()}
+
+
+def _sequences(config: Config, images: np.ndarray) -> np.ndarray:
+    """Images (N, 28, 28) uint8 as sequences (N, T, I) in the run's precision."""
+    views = data.view(images, config.sequence.name, config.sequence.rows_per_step)
+    return data.to_float(views, config.data.normalize, config.precision)
+
+
+def _load_splits(session: Session, config: Config, dataset: data.Dataset) -> None:
+    for split in ("train", "validation", "test"):
+        images, labels = getattr(dataset, f"{split}_images"), getattr(dataset, f"{split}_labels")
+        session.load(split, _sequences(config, images), labels)
+
+
+def _prove(
+    session: Session, config: Config, setup: Setup, start: Weights, dataset: data.Dataset, emit: Emit
+) -> None:
+    """Parity on the first batch of the training set; raises ParityFailed."""
+    emit("note", text="comparing with the reference")
+    size = config.train.batch_size
+    x = _sequences(config, dataset.train_images[:size])
+    found = parity.measure(session, setup, start, x, dataset.train_labels[:size])
+    emit(
+        "update",
+        fields={"parity_loss": found.loss, "parity_gradient": found.gradient},
+        details={"parity": asdict(found)},
+    )
+    parity.hold(found)

@@ -1,0 +1,177 @@
+"""Warm-up and epochs: windows of steps, each timed as a whole with the device idle at both ends."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from harness.backends.base import Session, Weights
+from harness.config import Config
+from harness.data import Dataset
+from harness.errors import Diverged
+from harness.evaluation import Scores, predict
+from harness.init import stream
+from harness.job import Emit
+from harness.measure.clock import timed
+from harness.measure.statistics import estimate, pooled
+from harness.optim import Schedule
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive steps of one epoch: how many, and the seconds they took together."""
+
+    epoch: int
+    steps: int
+    seconds: float
+
+
+def train(session: Session, config: Config, start: Weights, dataset: Dataset, emit: Emit) -> None:
+    """Warms up, puts `start` back, trains. Raises Diverged at the first loss that is not finite."""
+    examples, size = len(dataset.train_labels), config.train.batch_size
+    steps = examples // size  # full batches only
+    if config.train.epochs == 0:
+        return
+    step_seconds = _warm_up(session, config, start, examples, emit)
+    per_window = max(1, math.ceil(config.measure.window_seconds / step_seconds))
+    schedule = config.schedule(steps)
+    windows: list[Window] = []
+    best, reached = 0.0, {"seconds": _targets(config), "epochs": _targets(config), "steps": _targets(config)}
+    for epoch in range(config.train.epochs):
+        losses = _epoch(session, config, schedule, epoch, examples, per_window, windows, emit)
+        scores = Scores.of(
+            predict(session, config, "validation", dataset.validation_labels), dataset.validation_labels
+        )
+        best = max(best, scores.accuracy)
+        spent = math.fsum(w.seconds for w in windows)
+        at = {"seconds": spent, "epochs": epoch + 1, "steps": (epoch + 1) * steps}
+        for target in config.measure.targets:
+            if scores.accuracy >= target and reached["epochs"][str(target)] is None:
+                for unit, value in at.items():
+                    reached[unit][str(target)] = value
+        _report(config, session, windows, epoch, steps, losses, scores, best, reached, emit)
+
+
+def _targets(config: Config) -> dict[str, Any]:
+    return dict.fromkeys((str(target) for target in config.measure.targets), None)
+
+
+def _warm_up(session: Session, config: Config, start: Weights, examples: int, emit: Emit) -> float:
+    """Seconds of one steady step. Trains on random batches, then leaves no trace of it."""
+    emit("note", text="warming up")
+    size, steps = config.train.batch_size, config.measure.warmup_steps
+    rng = stream(config.seed, "warm-up")
+    batches = rng.integers(0, examples, (steps + 1, size))
+    rates = np.full(steps + 1, config.train.learning_rate)
+    _, first = timed(session, lambda: session.train(batches[:1], rates[:1]))
+    _, steady = timed(session, lambda: session.train(batches[1:], rates[1:]))
+    session.put_weights(start)
+    emit(
+        "update",
+        fields={"first_call_seconds": first},
+        timing={"first_call_seconds": first, "warm_up": {"steps": steps, "seconds": steady}},
+    )
+    return steady / steps
+
+
+def _epoch(
+    session: Session,
+    config: Config,
+    schedule: Schedule,
+    epoch: int,
+    examples: int,
+    per_window: int,
+    windows: list[Window],
+    emit: Emit,
+) -> np.ndarray:
+    """Losses (steps,) of one epoch over a fresh permutation; appends its windows."""
+    size, steps = config.train.batch_size, schedule.steps_per_epoch
+    order = stream(config.seed, f"epoch.{epoch}").permutation(examples)
+    batches = order[: steps * size].reshape(steps, size)
+    rates = schedule.rates(epoch * steps, steps)
+    losses = np.empty(steps)
+    edges = np.linspace(0, steps, max(1, steps // per_window) + 1).round().astype(int)
+    for first, last in pairwise(edges):
+        part = slice(first, last)
+        losses[part], seconds = timed(session, partial(session.train, batches[part], rates[part]))
+        windows.append(Window(epoch, int(last - first), seconds))
+        if not np.isfinite(losses[part]).all():
+            at = epoch * steps + int(first + np.argmin(np.isfinite(losses[part])))
+            _timing(config, windows, emit)
+            raise Diverged(
+                f"the training loss was {losses[at - epoch * steps]} at step {at} (epoch {epoch + 1})"
+            )
+        rate = (last - first) * size / seconds
+        ahead = (config.train.epochs * steps - epoch * steps - last) * size
+        emit(
+            "progress",
+            epoch=epoch + 1,
+            epochs=config.train.epochs,
+            step=int(last),
+            steps=steps,
+            loss=float(losses[part].mean()),
+            rate=rate,
+            left=ahead / rate,
+        )
+    return losses
+
+
+def _report(
+    config: Config,
+    session: Session,
+    windows: list[Window],
+    epoch: int,
+    steps: int,
+    losses: np.ndarray,
+    scores: Scores,
+    best: float,
+    reached: dict[str, dict[str, Any]],
+    emit: Emit,
+) -> None:
+    train_loss = float(losses.mean())
+    emit(
+        "update",
+        fields={
+            "train_loss": train_loss,
+            "validation_accuracy": scores.accuracy,
+            "best_validation_accuracy": best,
+            **{f"{unit}_to_target": value for unit, value in reached.items()},
+        },
+        history={
+            "epoch": epoch + 1,
+            "train_loss": train_loss,
+            "validation_accuracy": scores.accuracy,
+            "validation_loss": scores.loss,
+            "seconds": math.fsum(w.seconds for w in windows if w.epoch == epoch),
+        },
+    )
+    _timing(config, windows, emit)
+
+
+def _timing(config: Config, windows: list[Window], emit: Emit) -> None:
+    """Throughput over all windows so far, in sequences/s, and the raw windows."""
+    size = config.train.batch_size
+    seconds = [w.seconds for w in windows]
+    rates = pooled([w.steps * size for w in windows], seconds, config.measure.window_seconds)
+    figure = estimate(rates)
+    flops = 3 * config.model_spec().flops_per_sequence * figure.median
+    emit(
+        "update",
+        fields={
+            "train_throughput": figure.median,
+            "train_throughput_low": figure.low,
+            "train_throughput_high": figure.high,
+            "train_throughput_coverage": figure.coverage,
+            "train_seconds": math.fsum(seconds),
+            "train_flops_per_second": flops,
+        },
+        timing={
+            "windows": [
+                {"epoch": w.epoch + 1, "steps": w.steps, "sequences": w.steps * size, "seconds": w.seconds}
+                for w in windows
+            ]
+        },
+    )

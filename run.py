@@ -1,0 +1,8 @@
+"""One configuration, one run; -m, a sweep. `python run.py --help` lists what can be chosen."""
+
+import sys
+
+from harness.app import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""One download from a real server on the loopback: continued, bounded, shown, given up in time."""
+
+import contextlib
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from harness.data import download as module
+from harness.data.download import NoAnswer, download
+from harness.errors import DataError
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files` by name; misbehaves as told; keeps what was asked, as (file name, Range header)."""
+
+    daemon_threads = True
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = files
+        self.asked: list[tuple[str, str | None]] = []
+        self.ranges = True
+        self.breaks: dict[str, int] = {}  # file name -> the number of bytes after which it breaks off
+        self.sent = 0  # bytes of all bodies
+        self.gate = threading.Event()  # closed: a reply stops in the middle and waits
+        self.gate.set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        name, asked = self.path.rsplit("/", 1)[-1], self.headers.get("Range")
+        self.server.asked.append((name, asked))
+        if self.path.startswith("/moved/"):
+            self.send_response(302)
+            self.send_header("Location", f"/{name}")
+            return self.end_headers()
+        if name not in self.server.files:
+            return self.send_error(404)
+        whole = self.server.files[name]
+        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and self.server.ranges else 0
+        if start >= len(whole):
+            return self.send_error(416)
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(whole) - 1}/{len(whole)}")
+        body = whole[start:]
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        half = self.server.breaks.get(name, len(body) // 2)
+        self.server.sent += len(body)
+        self.wfile.write(body[:half])
+        self.server.gate.wait()
+        if name not in self.server.breaks:
+            self.wfile.write(body[half:])
+        return None
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serving(files: dict[str, bytes]) -> Iterator[Server]:
+    """A server on the loopback, reached without any proxy of this machine."""
+    with pytest.MonkeyPatch.context() as patch, Server(files) as server:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        patch.setenv("no_proxy", "127.0.0.1")
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.gate.set()
+            server.shutdown()
+            thread.join()
+
+
+CONTENT = bytes(range(256)) * 40
+LIMIT = 20_000
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving({"file": CONTENT}) as server:
+        yield server
+
+
+def test_the_whole_file(server: Server, tmp_path: Path) -> None:
+    download(server.url + "file", tmp_path / "part", limit=LIMIT)
+    assert (tmp_path / "part").read_bytes() == CONTENT
+    assert server.asked == [("file", None)]
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["206", "200"])
+def test_what_is_there_is_continued(ranges: bool, server: Server, tmp_path: Path) -> None:
+    """Only what is missing comes from a server that can; all of it, and once, from one that cannot."""
+    server.ranges = ranges
+    (tmp_path / "part").write_bytes(CONTENT[:3000])
+    download(server.url + "file", tmp_path / "part", limit=LIMIT)
+    assert (tmp_path / "part").read_bytes() == CONTENT
+    assert server.asked == [("file", "bytes=3000-")]
+    assert server.sent == len(CONTENT) - (3000 if ranges else 0)
+
+
+def test_what_came_before_it_broke_off_is_kept(server: Server, tmp_path: Path) -> None:
+    server.breaks = {"file": 5000}
+    with pytest.raises(
+        NoAnswer, match="file: the connection broke off midway; a second call continues there"
+    ):
+        download(server.url + "file", tmp_path / "part", limit=LIMIT)
+    kept = (tmp_path / "part").read_bytes()
+    assert 4000 < len(kept) <= 5000
+    assert CONTENT.startswith(kept)
+
+
+def test_another_range_than_asked_for_is_refused(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Handler.send_header
+    monkeypatch.setattr(
+        Handler, "send_header", lambda *args: send(*args[:2], args[2].replace("3000-", "3001-"))
+    )
+    (tmp_path / "part").write_bytes(CONTENT[:3000])
+    with pytest.raises(DataError, match="another range"):
+        download(server.url + "file", tmp_path / "part", limit=LIMIT)
+    assert (tmp_path / "part").read_bytes() == CONTENT[:3000]
+
+
+def test_a_part_longer_than_the_file_is_refused(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "part").write_bytes(CONTENT * 2)
+    with pytest.raises(DataError, match="has no bytes after the 20,480 fetched earlier"):
+        download(server.url + "file", tmp_path / "part", limit=LIMIT)
+
+
+def test_no_more_than_the_limit_is_kept(server: Server, tmp_path: Path) -> None:
+    server.files["file"] = bytes(10_000_000)
+    with pytest.raises(DataError, match="file: found more bytes, expected at most 20,000"):
+        download(server.url + "file", tmp_path / "part", limit=LIMIT)
+    assert (tmp_path / "part").stat().st_size <= LIMIT
+
+
+def test_redirects_are_followed(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "part").write_bytes(CONTENT[:3000])
+    download(server.url + "moved/file", tmp_path / "part", limit=LIMIT)
+    assert (tmp_path / "part").read_bytes() == CONTENT
+    assert server.asked == [("file", "bytes=3000-")] * 2
+
+
+def test_refusals_say_why(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(NoAnswer, match=rf"^{server.url}other: HTTP 404 Not Found$"):
+        download(server.url + "other", tmp_path / "part", limit=LIMIT)
+
+
+def test_a_server_that_falls_silent_is_given_up(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS", 0.3)
+    server.gate.clear()
+    with pytest.raises(NoAnswer, match="Read timed out"):
+        download(server.url + "file", tmp_path / "part", limit=LIMIT)
+    assert (tmp_path / "part").stat().st_size > 4000
+
+
+def test_a_network_that_swallows_everything_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full backlog on the loopback behaves like a firewall that drops packets."""
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with contextlib.ExitStack() as stack:
+        hole = stack.enter_context(socket.socket())
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(hole.getsockname())
+        started = time.monotonic()
+        with pytest.raises(NoAnswer, match="no connection within 1 s"):
+            download(f"http://127.0.0.1:{hole.getsockname()[1]}/file", tmp_path / "part", limit=LIMIT)
+        assert time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize("start", [0, 3000])
+def test_progress_goes_to_stderr_when_it_has_a_title(
+    start: int, server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    download(server.url + "file", tmp_path / "silent", limit=LIMIT)
+    assert capfd.readouterr() == ("", "")
+    (tmp_path / "shown").write_bytes(CONTENT[:start])
+    download(server.url + "file", tmp_path / "shown", limit=LIMIT, title="images")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert re.search(r"images: 100%\|.*B/s", err)
