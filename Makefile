@@ -1,0 +1,45 @@
+# The two commands: `make run`, `make test`. Both set up what they need.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench clean
+
+# the first Python from 3.11 to 3.13 that is here
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+help:
+	@echo "make run    sweep of three backends and two cells on the embedded digits, ends with the table"
+	@echo "make test   the tests"
+	@echo "make lint   ruff and mypy"
+	@echo "make bench  the harness against bare loops"
+
+run: $(VENV)/.installed
+	$(BIN)/python run.py -m +experiment=quickstart
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/torch_training.py
+	$(BIN)/python tests/bench/keras_training.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11, 3.12 or 3.13; name one with PYTHON=/path/to/python"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	@touch $@

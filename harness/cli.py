@@ -1,0 +1,64 @@
+"""`python -m harness`: what can be done with stored results, and what works on this machine."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.errors import HarnessError
+
+app = typer.Typer(
+    help="Tables from stored runs, and what works on this machine. Runs are made by `python run.py`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def table(
+    results: Annotated[Path, typer.Option(help="Directory that runs were stored in.")] = Path("results"),
+    by: Annotated[str, typer.Option(help="Columns that make a group, separated by commas.")] = "backend,cell",
+    metric: Annotated[
+        str, typer.Option(help="Columns to average, separated by commas; seconds_to_target.0.97 for one target.")
+    ] = "test_accuracy,train_throughput,inference_throughput,parity_gradient",
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
+    ] = None,
+    style: Annotated[str, typer.Option("--format", help="md, csv, latex or json.")] = "md",
+) -> None:
+    """One row per group: mean ± standard deviation over its ok runs, n; then every run that is not ok."""
+    from harness import store
+    from harness.record import COLUMNS
+    from harness.report import table as tables
+
+    if style not in tables.FORMATS:
+        raise tables.TableError(f"--format {style!r}: must be one of {', '.join(tables.FORMATS)}")
+    groups = tables.split_list(by, what="--by", columns=COLUMNS)
+    metrics = tables.split_list(metric, what="--metric", columns=COLUMNS)
+    frame = tables.where(store.load(results), where or [])
+    if frame.empty:
+        among = f" where {' and '.join(where)}" if where else ""
+        raise tables.TableError(f"no runs in {results}{among}; make one with: python run.py data=digits")
+    typer.echo(tables.render(frame, groups, metrics, style))
+
+
+@app.command()
+def doctor() -> None:
+    """What works here, and what to do about the rest. Exit status 1 where a backend does not work."""
+    from harness import checkup
+
+    findings = checkup.examine()
+    checkup.show(findings, Console())
+    raise typer.Exit(0 if all(finding.good for finding in findings if finding.needed) else 1)
+
+
+def main() -> None:
+    """Runs a command; a HarnessError is its message and exit status 2."""
+    try:
+        app()
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
