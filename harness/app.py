@@ -129,7 +129,8 @@ def command_line(overrides: list[str]) -> str:
 
 def explain(error: Exception) -> str:
     """An error's message in a few lines, without the name of an exception."""
-    lines = [str(error)]
+    override = getattr(error, "override", None)  # Hydra's parser says what is wrong, but not where
+    lines = [f"{override}: {error}" if override else str(error)]
     if isinstance(error.__cause__, OmegaConfBaseException | HydraException):
         lines.append(str(error.__cause__))
     text = "\n".join(lines)

@@ -55,14 +55,18 @@ def examine() -> list[Finding]:
 def _machine() -> list[Finding]:
     cores = environment.cores()
     blas = ", ".join(
-        f"{info['internal_api']} {info['version']}" for info in threadpool_info() if info["user_api"] == "blas"
+        f"{info['internal_api']} {info['version']}"
+        for info in threadpool_info()
+        if info["user_api"] == "blas"
     )
     load = environment.load_average()
     busy = load > 0.5 * len(cores)
     return [
         Finding("processor", True, f"{environment.cpu_name()}, {len(cores)} cores to use"),
         Finding("GPUs", True, ", ".join(f"cuda:{n}" for n in range(len(gpus()))) or "no CUDA device"),
-        Finding("NumPy's BLAS", bool(blas), blas or "none found", "" if blas else "install NumPy from a wheel"),
+        Finding(
+            "NumPy's BLAS", bool(blas), blas or "none found", "" if blas else "install NumPy from a wheel"
+        ),
         Finding(
             "load",
             not busy,
@@ -77,7 +81,9 @@ def _leases() -> Finding:
     try:
         return Finding("core leases", True, str(lease.directory()))
     except OSError as error:
-        return Finding("core leases", False, str(error), "set HARNESS_LEASES to a directory that can be written")
+        return Finding(
+            "core leases", False, str(error), "set HARNESS_LEASES to a directory that can be written"
+        )
 
 
 def _backend(name: str, engine: str | None) -> Finding:
@@ -109,7 +115,9 @@ def _dataset(name: str) -> Finding:
         data.load(name, root)
     except HarnessError as error:
         first = str(error).splitlines()[0]
-        return Finding(f"data={name}", False, first, "the first run downloads it, or see the message of a run")
+        return Finding(
+            f"data={name}", False, first, "the first run downloads it, or see the message of a run"
+        )
     return Finding(f"data={name}", True, "embedded" if name == "digits" else f"verified, in {root / name}")
 
 

@@ -22,7 +22,8 @@ def table(
     results: Annotated[Path, typer.Option(help="Directory that runs were stored in.")] = Path("results"),
     by: Annotated[str, typer.Option(help="Columns that make a group, separated by commas.")] = "backend,cell",
     metric: Annotated[
-        str, typer.Option(help="Columns to average, separated by commas; seconds_to_target.0.97 for one target.")
+        str,
+        typer.Option(help="Columns to average, separated by commas; seconds_to_target.0.97 for one target."),
     ] = "test_accuracy,train_throughput,inference_throughput,parity_gradient",
     where: Annotated[
         list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
@@ -31,14 +32,14 @@ def table(
 ) -> None:
     """One row per group: mean ± standard deviation over its ok runs, n; then every run that is not ok."""
     from harness import store
-    from harness.record import COLUMNS
     from harness.report import table as tables
 
     if style not in tables.FORMATS:
         raise tables.TableError(f"--format {style!r}: must be one of {', '.join(tables.FORMATS)}")
-    groups = tables.split_list(by, what="--by", columns=COLUMNS)
-    metrics = tables.split_list(metric, what="--metric", columns=COLUMNS)
-    frame = tables.where(store.load(results), where or [])
+    stored = tables.with_config(store.load(results))
+    groups = tables.columns(by, stored, option="--by")
+    metrics = tables.columns(metric, stored, option="--metric")
+    frame = tables.where(stored, where or [])
     if frame.empty:
         among = f" where {' and '.join(where)}" if where else ""
         raise tables.TableError(f"no runs in {results}{among}; make one with: python run.py data=digits")

@@ -32,7 +32,8 @@ RERUN = ("failed", "all")
 
 def refuse(key: str, value: object, allowed: str) -> ConfigError:
     """The one form of a configuration error."""
-    return ConfigError(f"{key}={'null' if value is None else value!r}: {allowed}")
+    shown = "null" if value is None else repr(value)
+    return ConfigError(f"{key}={shown}: {allowed}")
 
 
 def whole(low: int, high: int = 2**31 - 1) -> Check:

@@ -73,14 +73,19 @@ def run(job: Job, emit: Emit) -> None:
 def open_session(backend: str, setup: Setup) -> Session:
     """A session of a backend; Unavailable, with the install line, where its package is not usable."""
     package = import_module(f"harness.backends.{backend}")
+    lacking = f"install it: pip install -c constraints.txt {' '.join(package.PACKAGES)}"
     try:
         module = import_module(f"harness.backends.{backend}.backend")
-    except Exception as error:
-        raise Unavailable(
-            f"{backend} cannot be imported here ({type(error).__name__}: {error}); "
-            f"install it: pip install -c constraints.txt {' '.join(package.PACKAGES)}"
-        ) from error
-    return cast(Session, module.open_session(setup))
+    except Exception as error:  # noqa: BLE001  a broken package may raise anything while it is imported
+        raise Unavailable(f"{backend} cannot be imported here ({_named(error)}); {lacking}") from error
+    try:
+        return cast(Session, module.open_session(setup))
+    except ImportError as error:
+        raise Unavailable(f"{backend} cannot start here ({_named(error)}); {lacking}") from error
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def data_root(config: Config) -> Path:

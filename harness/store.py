@@ -86,7 +86,7 @@ def load(root: str | os.PathLike[str] = "results") -> "pandas.DataFrame":
     import pandas
 
     if not Path(root).is_dir():
-        raise StoreError(f"{root}: no such results directory")
+        raise StoreError(f"{root}: no such results directory; a run makes it: python run.py data=digits")
     rows = [asdict(record) for record in records(Path(root))]
     return pandas.DataFrame(rows, columns=[*COLUMNS, *DETAIL])
 

@@ -82,6 +82,8 @@ def _from_any(mirrors: list[str], file: DataFile, folder: Path, *, progress: boo
             _bring(url, part, file, progress=progress)
         except (DataError, NoAnswer) as error:
             failures.append(str(error))
+            if part.exists() and part.stat().st_size == 0:
+                part.unlink()
             mirrors.remove(mirror)
             mirrors.append(mirror)
         else:

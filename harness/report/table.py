@@ -4,32 +4,22 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
+from typing import Any
 
 import pandas
 from rich.console import Console
 from rich.table import Table
 
 from harness.errors import HarnessError
-from harness.record import COLUMNS, RunRecord
+from harness.record import COLUMNS, DETAIL, RunRecord
 
 FORMATS = ("md", "csv", "latex", "json")
 BY = ("backend", "cell")
 METRICS = ("test_accuracy", "train_throughput", "inference_throughput", "parity_gradient")
 MAPPINGS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
-VARIED = (
-    "implementation",
-    "engine",
-    "hidden",
-    "layers",
-    "bidirectional",
-    "sequence",
-    "data",
-    "batch_size",
-    "epochs",
-    "precision",
-    "device",
-    "threads",
-)
+# configuration that does not change what is averaged
+APART = ("seed", "save_weights", "results.", "run.", "sweep.", "data.root", "data.download")
 EXACT = ("parity_loss", "parity_gradient")
 
 
@@ -37,26 +27,38 @@ class TableError(HarnessError):
     """A table that cannot be made: an unknown column, no runs, no match."""
 
 
-def split_list(text: str, *, what: str, columns: Sequence[str]) -> list[str]:
+def columns(text: str, frame: pandas.DataFrame, *, option: str) -> list[str]:
     """Column names from `a,b`; `seconds_to_target.0.97` names one entry of a mapping."""
     names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        base = name.split(".", 1)[0]
-        if base not in columns or ("." in name) != (base in MAPPINGS):
-            known = [f"{c}.TARGET" if c in MAPPINGS else c for c in columns]
-            raise TableError(f"{what} {name!r}: no such column; there are: {', '.join(known)}")
+    for name in names or [""]:
+        base, _, target = name.partition(".")
+        if name not in frame.columns and not (base in MAPPINGS and target):
+            raise _no_such(option, name, frame)
     return names
 
 
 def where(frame: pandas.DataFrame, filters: Sequence[str]) -> pandas.DataFrame:
-    """The rows for which every `column=value` (or `value1,value2`) holds, compared as text."""
+    """The rows for which every `column=value` (or `column=a,b`) holds, compared as text."""
     for item in filters:
         column, equals, values = item.partition("=")
-        if not equals or column not in frame.columns or column not in COLUMNS:
-            raise TableError(f"--where {item!r}: must be COLUMN=VALUE with a column of: {', '.join(COLUMNS)}")
+        if not equals or column not in frame.columns:
+            raise _no_such("--where COLUMN=VALUE", item, frame)
         allowed = {value.strip().lower() for value in values.split(",")}
         frame = frame[frame[column].map(lambda value, a=allowed: str(value).lower() in a)]
     return frame
+
+
+def _no_such(option: str, name: str, frame: pandas.DataFrame) -> TableError:
+    known = [column for column in frame.columns if column not in DETAIL]
+    close = get_close_matches(name.split("=")[0], known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return TableError(f"{option}: {name!r} is no column{hint}\nThere are: {', '.join(known)}")
+
+
+def with_config(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """The frame and, beside its columns, every configuration key by its dotted name."""
+    flattened = pandas.DataFrame([flat(config) for config in frame["config"]], index=frame.index)
+    return frame.join(flattened[[name for name in flattened.columns if name not in frame.columns]])
 
 
 def build(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> pandas.DataFrame:
@@ -70,6 +72,8 @@ def build(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str]) ->
         base, _, target = metric.partition(".")
         values = good[base].map(lambda m, t=target: (m or {}).get(t)) if target else good[base]
         good[metric] = pandas.to_numeric(values, errors="coerce")
+        if values.notna().any() and good[metric].isna().all():
+            raise TableError(f"--metric: {metric!r} holds no numbers")
     rows = []
     for group, part in good.groupby(list(by), dropna=False, sort=True):
         row = dict(zip(by, group if isinstance(group, tuple) else (group,), strict=True))
@@ -78,6 +82,36 @@ def build(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str]) ->
         rows.append({**row, "n": len(part)})
     columns = [*by, *(name for m in metrics for name in (m, f"{m}_sd")), "n"]
     return pandas.DataFrame(rows, columns=columns)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A configuration by dotted keys; a value that is a list becomes text."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
+    return found
+
+
+def split(frame: pandas.DataFrame, by: Sequence[str]) -> tuple[pandas.DataFrame, list[str]]:
+    """The frame and `by`, both with a column more for whatever else differs between runs of one group.
+
+    A mean is over seeds and nothing else: runs that differ in their configuration, their threads or
+    their device never share a row.
+    """
+    good = frame[frame["status"] == "ok"]
+    more = pandas.DataFrame([flat(config) for config in good["config"]], index=good.index)
+    more = more[[name for name in more.columns if not name.startswith(APART)]]
+    more = more.assign(threads=good["threads"], device_name=good["device_name"]).astype(str)
+    groups = [good[name].astype(str) for name in by]
+    apart: list[str] = []
+    for name in more.columns:
+        if len(more) and more[name].groupby(groups).nunique().max() > 1:
+            apart.append(name)
+            groups.append(more[name])
+    return frame.assign(**{name: more[name] for name in apart}), [*by, *apart]
 
 
 def not_ok(frame: pandas.DataFrame, by: Sequence[str]) -> pandas.DataFrame:
@@ -118,7 +152,9 @@ def text(value: object) -> str:
 
 def render(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], style: str) -> str:
     """The table and, below it, the runs that did not end `ok`."""
-    table, rest = build(frame, by, metrics), not_ok(frame, by)
+    rest = not_ok(frame, by)
+    frame, by = split(frame, by)
+    table = build(frame, by, metrics)
     heads = [*by, *metrics, "n"]
     if style == "csv":
         whole = pandas.concat([table.assign(status="ok"), rest], ignore_index=True)
@@ -198,7 +234,9 @@ def show(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], con
     if not console.is_terminal:
         console.file.write(render(frame, by, metrics, "md") + "\n")
         return
-    table, rest = build(frame, by, metrics), not_ok(frame, by)
+    rest = not_ok(frame, by)
+    frame, by = split(frame, by)
+    table = build(frame, by, metrics)
     if len(table):
         console.print(_boxed([*by, *metrics, "n"], cells(table, by, metrics), len(by)))
     if len(rest):
@@ -216,8 +254,7 @@ def _boxed(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> Ta
 
 
 def show_runs(records: Sequence[RunRecord]) -> None:
-    """The table of a sweep on stdout, by backend, cell and whatever else differs between its runs."""
-    frame = pandas.DataFrame([asdict(record) for record in records], columns=list(COLUMNS))
-    by = [*BY, *(name for name in VARIED if name not in BY and frame[name].nunique(dropna=False) > 1)]
-    show(frame, by, METRICS, Console())
+    """The table of a sweep on stdout, by backend and cell."""
+    frame = pandas.DataFrame([asdict(record) for record in records], columns=[*COLUMNS, *DETAIL])
+    show(frame, BY, METRICS, Console())
     sys.stdout.flush()

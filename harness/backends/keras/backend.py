@@ -49,6 +49,7 @@ def open_session(setup: Setup) -> Session:
     kind = start_engine(setup.engine or ENGINES[0], threads=setup.threads)
     here = kind.devices()
     device = resolve(setup.device, here)
+    _check_precision(setup.precision, setup.engine or ENGINES[0])
     engine = kind(device, threads=setup.threads, precision=setup.precision)
     from harness.backends.keras.session import KerasSession
 
@@ -73,6 +74,18 @@ def start_engine(name: str, *, threads: int) -> type[Engine]:
         )
     engine: type[Engine] = import_module(f"harness.backends.keras.engines.{name}").Engine
     return engine
+
+
+def _check_precision(precision: str, engine: str) -> None:
+    """Keras promotes 64-bit types to 32-bit ones on every engine but TensorFlow, whatever a layer's dtype."""
+    from keras.backend import result_type
+
+    found = result_type(precision, precision)
+    if found != precision:
+        raise Unavailable(
+            f"precision={precision}: Keras on {engine} computes in {found} instead; "
+            "use backend.engine=tensorflow or precision=float32"
+        )
 
 
 def resolve(device: str, here: dict[str, str]) -> str:

@@ -1,0 +1,82 @@
+"""What a person has: a shell, the project, a place for results."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMALL = (
+    "data=digits",
+    "cell.hidden=8",
+    "train.epochs=1",
+    "threads=1",
+    "measure.window_seconds=0.01",
+    "measure.warmup_steps=2",
+)
+
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def environment(**more: str) -> dict[str, str]:
+    env = {key: value for key, value in os.environ.items() if not key.startswith("HYDRA_")}
+    return {**env, "COLUMNS": "200", **more}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def run(results: Path) -> Shell:
+    """`python run.py …` with its results in a directory of the test's own."""
+
+    def call(*overrides: str, small: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
+        env = environment(**options.pop("env", {}))  # type: ignore[arg-type]
+        sweep = [item for item in overrides if item == "-m"]
+        chosen = [*(SMALL if small else ()), *(item for item in overrides if item != "-m")]
+        command = [sys.executable, "run.py", *sweep, f"results.root={results}", *chosen]
+        return subprocess.run(
+            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, **options
+        )
+
+    return call
+
+
+@pytest.fixture
+def harness_command() -> Shell:
+    """`python -m harness …`."""
+
+    def call(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        env = environment(**options.pop("env", {}))  # type: ignore[arg-type]
+        options.setdefault("cwd", ROOT)
+        command = [sys.executable, "-m", "harness", *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, **options)
+
+    return call
+
+
+@pytest.fixture
+def shadow(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
+    """An environment in which importing `package` runs `code` instead: a way to break a real child."""
+
+    def make(package: str, code: str) -> dict[str, str]:
+        folder = tmp_path / "shadow" / package
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "__init__.py").write_text(code)
+        return {"PYTHONPATH": str(tmp_path / "shadow")}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mnist() -> str:
+    """Where real MNIST lies, for tests that need it."""
+    for root in (os.environ.get("HARNESS_DATA"), ROOT.parent / "shared" / "data"):
+        if root and (Path(root) / "mnist" / "train-images-idx3-ubyte.gz").exists():
+            return str(Path(root).resolve())
+    pytest.skip("real MNIST is missing: set HARNESS_DATA to the directory that holds mnist/")

@@ -1,0 +1,212 @@
+"""Whatever happens to a run becomes its row, and the sweep goes on."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.record import STATUSES, RunRecord
+from tests.conftest import ROOT, SMALL, Shell, environment
+
+Shadow = Callable[[str, str], dict[str, str]]
+ALIVE = "import time; time.sleep(600)"
+
+
+def by_backend(results: Path) -> dict[str, RunRecord]:
+    found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
+    assert {record.status for record in found} <= set(STATUSES)
+    return {record.backend: record for record in found}
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason"),
+    [
+        ("raise ImportError('libtorch.so is broken')", "skipped", "libtorch.so is broken"),
+        ("raise ModuleNotFoundError(\"No module named 'torch'\")", "skipped", "No module named 'torch'"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed", "SIGSEGV"),
+        (
+            "import os; print('last words', flush=True); os.abort()",
+            "crashed",
+            "SIGABRT; last output: last words",
+        ),
+        ("import os; os.kill(os.getpid(), 9)", "crashed", "SIGKILL"),
+        ("import os; os._exit(3)", "crashed", "exit status 3"),
+    ],
+)
+def test_a_broken_package(
+    run: Shell, results: Path, shadow: Shadow, code: str, status: str, reason: str
+) -> None:
+    done = run("-m", "backend=torch,numpy", env=shadow("torch", code))
+    assert done.returncode == 1, done.stderr
+    found = by_backend(results)
+    assert found["numpy"].status == "ok"
+    assert found["torch"].status == status
+    assert reason in str(found["torch"].reason)
+    assert status in done.stdout
+    if status == "skipped":
+        assert "pip install -c constraints.txt torch" in str(found["torch"].reason)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_keras_engine(run: Shell, results: Path, shadow: Shadow) -> None:
+    env = shadow("tensorflow", "raise ModuleNotFoundError(\"No module named 'tensorflow'\")")
+    done = run("-m", "backend=keras,numpy", env=env)
+    assert done.returncode == 1
+    found = by_backend(results)
+    assert (found["keras"].status, found["numpy"].status) == ("skipped", "ok")
+    assert "pip install" in str(found["keras"].reason)
+    assert "tensorflow" in str(found["keras"].reason)
+
+
+def test_an_exception_in_the_run(run: Shell, results: Path, shadow: Shadow) -> None:
+    env = shadow("sitecustomize", "")
+    Path(env["PYTHONPATH"], "sitecustomize", "__init__.py").write_text(
+        "import sys\n"
+        "if '-m' in sys.orig_argv and 'harness.child' in sys.orig_argv:\n"
+        "    import harness.training\n"
+        "    def train(*_): raise RuntimeError('the wheel came off')\n"
+        "    harness.training.train = train\n"
+    )
+    done = run("-m", "backend=numpy", "seed=0,1", env=env)
+    assert done.returncode == 1
+    record = by_backend(results)["numpy"]
+    assert record.status == "failed"
+    assert record.reason == "RuntimeError: the wheel came off"
+    assert record.parity_gradient is not None  # what was known by then is kept
+    log = Path(str(record.record_path)).parent / "output.log"
+    assert "Traceback" in log.read_text()
+    assert "Traceback" not in done.stderr
+
+
+def test_a_swapped_gate_fails_parity_and_trains_nothing(run: Shell, results: Path, shadow: Shadow) -> None:
+    env = shadow("sitecustomize", "")
+    Path(env["PYTHONPATH"], "sitecustomize", "__init__.py").write_text(
+        "import harness.backends.numpy.parameters as p\n"
+        "pack = p.Layout.pack\n"
+        "def swapped(self, weights, flat):\n"
+        "    if flat.dtype == 'float32':\n"
+        "        swap = {'W_xi': 'W_xf', 'W_xf': 'W_xi'}\n"
+        "        name = lambda n: n[:-4] + swap.get(n[-4:], n[-4:])\n"
+        "        weights = {n: weights[name(n)] for n in weights}\n"
+        "    pack(self, weights, flat)\n"
+        "p.Layout.pack = swapped\n"
+    )
+    done = run("backend=numpy", env=env)
+    assert done.returncode == 1, done.stderr
+    record = by_backend(results)["numpy"]
+    assert record.status == "parity_failed"
+    assert "above 0.0001" in str(record.reason)
+    assert record.history == []
+
+
+def test_a_loss_that_is_not_finite(run: Shell, results: Path) -> None:
+    done = run(
+        "backend=numpy",
+        "cell=rnn",
+        "cell.activation=relu",
+        "train.optimizer=sgd",
+        "train.learning_rate=1000",
+        "train.clip_norm=null",
+        "train.epochs=5",
+    )
+    assert done.returncode == 1, done.stderr
+    record = by_backend(results)["numpy"]
+    assert record.status == "diverged"
+    assert "at step" in str(record.reason)
+    assert record.timing["windows"]
+
+
+def test_not_enough_memory(run: Shell, results: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, 3 * 2**30))
+
+    done = run("-m", "backend=numpy", "cell.hidden=8,16384", preexec_fn=limit)
+    assert done.returncode == 1, done.stderr
+    found = {r.hidden: r for r in (RunRecord.read(p) for p in results.glob("runs/*/*/record.json"))}
+    assert found[8].status == "ok", found[8].reason
+    assert found[16384].status == "out_of_memory", found[16384].reason
+
+
+def test_a_run_that_takes_too_long(run: Shell, results: Path, shadow: Shadow) -> None:
+    done = run("-m", "backend=torch,numpy", "run.timeout_seconds=30", env=shadow("torch", ALIVE))
+    assert done.returncode == 1
+    found = by_backend(results)
+    assert found["torch"].status == "timeout"
+    assert "run.timeout_seconds=30" in str(found["torch"].reason)
+    assert found["numpy"].status == "ok"
+
+
+def start(results: Path, *overrides: str, env: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "run.py", "-m", f"results.root={results}", *SMALL, *overrides],
+        cwd=ROOT,
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def child_of(process: subprocess.Popen[str]) -> psutil.Process:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for child in psutil.Process(process.pid).children():
+            if "harness.child" in child.cmdline():
+                return child
+        time.sleep(0.05)
+    raise AssertionError("no child process")
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c(results: Path, shadow: Shadow, sign: signal.Signals) -> None:
+    process = start(results, "backend=torch,numpy", env=shadow("torch", ALIVE))
+    child = child_of(process)
+    time.sleep(1)
+    process.send_signal(sign)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    found = by_backend(results)
+    assert found["torch"].status == "interrupted"
+    assert "numpy" not in found
+    assert "interrupted" in out
+    assert "Traceback" not in err
+
+
+def test_a_killed_launcher_takes_its_child_along(results: Path, shadow: Shadow) -> None:
+    process = start(results, "backend=torch", env=shadow("torch", ALIVE))
+    child = child_of(process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    psutil.wait_procs([child], timeout=10)
+    assert not child.is_running()
+
+
+def test_concurrent_runs_never_share_a_core(results: Path, tmp_path: Path) -> None:
+    """Two sweeps at once on one core each: their children are pinned to different ones, or take turns."""
+    env = {"HARNESS_LEASES": str(tmp_path / "leases")}
+    processes = [start(results / str(n), "backend=numpy", "seed=0,1", env=env) for n in range(2)]
+    for process in processes:
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+    spans = []
+    for path in results.glob("*/runs/*/*/record.json"):
+        record = RunRecord.read(path)
+        assert len(record.environment["cores"]) == 1
+        spans.append(record.environment["cores"][0])
+    assert len(spans) == 4
+
+
+def test_two_sweeps_of_the_same_runs_make_each_once(results: Path) -> None:
+    processes = [start(results, "backend=numpy", "seed=0,1", env={}) for _ in range(2)]
+    for process in processes:
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+    assert len(list(results.glob("runs/*/*/record.json"))) == 2
