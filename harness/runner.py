@@ -76,7 +76,7 @@ def open_session(backend: str, setup: Setup) -> Session:
     lacking = f"install it: pip install -c constraints.txt {' '.join(package.PACKAGES)}"
     try:
         module = import_module(f"harness.backends.{backend}.backend")
-    except Exception as error:  # noqa: BLE001  a broken package may raise anything while it is imported
+    except Exception as error:
         raise Unavailable(f"{backend} cannot be imported here ({_named(error)}); {lacking}") from error
     try:
         return cast(Session, module.open_session(setup))

@@ -65,16 +65,19 @@ def test_a_missing_keras_engine(run: Shell, results: Path, shadow: Shadow) -> No
     assert "tensorflow" in str(found["keras"].reason)
 
 
+def sabotage(shadow: Shadow, code: str) -> dict[str, str]:
+    """An environment in which every child of the harness, and nothing else, first runs `code`."""
+    indented = "".join(f"    {line}\n" for line in code.splitlines())
+    return shadow("sitecustomize", f"import sys\nif 'harness.child' in sys.orig_argv:\n{indented}")
+
+
 def test_an_exception_in_the_run(run: Shell, results: Path, shadow: Shadow) -> None:
-    env = shadow("sitecustomize", "")
-    Path(env["PYTHONPATH"], "sitecustomize", "__init__.py").write_text(
-        "import sys\n"
-        "if '-m' in sys.orig_argv and 'harness.child' in sys.orig_argv:\n"
-        "    import harness.training\n"
-        "    def train(*_): raise RuntimeError('the wheel came off')\n"
-        "    harness.training.train = train\n"
-    )
-    done = run("-m", "backend=numpy", "seed=0,1", env=env)
+    code = """
+import harness.training
+def train(*_): raise RuntimeError("the wheel came off")
+harness.training.train = train
+"""
+    done = run("-m", "backend=numpy", "seed=0,1", env=sabotage(shadow, code))
     assert done.returncode == 1
     record = by_backend(results)["numpy"]
     assert record.status == "failed"
@@ -86,19 +89,17 @@ def test_an_exception_in_the_run(run: Shell, results: Path, shadow: Shadow) -> N
 
 
 def test_a_swapped_gate_fails_parity_and_trains_nothing(run: Shell, results: Path, shadow: Shadow) -> None:
-    env = shadow("sitecustomize", "")
-    Path(env["PYTHONPATH"], "sitecustomize", "__init__.py").write_text(
-        "import harness.backends.numpy.parameters as p\n"
-        "pack = p.Layout.pack\n"
-        "def swapped(self, weights, flat):\n"
-        "    if flat.dtype == 'float32':\n"
-        "        swap = {'W_xi': 'W_xf', 'W_xf': 'W_xi'}\n"
-        "        name = lambda n: n[:-4] + swap.get(n[-4:], n[-4:])\n"
-        "        weights = {n: weights[name(n)] for n in weights}\n"
-        "    pack(self, weights, flat)\n"
-        "p.Layout.pack = swapped\n"
-    )
-    done = run("backend=numpy", env=env)
+    code = """
+import harness.backends.numpy.parameters as parameters
+pack = parameters.Layout.pack
+def swapped(self, weights, flat):
+    if flat.dtype == "float32":
+        swap = {"W_xi": "W_xf", "W_xf": "W_xi"}
+        weights = {n: weights[n[:-4] + swap.get(n[-4:], n[-4:])] for n in weights}
+    pack(self, weights, flat)
+parameters.Layout.pack = swapped
+"""
+    done = run("backend=numpy", env=sabotage(shadow, code))
     assert done.returncode == 1, done.stderr
     record = by_backend(results)["numpy"]
     assert record.status == "parity_failed"

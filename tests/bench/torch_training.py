@@ -15,15 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional
+
 from harness.backends.base import Setup
 from harness.backends.torch.backend import open_session
 from harness.init import draw
 from harness.optim import OptimizerSpec
 from harness.spec import ModelSpec
-from torch import nn
-from torch.nn import functional
 
-N, T, I, C = 5500, 28, 28, 10  # sequences, time steps, features, classes
+N, T, FEATURES, C = 5500, 28, 28, 10  # sequences, time steps, features of each, classes
 RATE = 1e-3
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -33,7 +34,7 @@ class Bare(nn.Module):
 
     def __init__(self, cell: str, hidden: int) -> None:
         super().__init__()
-        self.rnn = LAYERS[cell](I, hidden, batch_first=True)
+        self.rnn = LAYERS[cell](FEATURES, hidden, batch_first=True)
         self.readout = nn.Linear(hidden, C)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -41,7 +42,7 @@ class Bare(nn.Module):
         return self.readout(out[:, -1])
 
 
-def bare(arguments: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], None]:
+def bare(arguments: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], object]:
     """A function that trains on batches (S, B) of indices with plain PyTorch."""
     device = torch.device(arguments.device)
     model = Bare(arguments.cell, arguments.hidden).to(device)
@@ -61,10 +62,10 @@ def bare(arguments: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Callabl
     return train
 
 
-def ours(arguments: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], None]:
+def ours(arguments: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], object]:
     """The same through a session of the harness."""
     options = {"activation": "tanh"} if arguments.cell == "rnn" else {}
-    model = ModelSpec(arguments.cell, T, I, arguments.hidden, C, options=options)
+    model = ModelSpec(arguments.cell, T, FEATURES, arguments.hidden, C, options=options)
     session = open_session(
         Setup(
             model=model,
@@ -76,10 +77,10 @@ def ours(arguments: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Callabl
     )
     session.put_weights(draw(model, 0))
     session.load("train", x, y)
-    return lambda batches: session.train(batches, np.full(len(batches), RATE)) and None
+    return lambda batches: session.train(batches, np.full(len(batches), RATE))
 
 
-def seconds(train: Callable[[np.ndarray], None], batches: np.ndarray) -> float:
+def seconds(train: Callable[[np.ndarray], object], batches: np.ndarray) -> float:
     start = time.perf_counter()
     train(batches)
     return time.perf_counter() - start
@@ -99,7 +100,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
 
     rng = np.random.default_rng(0)
-    x = rng.random((N, T, I), dtype=np.float32)
+    x = rng.random((N, T, FEATURES), dtype=np.float32)
     y = rng.integers(0, C, N)
     sides = {"session": ours(arguments, x, y), "bare": bare(arguments, x, y)}
 

@@ -1,0 +1,128 @@
+"""Statistics, parity distances, memory and contention."""
+
+import multiprocessing
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.backends.base import Gradients, Setup
+from harness.environment import cores
+from harness.errors import ParityFailed
+from harness.measure import parity
+from harness.measure.contention import Contention
+from harness.measure.memory import peak_memory_bytes
+from harness.measure.statistics import estimate, pooled
+from harness.optim import OptimizerSpec
+from tests.parity import Case, open_session
+
+
+def test_the_interval_of_a_median_is_that_of_order_statistics() -> None:
+    """Against the tables of David and Nagaraja: for n = 20 the 6th and 15th values, coverage 0.9586."""
+    figure = estimate(range(1, 21))
+    assert (figure.median, figure.low, figure.high) == (10.5, 6, 15)
+    assert figure.coverage == pytest.approx(0.9586, abs=1e-4)
+
+
+def test_few_windows_say_how_little_they_cover() -> None:
+    assert estimate([3, 1, 2])[1:] == (1, 3, 0.75)
+    assert estimate([5.0]) == (5, 5, 5, 0)
+    assert estimate(range(6)).coverage > 0.95
+
+
+def test_the_interval_covers_the_median_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    for n in (7, 12, 40):
+        figures = [estimate(rng.lognormal(size=n)) for _ in range(2000)]
+        hits = np.mean([f.low <= 1.0 <= f.high for f in figures])
+        assert hits == pytest.approx(figures[0].coverage, abs=0.02)
+        assert hits > 0.94
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 500), st.floats(0.001, 3)), min_size=1, max_size=50),
+    st.floats(0.01, 2),
+)
+def test_pooling_keeps_all_work_and_all_time(windows: list[tuple[int, float]], at_least: float) -> None:
+    work, seconds = zip(*windows, strict=True)
+    rates = pooled(work, seconds, at_least)
+    assert 1 <= len(rates) <= max(1, sum(seconds) / at_least)
+    assert min(rates) <= sum(work) / sum(seconds) * (1 + 1e-9)
+    assert max(rates) >= sum(work) / sum(seconds) * (1 - 1e-9)
+
+
+def setup_and_case() -> tuple[Setup, Case]:
+    case = Case("gru")
+    return Setup(model=case.model, optimizer=OptimizerSpec(), precision="float64"), case
+
+
+class Wrong:
+    """A session whose gradient of one parameter is off by a factor."""
+
+    def __init__(self, name: str, factor: float) -> None:
+        self.session = open_session("numpy", Case("gru"), "loop", OptimizerSpec())
+        self.name, self.factor = name, factor
+
+    def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
+        found = self.session.gradients(x, y)
+        found.gradients[self.name] = found.gradients[self.name] * self.factor
+        return found
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-3, float("nan"), float("inf")])
+def test_parity_names_the_parameter_that_is_off(factor: float) -> None:
+    setup, case = setup_and_case()
+    name = "layers.0.forward.W_hz"
+    found = parity.measure(Wrong(name, factor), setup, case.weights(), *case.data())
+    assert found.worst == name
+    with pytest.raises(ParityFailed, match=name):
+        parity.hold(found)
+
+
+def test_parity_of_the_reference_with_itself_is_nothing() -> None:
+    setup, case = setup_and_case()
+    found = parity.measure(Wrong("readout.b", 1.0), setup, case.weights(), *case.data())
+    parity.hold(found)
+    assert found.gradient == 0
+    assert found.loss == 0
+
+
+def test_float32_is_held_to_its_own_limit() -> None:
+    setup, case = setup_and_case()
+    found = parity.measure(
+        Wrong("readout.b", 1 + 5e-5), replace(setup, precision="float32"), case.weights(), *case.data()
+    )
+    assert found.gradient == pytest.approx(5e-5, rel=1e-3)
+    parity.hold(found)
+
+
+def test_peak_memory_grows_with_what_is_held() -> None:
+    before = peak_memory_bytes()
+    held = np.ones(25_000_000)
+    assert peak_memory_bytes() - before > 0.8 * held.nbytes
+
+
+def spin(core: int, seconds: float) -> None:
+    import os
+
+    os.sched_setaffinity(0, [core])
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def test_others_on_the_same_core_are_noticed() -> None:
+    core = cores()[-1]
+    contention = Contention([core])
+    if not contention.known:
+        pytest.skip("only Linux tells how long each core was busy")
+    assert contention.others() is None  # too short to tell
+    other = multiprocessing.get_context("spawn").Process(target=spin, args=(core, 3.0))
+    other.start()
+    other.join()
+    share = contention.others()
+    assert share is not None
+    assert share > 0.5
