@@ -53,7 +53,7 @@ def test_mean_deviation_and_n_over_seeds() -> None:
 
 def test_markdown() -> None:
     text = tables.render(THREE, BY, METRICS, "md")
-    assert "| torch   | lstm | 0.9850 ± 0.0071 |    9,250 ± 353.6 | 2.0e-06 ± 1.4e-06 |   2 |" in text
+    assert "| torch   | lstm | 0.9850 ± 0.0071 |      9,250 ± 354 | 2.0e-06 ± 1.4e-06 |   2 |" in text
     assert "| numpy   | lstm |          0.9700 |            50.25 |                 – |   1 |" in text
     assert "Not ok:" in text
     assert r"keras cannot \| be imported <b>" in text

@@ -120,15 +120,15 @@ def not_ok(frame: pandas.DataFrame, by: Sequence[str]) -> pandas.DataFrame:
     return frame[frame["status"] != "ok"][columns]
 
 
-def number(metric: str, value: float) -> str:
-    """A figure in the digits that it deserves."""
+def number(metric: str, value: float, beside: float | None = None) -> str:
+    """A figure in the digits that it deserves; a deviation in those of the mean that it stands beside."""
     if pandas.isna(value):
         return "–"
     if metric in EXACT:
         return f"{value:.1e}"
     if "accuracy" in metric or "fraction" in metric:
         return f"{value:.4f}"
-    if abs(value) >= 1000:
+    if abs(value if beside is None else beside) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
 
@@ -141,7 +141,9 @@ def cells(table: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str]) ->
         for metric in metrics:
             figure = number(metric, row[metric])
             deviation = row[f"{metric}_sd"]
-            texts.append(figure if pandas.isna(deviation) else f"{figure} ± {number(metric, deviation)}")
+            texts.append(
+                figure if pandas.isna(deviation) else f"{figure} ± {number(metric, deviation, row[metric])}"
+            )
         rows.append([*texts, str(row["n"])])
     return rows
 
