@@ -292,13 +292,13 @@ class Config:
             decay_epochs=t.decay_epochs,
         )
 
-    def setup(self, *, threads: int) -> Setup:
+    def setup(self, *, threads: int, device: str) -> Setup:
         return Setup(
             model=self.model_spec(),
             optimizer=self.optimizer(),
             implementation=self.backend.implementation,
             engine=self.backend.engine,
-            device=self.device,
+            device=device,
             threads=threads,
             precision=self.precision,
         )

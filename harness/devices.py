@@ -35,6 +35,11 @@ def wanted_gpus(device: str, supported: tuple[str, ...]) -> list[str]:
     return [here[int(number)]] if number else here
 
 
+def label(gpu: str | None) -> str | None:
+    """The name of a leased GPU among all that are visible here: "cuda:0", "cuda:1", …"""
+    return None if gpu is None else f"cuda:{gpus().index(gpu)}"
+
+
 def thread_count(asked: int | None, *, gpu: bool) -> int:
     """Cores for a run: those asked for, else all of them, or an equal share for each GPU."""
     here = len(cores())

@@ -16,11 +16,16 @@ Emit = Callable[..., None]
 
 @dataclass(frozen=True)
 class Job:
-    """One run as the launcher decided it: the configuration, the cores, the directory for files."""
+    """One run as the launcher decided it: the configuration, what it may use, the directory for files.
+
+    `gpu` is the CUDA device that it holds, by its name in this machine ("cuda:1"); the child sees no
+    other, and so as its first.
+    """
 
     config: Config
     threads: int
     cores: tuple[int, ...]
+    gpu: str | None
     directory: Path
 
     def to_mapping(self) -> dict[str, Any]:
@@ -28,6 +33,7 @@ class Job:
             "config": self.config.to_mapping(),
             "threads": self.threads,
             "cores": list(self.cores),
+            "gpu": self.gpu,
             "directory": str(self.directory),
         }
 
@@ -37,5 +43,6 @@ class Job:
             config=Config.from_mapping(values["config"]),
             threads=values["threads"],
             cores=tuple(values["cores"]),
+            gpu=values["gpu"],
             directory=Path(values["directory"]),
         )

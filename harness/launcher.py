@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from harness import data, environment, store
 from harness.config import Config
-from harness.devices import thread_count, wanted_gpus
+from harness.devices import label, thread_count, wanted_gpus
 from harness.errors import HarnessError, Unavailable
 from harness.job import Job
 from harness.key import run_key
@@ -132,7 +132,7 @@ def launch(config: Config, *, command: str, display: Display) -> Outcome:
             )
             with lease(threads, gpus, display.note) as held:
                 draft.values["environment"] = environment.describe(held.cores, held.gpu)
-                job = Job(config, threads, held.cores, directory.resolve())
+                job = Job(config, threads, held.cores, label(held.gpu), directory.resolve())
                 with Child(job, held) as child:
                     record, could_start = _follow(child, draft, display)
         except KeyboardInterrupt:

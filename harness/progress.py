@@ -41,18 +41,19 @@ class Progress:
         if self.interactive:
             self.live = Live(console=self.console, transient=True, auto_refresh=False)
             self.live.start()
+        self.said = seconds()
         self.note("starting")
 
     def note(self, text: str) -> None:
         if self.live:
-            self._line(f"{self.title}: {text}")
+            self._line(text)
         elif text.startswith(("starting", "waiting")):
             self.console.print(f"{self.title}: {text}")
 
     def progress(self, event: Mapping[str, Any]) -> None:
         last = event["step"] == event["steps"]
         text = (
-            f"{self.title}: epoch {event['epoch']}/{event['epochs']}, step {event['step']}/{event['steps']}, "
+            f"epoch {event['epoch']}/{event['epochs']}, step {event['step']}/{event['steps']}, "
             f"loss {event['loss']:.4f}, {event['rate']:,.0f} sequences/s, "
             f"{timedelta(seconds=round(event['left']))} left"
         )
@@ -60,7 +61,7 @@ class Progress:
             self._line(text)
         elif last or seconds() - self.said > PLAIN_SECONDS:
             self.said = seconds()
-            self.console.print(text)
+            self.console.print(f"{self.title}: {text}")
 
     def end(self, record: RunRecord, *, reused: bool) -> None:
         """The run's result in one line that stays."""
@@ -73,8 +74,9 @@ class Progress:
             self.live = None
 
     def _line(self, text: str) -> None:
+        """What moves comes first: a narrow terminal cuts the end."""
         assert self.live is not None
-        self.live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        self.live.update(Text(f"{text} | {self.title}", no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
 def summary(record: RunRecord, *, reused: bool) -> str:

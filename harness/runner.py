@@ -27,7 +27,8 @@ def run(job: Job, emit: Emit) -> None:
     emit("note", text="loading data")
     dataset = data.load(config.data.name, data_root(config), config.data.limit)
     _check_batch(config, dataset)
-    setup = config.setup(threads=job.threads)
+    device = "cuda" if config.device.startswith("cuda") else config.device
+    setup = config.setup(threads=job.threads, device=device)
     start = _initial_weights(config, setup)
     emit("note", text=f"starting {config.backend.name}")
     session = open_session(config.backend.name, setup)
@@ -35,7 +36,7 @@ def run(job: Job, emit: Emit) -> None:
         "update",
         fields={
             "implementation": session.implementation,
-            "device": session.device,
+            "device": job.gpu if job.gpu and session.device.startswith("cuda") else session.device,
             "device_name": session.device_name,
         },
         details={"train_examples": len(dataset.train_labels), "tf32": False} | _view_details(config),

@@ -1,5 +1,7 @@
 """Devices by name, and the settings that make their arithmetic exact and repeatable."""
 
+from contextlib import suppress
+
 import torch
 
 from harness.environment import cpu_name
@@ -40,7 +42,7 @@ def dtype(precision: str, device: str) -> torch.dtype:
 def settle(threads: int) -> None:
     """Sets the threads, and float32 products in float32 everywhere (no TF32, no bfloat16)."""
     torch.set_num_threads(threads)
-    if torch.get_num_interop_threads() != 1:
+    with suppress(RuntimeError):  # it may be set once in a process; no model here has work for that pool
         torch.set_num_interop_threads(1)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False

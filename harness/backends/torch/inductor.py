@@ -30,7 +30,7 @@ def _needs(device: torch.device) -> list[tuple[str, bool]]:
     compiler = os.environ.get("CXX", default)
     headers = Path(sysconfig.get_path("include")) / "Python.h"
     needs = [
-        (f"a C++ compiler ({compiler})", shutil.which(compiler.split()[0] if compiler else "") is not None),
+        (f"a C++ compiler ({compiler})", shutil.which(compiler) is not None),
         (f"Python's C headers ({headers})", headers.exists()),
     ]
     if device.type == "cuda":
