@@ -249,7 +249,8 @@ def show(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], con
 def _boxed(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> Table:
     table = Table()
     for k, head in enumerate(heads):
-        table.add_column(head, justify="left" if k < left else "right", overflow="fold")
+        whole = k < left and k < len(heads) - 1  # only figures and reasons may be broken over lines
+        table.add_column(head, justify="left" if k < left else "right", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
     return table
