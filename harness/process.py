@@ -34,6 +34,7 @@ def environment(config: Config, lease: Lease) -> dict[str, str]:
         "TF_NUM_INTEROP_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # the first call's seconds are those of compiling
         "CUDA_VISIBLE_DEVICES": lease.gpu or "",
         "PYTHONUNBUFFERED": "1",
     }

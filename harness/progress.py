@@ -87,4 +87,6 @@ def summary(record: RunRecord, *, reused: bool) -> str:
     if record.train_throughput is not None:
         parts.append(f"{record.train_throughput:,.0f} sequences/s")
     parts += [f"gradient distance {record.parity_gradient:.0e}", f"{record.total_seconds:.0f} s"]
+    if record.contended:
+        parts.append("others used its cores: timing is not to be trusted")
     return ("complete already: " if reused else "ok: ") + ", ".join(parts)

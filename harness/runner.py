@@ -1,6 +1,8 @@
-"""One run, in this process: data -> session -> parity -> warm-up -> epochs -> evaluation.
+"""One run, in this process: data -> session -> warm-up -> parity -> epochs -> evaluation.
 
-What is found is emitted as it is found, so that a run that ends early keeps what it had.
+The warm-up comes first, so that the first call that is timed is the first there is; then the initial
+weights are put back. What is found is emitted as it is found, so that a run that ends early keeps what
+it had.
 """
 
 from dataclasses import asdict
@@ -43,9 +45,11 @@ def run(job: Job, emit: Emit) -> None:
     )
     session.put_weights(start)
     _load_splits(session, config, dataset)
+    step_seconds = training.warm_up(session, config, len(dataset.train_labels), emit)
+    session.put_weights(start)
     _prove(session, config, setup, start, dataset, emit)
     contention = Contention(job.cores)
-    training.train(session, config, start, dataset, emit)
+    training.train(session, config, dataset, step_seconds, emit)
     others = contention.others()
     emit(
         "update",

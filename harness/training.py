@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.backends.base import Session, Weights
+from harness.backends.base import Session
 from harness.config import Config
 from harness.data import Dataset
 from harness.errors import Diverged
@@ -29,14 +29,14 @@ class Window:
     seconds: float
 
 
-def train(session: Session, config: Config, start: Weights, dataset: Dataset, emit: Emit) -> None:
-    """Warms up, puts `start` back, trains. Raises Diverged at the first loss that is not finite."""
+def train(session: Session, config: Config, dataset: Dataset, step_seconds: float, emit: Emit) -> None:
+    """All epochs; `step_seconds` is what a step took in the warm-up, and decides the windows.
+
+    Raises Diverged at the first loss that is not finite.
+    """
     examples, size = len(dataset.train_labels), config.train.batch_size
     steps = examples // size  # full batches only
-    if config.train.epochs == 0:
-        return
-    step_seconds = _warm_up(session, config, start, examples, emit)
-    per_window = max(1, math.ceil(config.measure.window_seconds / step_seconds))
+    per_window = max(1, math.ceil(config.measure.window_seconds / max(step_seconds, 1e-9)))
     schedule = config.schedule(steps)
     windows: list[Window] = []
     best, reached = 0.0, {"seconds": _targets(config), "epochs": _targets(config), "steps": _targets(config)}
@@ -59,8 +59,10 @@ def _targets(config: Config) -> dict[str, Any]:
     return dict.fromkeys((str(target) for target in config.measure.targets), None)
 
 
-def _warm_up(session: Session, config: Config, start: Weights, examples: int, emit: Emit) -> float:
-    """Seconds of one steady step. Trains on random batches, then leaves no trace of it."""
+def warm_up(session: Session, config: Config, examples: int, emit: Emit) -> float:
+    """Seconds of one steady step. Trains on random batches: the caller puts the weights back."""
+    if config.train.epochs == 0:
+        return 0.0
     emit("note", text="warming up")
     size, steps = config.train.batch_size, config.measure.warmup_steps
     rng = stream(config.seed, "warm-up")
@@ -68,7 +70,6 @@ def _warm_up(session: Session, config: Config, start: Weights, examples: int, em
     rates = np.full(steps + 1, config.train.learning_rate)
     _, first = timed(session, lambda: session.train(batches[:1], rates[:1]))
     _, steady = timed(session, lambda: session.train(batches[1:], rates[1:]))
-    session.put_weights(start)
     emit(
         "update",
         fields={"first_call_seconds": first},

@@ -53,10 +53,11 @@ def one_by_one(
     step: CellStep, xs: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], *, reverse: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The time loop in Python; an engine that traces has a `scan` of its own in its place."""
-    T = xs.shape[0]
+    # split, not xs[t]: the gradient of an index is as large as xs, once for every t
+    inputs = [ops.squeeze(x, axis=0) for x in ops.split(xs, xs.shape[0], axis=0)]
     outputs = []
-    for t in range(T - 1, -1, -1) if reverse else range(T):
-        state = step(xs[t], state, params)
+    for x in reversed(inputs) if reverse else inputs:
+        state = step(x, state, params)
         outputs.append(state[0])
     return ops.stack(outputs[::-1] if reverse else outputs), state
 
