@@ -1,9 +1,11 @@
 """Training throughput of a Keras session against `keras.Model.fit` on the same model, in one process.
 
-    python tests/bench/keras_training.py --cell lstm --engine tensorflow --threads 1
+    python tests/bench/keras_training.py --cell lstm --engine tensorflow
 
 Windows of the two alternate (one epoch of `fit` on arrays in memory; the same number of steps of
-`Session.train`), their order changes every round, and the ratio is taken round by round.
+`Session.train`), their order changes every round, and the ratio is taken round by round. Both use the
+same threads, by default as many as there are cores; with fewer threads than cores the process is not
+pinned, since `fit` on a single core also has to share it with the threads that feed it.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import numpy as np
 
 from harness.backends.base import Session, Setup
 from harness.backends.keras.backend import open_session
-from harness.environment import cpu_name, load_average, versions
+from harness.environment import cores, cpu_name, load_average, versions
 from harness.init import draw
 from harness.measure.clock import seconds
 from harness.measure.statistics import estimate
@@ -36,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engine", default="tensorflow", choices=("tensorflow", "jax", "torch"))
     parser.add_argument("--implementation", default="fused", choices=("fused", "loop", "compiled"))
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=len(cores()))
     parser.add_argument("--rows", type=int, default=5500, help="training rows, cut to full batches")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--output", type=Path, help="default: results/bench/keras_training_<what>.json")
@@ -84,9 +86,6 @@ def timed(session: Session, work: Callable[[], object]) -> float:
 
 def main() -> None:
     args = arguments()
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))[: args.threads]
-        os.sched_setaffinity(0, cores)
     steps = args.rows // BATCH
     rows = steps * BATCH
     rng = np.random.default_rng(0)

@@ -31,7 +31,7 @@ def unpack(model: ModelSpec, cell: ModuleType, params: Sequence[np.ndarray]) -> 
 
 
 def trained(model: ModelSpec, cell: ModuleType) -> list[np.ndarray | None]:
-    """For every stored array: where it is trained (1) and where a redundant bias stays zero (0);
+    """For every stored array: True where it is trained, False where a redundant bias stays zero;
     None where all of it is trained."""
-    ones = {name: np.ones(shape) for name, shape in model.shapes().items()}
+    ones = {name: np.ones(shape, np.bool_) for name, shape in model.shapes().items()}
     return [None if mask.all() else mask for mask in pack(model, cell, ones)]

@@ -59,13 +59,13 @@ class KerasSession:
         def loss(params: list[Tensor], x: Tensor, y: Tensor) -> Tensor:
             return ops.mean(ops.sparse_categorical_crossentropy(y, logits(params, x), from_logits=True))
 
-        trained = [None if mask is None else self._put(mask) for mask in layout.trained(model, self._cell)]
+        trained = [None if mask is None else engine.put(mask) for mask in layout.trained(model, self._cell)]
         value_and_gradients = engine.value_and_gradients(loss)
 
         def gradients(params: list[Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
             value, found = value_and_gradients(params, x, y)
             pairs = zip(found, trained, strict=True)
-            return value, [g if mask is None else ops.where(mask > 0, g, 0) for g, mask in pairs]
+            return value, [g if mask is None else ops.where(mask, g, 0) for g, mask in pairs]
 
         def update(
             params: list[Tensor], slots: list[Tensor], x: Tensor, y: Tensor, rows: Tensor, scale: Tensor
@@ -101,7 +101,7 @@ class KerasSession:
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,)."""
         with self._engine.scope():
-            self._splits[split] = self._put(x), self._engine.put(np.array(y, np.int64))
+            self._splits[split] = self._put(x), self._engine.put(np.asarray(y, np.int64))
 
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Runs S updates: batches (S, B) of indices, rates (S,); returns the losses (S,) float64."""
@@ -139,7 +139,7 @@ class KerasSession:
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
         """The loss of x (B, T, I), y (B,) and its gradients before clipping; changes nothing."""
         with self._engine.scope():
-            labels = self._engine.put(np.array(y, np.int64))
+            labels = self._engine.put(np.asarray(y, np.int64))
             loss, gradients = self._gradients(self._params, self._put(x), labels)
         return Gradients(float(loss), self._canonical(gradients))
 
@@ -172,7 +172,7 @@ class KerasSession:
 
     def _put(self, array: np.ndarray) -> Tensor:
         """A copy on the device, in the session's precision."""
-        return self._engine.put(np.array(array, self._precision))
+        return self._engine.put(np.asarray(array, self._precision))
 
     def _fetch(self, tensor: Tensor) -> np.ndarray:
         found: np.ndarray = ops.convert_to_numpy(tensor)

@@ -25,6 +25,8 @@ Window = Callable[..., tuple[list[Tensor], list[Tensor], np.ndarray]]
 INSTALL = {"tensorflow": "pip install tensorflow", "jax": "pip install jax", "torch": "pip install torch"}
 CAPACITY = 32  # updates in one compiled call: shapes are fixed, so that any number of steps is one trace
 
+STEPS_AT_ONCE = 28  # time steps that are compiled as one piece, where the whole would take too long
+
 
 class Engine(Protocol):
     """TensorFlow, JAX or PyTorch under Keras, on one device. `jit`: through its compiler or not."""
@@ -79,6 +81,12 @@ def environment(engine: str, threads: int) -> dict[str, str]:
     if engine == "jax":
         found |= {"NPROC": str(threads), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     return found
+
+
+def lengths(steps: int) -> list[int]:
+    """T as a sum of STEPS_AT_ONCE and a rest."""
+    whole, rest = divmod(steps, STEPS_AT_ONCE)
+    return [STEPS_AT_ONCE] * whole + [rest] * (rest > 0)
 
 
 def pieces(batches: np.ndarray, scales: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:

@@ -45,9 +45,9 @@ class Engine:
             yield
 
     def put(self, array: np.ndarray) -> Tensor:
-        if array.dtype == np.int64:
+        if array.dtype == np.int64:  # indices and labels: JAX has no 64-bit integers beside float32
             array = array.astype(np.int32)
-        return jax.device_put(array, self.jax_device)
+        return jnp.array(array)
 
     def rows(self, x: Tensor, start: int, size: int) -> Tensor:
         return lax.dynamic_slice_in_dim(x, start, size)

@@ -8,7 +8,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from harness.backends.keras.engines import CellStep, Loss, Scan, Tensor, Update, Window, losses, pieces
+from harness.backends.keras.engines import (
+    CellStep,
+    Loss,
+    Scan,
+    Tensor,
+    Update,
+    Window,
+    lengths,
+    losses,
+    pieces,
+)
 from harness.environment import cpu_name
 from harness.errors import Unavailable
 
@@ -59,20 +69,13 @@ class Engine:
         def scan(
             step: CellStep, xs: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], *, reverse: bool
         ) -> tuple[Tensor, tuple[Tensor, ...]]:
-            T = xs.shape[0]
-            inputs = tf.TensorArray(xs.dtype, T, element_shape=xs.shape[1:]).unstack(xs)
-            outputs = tf.TensorArray(xs.dtype, T, element_shape=state[0].shape)
-
-            def body(k: Tensor, state: tuple[Tensor, ...], outputs: tf.TensorArray) -> tuple[Any, ...]:
-                t = T - 1 - k if reverse else k
-                state = step(inputs.read(t), state, params)
-                return k + 1, state, outputs.write(t, state[0])
-
-            # XLA can only go back through a loop whose length it knows
-            _, state, outputs = tf.while_loop(
-                lambda k, *_: k < T, body, (0, state, outputs), maximum_iterations=T
-            )
-            return outputs.stack(), state
+            # under XLA the gradient of one read of xs is as large as xs: long sequences go in cuts
+            cuts = tf.split(xs, lengths(xs.shape[0])) if jit else [xs]
+            parts = []
+            for cut in reversed(cuts) if reverse else cuts:
+                outputs, state = _while(step, cut, state, params, reverse=reverse)
+                parts.append(outputs)
+            return tf.concat(parts[::-1] if reverse else parts, axis=0), state
 
         return scan
 
@@ -146,3 +149,20 @@ class Engine:
 
     def close(self) -> None:
         """TensorFlow keeps its pools and its memory until the process ends."""
+
+
+def _while(
+    step: CellStep, xs: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], *, reverse: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The time loop as `tf.while_loop`; XLA can only go back through one whose length it knows."""
+    T = xs.shape[0]
+    inputs = tf.TensorArray(xs.dtype, T, element_shape=xs.shape[1:]).unstack(xs)
+    outputs = tf.TensorArray(xs.dtype, T, element_shape=state[0].shape)
+
+    def body(k: Tensor, state: tuple[Tensor, ...], outputs: tf.TensorArray) -> tuple[Any, ...]:
+        t = T - 1 - k if reverse else k
+        state = step(inputs.read(t), state, params)
+        return k + 1, state, outputs.write(t, state[0])
+
+    _, state, outputs = tf.while_loop(lambda k, *_: k < T, body, (0, state, outputs), maximum_iterations=T)
+    return outputs.stack(), state

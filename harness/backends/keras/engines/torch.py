@@ -11,12 +11,10 @@ import keras
 import numpy as np
 import torch
 
-from harness.backends.keras.engines import CellStep, Loss, Scan, Tensor, Update, Window
+from harness.backends.keras.engines import STEPS_AT_ONCE, CellStep, Loss, Scan, Tensor, Update, Window
 from harness.backends.keras.loop import one_by_one
 from harness.environment import cpu_name
 from harness.errors import Unavailable
-
-STEPS_AT_ONCE = 28  # of the time loop, unrolled into one compiled function; more would compile for minutes
 
 
 class Engine:
