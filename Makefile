@@ -18,7 +18,8 @@ run: $(VENV)/.installed
 	$(BIN)/python run.py -m +experiment=quickstart
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

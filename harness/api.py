@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
-from harness.app import CONF, command_line, from_hydra
+from harness.app import CONF, command_line, explain, from_hydra
+from harness.errors import ConfigError
 from harness.launcher import launch
 from harness.progress import Progress
 from harness.record import RunRecord
@@ -17,8 +20,11 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     nothing could start for the configuration's sake, and KeyboardInterrupt on Ctrl-C, after its record
     is stored.
     """
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        config = from_hydra(compose("config", list(overrides)))
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            config = from_hydra(compose("config", list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
     display = Progress()
     display.begin(config)
     try:

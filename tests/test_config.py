@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.app import CONF, from_hydra
+from harness.app import CONF, check, from_hydra
 from harness.config import Config
 from harness.errors import ConfigError
 
@@ -63,6 +63,11 @@ def test_the_elman_cell_brings_its_own_recipe_and_the_command_line_wins() -> Non
 )
 def test_every_choice_in_conf_is_valid(choice: str) -> None:
     assert composed(choice)
+
+
+@pytest.mark.parametrize(("experiment", "runs"), [("quickstart", 6), ("frameworks", 18)])
+def test_every_experiment_is_valid_as_a_whole(experiment: str, runs: int, tmp_path: Path) -> None:
+    assert check([f"+experiment={experiment}", f"results.root={tmp_path}"]) == runs
 
 
 def test_it_survives_the_way_to_the_child() -> None:

@@ -77,11 +77,31 @@ def test_refusals_name_the_key_and_what_there_is(monkeypatch: pytest.MonkeyPatch
         backend.open_session(replace(setup, engine="theano"))
     with monkeypatch.context() as patch:
         patch.setattr(backend, "find_spec", lambda name: None if name == "jax" else find_spec(name))
-        with pytest.raises(Unavailable, match="jax is not installed; pip install jax"):
+        with pytest.raises(Unavailable, match=r"jax is not installed; .*pip install .*jax"):
             backend.open_session(replace(setup, engine="jax"))
         patch.setattr(backend, "find_spec", lambda name: object())
         with pytest.raises(Unavailable, match=r"backend.engine=jax: .* already started on tensorflow"):
             backend.open_session(replace(setup, engine="jax"))
+
+
+def test_a_broken_engine_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "tensorflow.py").write_text("raise OSError('a library is missing')\n")
+    code = """
+from harness.backends.base import Setup
+from harness.backends.keras import backend
+from harness.errors import Unavailable
+from harness.optim import OptimizerSpec
+from tests.parity import Case
+try:
+    backend.open_session(Setup(Case("lstm").model, OptimizerSpec()))
+except Unavailable as error:
+    print(error)
+"""
+    done = python("-c", code, PYTHONPATH=str(tmp_path))
+    assert done.stdout.startswith(
+        "keras on tensorflow cannot be imported here (OSError: a library is missing)"
+    )
+    assert done.stdout.strip().endswith("pip install -c constraints.txt keras tensorflow")
 
 
 @pytest.mark.parametrize(

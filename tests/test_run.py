@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import harness
+from harness.errors import ConfigError
 from harness.record import RunRecord
 from tests.conftest import Shell
 
@@ -22,6 +23,9 @@ latency_p99_seconds train_seconds first_call_seconds total_seconds seconds_to_ta
 flops_per_sequence train_flops_per_second peak_fraction peak_memory_bytes device_peak_memory_bytes
 parity_loss parity_gradient record_path weights_path
 """
+
+
+TEST_DIGITS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]  # how often each is in MNIST's test
 
 
 def only(results: Path) -> RunRecord:
@@ -96,6 +100,7 @@ def test_where_results_lie_does_not_change_the_run(run: Shell, results: Path, tm
     assert RunRecord.read(other).key == only(results).key
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
 def test_two_runs_are_bit_identical(run: Shell, results: Path, backend: str) -> None:
     for _ in range(2):
@@ -172,6 +177,28 @@ def test_what_can_be_chosen_runs(run: Shell, results: Path, overrides: tuple[str
         assert re.fullmatch("[0-9a-f]{64}", record.details["permutation_sha256"])
 
 
+@pytest.mark.alone
+def test_the_first_command_of_the_readme(run: Shell, results: Path) -> None:
+    done = run("-m", "+experiment=quickstart", small=False)
+    assert done.returncode == 0, done.stderr
+    found = records(results)
+    assert len(found) == 6
+    assert all(record.test_accuracy is not None and record.test_accuracy >= 0.95 for record in found)
+    assert len([line for line in done.stdout.splitlines() if line.startswith("| ")]) == 7
+
+
+def test_real_mnist(run: Shell, results: Path, mnist: str) -> None:
+    done = run("data=mnist", "data.limit=2000", "cell.hidden=32", "backend=torch", f"data.root={mnist}")
+    assert done.returncode == 0, done.stderr
+    record = only(results)
+    assert record.details["train_examples"] == 2000
+    assert np.sum(record.details["confusion"]) == 10_000
+    assert np.sum(record.details["confusion"], axis=1).tolist() == TEST_DIGITS
+    assert record.test_accuracy is not None
+    assert record.test_accuracy > 0.2
+    assert record.kernel == "oneDNN"
+
+
 def test_from_python(results: Path) -> None:
     record = harness.run(
         [
@@ -188,6 +215,10 @@ def test_from_python(results: Path) -> None:
     frame = harness.load(results)
     assert frame.loc[0, "test_accuracy"] == record.test_accuracy
     assert json.loads(Path(frame.loc[0, "record_path"]).read_text())["key"] == record.key
+    with pytest.raises(ConfigError, match="cell/lstmm"):
+        harness.run(["cell=lstmm"])
+    with pytest.raises(ConfigError, match="seed=-1"):
+        harness.run(["seed=-1"])
 
 
 def test_plain_lines_tell_how_it_goes(run: Shell) -> None:

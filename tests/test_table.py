@@ -61,6 +61,12 @@ def test_markdown() -> None:
     assert len(widths) == 1
 
 
+def test_a_published_table_says_on_what_it_was_measured() -> None:
+    place = {"device_name": "Some CPU", "environment": {"versions": {"torch": "2.13"}, "git_revision": "abc"}}
+    text = tables.render(frame(record("ok", None, **place)), BY, METRICS, "md")
+    assert "Measured on Some CPU, 2 threads. Versions: torch 2.13, harness at abc." in text
+
+
 def test_csv_and_json_hold_the_same_figures() -> None:
     read = pandas.read_csv(StringIO(tables.render(THREE, BY, METRICS, "csv")))
     assert list(read["status"]) == ["ok", "ok", "skipped"]

@@ -133,6 +133,7 @@ def test_two_runs_are_bit_identical(implementation: str) -> None:
         np.testing.assert_array_equal(second[1][name], w)
 
 
+@pytest.mark.alone
 def test_two_runs_on_two_threads_are_bit_identical() -> None:
     model = replace(Case("lstm").model, features=16, hidden=96)
     x = np.random.default_rng(0).random((128, 7, 16), dtype=np.float32)

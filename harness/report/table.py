@@ -171,7 +171,7 @@ def render(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], s
             ensure_ascii=False,
         )
     draw = markdown if style == "md" else latex
-    parts = []
+    parts: list[str] = []
     if len(table):
         parts.append(draw(heads, cells(table, by, metrics), len(by)))
     if len(rest):
@@ -181,7 +181,22 @@ def render(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], s
             + "\n\n"
             + draw(list(rest.columns), rows, len(rest.columns))
         )
+    if style == "md" and len(table):
+        parts.append(provenance(frame))
     return "\n\n".join(parts)
+
+
+def provenance(frame: pandas.DataFrame) -> str:
+    """On what and with what the `ok` runs were measured, each said once."""
+    good = frame[frame["status"] == "ok"]
+    devices = (good["device_name"] + ", " + good["threads"].astype(str) + " threads").unique()
+    found: dict[str, set[str]] = {}
+    for environment in good["environment"]:
+        for name, version in environment.get("versions", {}).items():
+            found.setdefault(name, set()).add(version)
+        found.setdefault("harness at", set()).add(str(environment.get("git_revision")))
+    versions = ", ".join(f"{name} {' and '.join(sorted(each))}" for name, each in found.items())
+    return f"Measured on {'; '.join(devices)}. Versions: {versions}."
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.backends.base import Session, Setup
 from harness.backends.keras import ENGINES
-from harness.backends.keras.engines import INSTALL, Engine, environment
+from harness.backends.keras.engines import Engine, environment
 from harness.errors import Unavailable
 
 CELLS = Path(__file__).parent / "cells"
@@ -60,13 +60,17 @@ def start_engine(name: str, *, threads: int) -> type[Engine]:
     """The engine's class, after Keras was imported on it; raises Unavailable."""
     if name not in ENGINES:
         raise Unavailable(f"keras has no engine {name}; it has: {', '.join(ENGINES)}")
-    for package, install in (("keras", "pip install keras"), (name, INSTALL[name])):
-        if find_spec(package) is None:
-            raise Unavailable(f"backend.engine={name}: the package {package} is not installed; {install}")
+    missing = [package for package in ("keras", name) if find_spec(package) is None]
+    if missing:
+        raise Unavailable(f"keras on {name}: {' and '.join(missing)} is not installed; {_install(name)}")
     if "keras" not in sys.modules:
         os.environ.update(environment(name, threads))
-    import keras
-
+    try:
+        import keras
+    except Exception as error:  # a broken package may raise anything while it is imported
+        raise Unavailable(
+            f"keras on {name} cannot be imported here ({type(error).__name__}: {error}); {_install(name)}"
+        ) from error
     if keras.backend.backend() != name:
         raise Unavailable(
             f"backend.engine={name}: Keras has already started on {keras.backend.backend()} in this process; "
@@ -74,6 +78,10 @@ def start_engine(name: str, *, threads: int) -> type[Engine]:
         )
     engine: type[Engine] = import_module(f"harness.backends.keras.engines.{name}").Engine
     return engine
+
+
+def _install(engine: str) -> str:
+    return f"install it: pip install -c constraints.txt keras {engine}"
 
 
 def _check_precision(precision: str, engine: str) -> None:

@@ -22,9 +22,7 @@ Window = Callable[..., tuple[list[Tensor], list[Tensor], np.ndarray]]
 """(weights, slots, x, y, batches (S, B), scales (S, 3)), the last two NumPy arrays
 -> (weights, slots, losses (S,)) after S updates without a host synchronisation in between"""
 
-INSTALL = {"tensorflow": "pip install tensorflow", "jax": "pip install jax", "torch": "pip install torch"}
 CAPACITY = 32  # updates in one compiled call: shapes are fixed, so that any number of steps is one trace
-
 STEPS_AT_ONCE = 28  # time steps that are compiled as one piece, where the whole would take too long
 
 
