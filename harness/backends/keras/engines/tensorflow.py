@@ -31,10 +31,11 @@ class Engine:
     def __init__(self, device: str, *, threads: int, precision: str) -> None:
         gpus = tf.config.list_physical_devices("GPU")
         if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-            # a process' pools are made once; two branches of a graph may run side by side on two cores
+            # a process' pools are made once; a second operation at a time gained nothing, not even for two
+            # directions on two cores
             try:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
-                tf.config.threading.set_inter_op_parallelism_threads(min(2, threads))
+                tf.config.threading.set_inter_op_parallelism_threads(1)
                 for gpu in gpus:
                     tf.config.experimental.set_memory_growth(gpu, True)
             except RuntimeError as error:
