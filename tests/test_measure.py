@@ -1,6 +1,8 @@
 """Statistics, parity distances, memory and contention."""
 
 import multiprocessing
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -14,7 +16,6 @@ from harness.environment import cores
 from harness.errors import ParityFailed
 from harness.measure import parity
 from harness.measure.contention import Contention
-from harness.measure.memory import peak_memory_bytes
 from harness.measure.statistics import estimate, pooled
 from harness.optim import OptimizerSpec
 from tests.parity import Case, open_session
@@ -99,10 +100,18 @@ def test_float32_is_held_to_its_own_limit() -> None:
     parity.hold(found)
 
 
-def test_peak_memory_grows_with_what_is_held() -> None:
-    before = peak_memory_bytes()
-    held = np.ones(25_000_000)
-    assert peak_memory_bytes() - before > 0.8 * held.nbytes
+def test_peak_memory_is_that_of_this_program_and_grows_with_what_is_held() -> None:
+    """In a small child of this large process: what it was forked from must not count."""
+    code = (
+        "from harness.measure.memory import peak_memory_bytes\n"
+        "before = peak_memory_bytes(); held = bytearray(200_000_000)\n"
+        "print(before, peak_memory_bytes() - before)"
+    )
+    held = np.ones(60_000_000)  # 480 MB here
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, grown = map(int, done.stdout.split())
+    assert before < held.nbytes / 2
+    assert 190e6 < grown < 230e6
 
 
 def spin(core: int, seconds: float) -> None:

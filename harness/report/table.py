@@ -189,7 +189,8 @@ def render(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], s
 def provenance(frame: pandas.DataFrame) -> str:
     """On what and with what the `ok` runs were measured, each said once."""
     good = frame[frame["status"] == "ok"]
-    devices = (good["device_name"] + ", " + good["threads"].astype(str) + " threads").unique()
+    pairs = zip(good["device_name"], good["threads"], strict=True)
+    devices = dict.fromkeys(f"{text(name)}, {threads} threads" for name, threads in pairs)
     found: dict[str, set[str]] = {}
     for environment in good["environment"]:
         for name, version in environment.get("versions", {}).items():
