@@ -31,7 +31,7 @@ def environment(config: Config, lease: Lease) -> dict[str, str]:
         env[f"{name}_NUM_THREADS"] = threads
     env |= {
         "TF_NUM_INTRAOP_THREADS": threads,
-        "TF_NUM_INTEROP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": threads,
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
         "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # the first call's seconds are those of compiling
