@@ -27,8 +27,9 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/python tests/bench/torch_training.py
-	$(BIN)/python tests/bench/keras_training.py
+	for cell in lstm gru rnn; do \
+		$(BIN)/python tests/bench/torch_training.py --cell $$cell && \
+		$(BIN)/python tests/bench/keras_training.py --cell $$cell || exit 1; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info

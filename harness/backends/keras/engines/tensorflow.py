@@ -31,8 +31,7 @@ class Engine:
     def __init__(self, device: str, *, threads: int, precision: str) -> None:
         gpus = tf.config.list_physical_devices("GPU")
         if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-            # a process' pools are made once; a second operation at a time gained nothing, not even for two
-            # directions on two cores
+            # a process' pools are made once; as many operations at a time as cores is TensorFlow's default
             try:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
                 tf.config.threading.set_inter_op_parallelism_threads(threads)
