@@ -4,107 +4,45 @@ Defaults live in `conf/`; what is allowed lives here. Every error names the key,
 what is allowed. Nothing here looks at the machine, the network or a file.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.backends.base import IMPLEMENTATIONS, Setup
+from harness.checks import (
+    Check,
+    cell_option,
+    choice,
+    device,
+    flag,
+    fractions,
+    group,
+    number,
+    optional,
+    refuse,
+    refuse_unknown,
+    text,
+    whole,
+)
 from harness.data.sequence import SEQUENCES
 from harness.data.sequence import shape as sequence_shape
 from harness.errors import ConfigError
 from harness.init import SCHEMES
+from harness.model import INITIAL_STATES, READOUTS, ModelSpec
 from harness.optim import OPTIMIZERS, SCHEDULES, OptimizerSpec, Schedule
-from harness.spec import ModelSpec, cell_spec
+from harness.spec import Value, cell_spec
 
 T = TypeVar("T")
-Check = Callable[[str, Any], Any]
 HOUSE = Path(__file__).parent
 
 NORMALIZE = ("none", "standard")
-READOUTS = ("last", "mean")
 PRECISIONS = ("float32", "float64")
 ENGINES = ("tensorflow", "jax", "torch")
 RERUN = ("failed", "all")
-
-
-def refuse(key: str, value: object, allowed: str) -> ConfigError:
-    """The one form of a configuration error."""
-    shown = "null" if value is None else repr(value)
-    return ConfigError(f"{key}={shown}: {allowed}")
-
-
-def whole(low: int, high: int = 2**31 - 1) -> Check:
-    def check(key: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise refuse(key, value, f"must be a whole number from {low:,} to {high:,}")
-        return value
-
-    return check
-
-
-def number(low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> Check:
-    """A finite number between two bounds, which belong to it unless they are open."""
-    left, right = "(" if open_low else "[", ")" if open_high else "]"
-
-    def check(key: str, value: Any) -> float:
-        good = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
-        if good:
-            good = low < value if open_low else low <= value
-        if good:
-            good = value < high if open_high else value <= high
-        if not good:
-            raise refuse(key, value, f"must be a number in {left}{low:g}, {high:g}{right}")
-        return float(value)
-
-    return check
-
-
-def choice(*allowed: str) -> Check:
-    def check(key: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in allowed:
-            raise refuse(key, value, f"must be one of {', '.join(allowed)}")
-        return value
-
-    return check
-
-
-def flag(key: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise refuse(key, value, "must be true or false")
-    return value
-
-
-def text(key: str, value: Any) -> str:
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise refuse(key, value, "must be a non-empty printable text")
-    return value
-
-
-def optional(check: Check) -> Check:
-    """The same check, or null."""
-
-    def checked(key: str, value: Any) -> Any:
-        return None if value is None else check(key, value)
-
-    return checked
-
-
-def fractions(key: str, value: Any) -> tuple[float, ...]:
-    if not isinstance(value, list | tuple):
-        raise refuse(key, value, "must be a list of numbers in (0, 1], like [0.95,0.98]")
-    inside = number(0, 1, open_low=True)
-    return tuple(sorted({inside(key, item) for item in value}))
-
-
-def device(key: str, value: Any) -> str:
-    plain = isinstance(value, str) and value in ("auto", "cpu", "cuda", "mps")
-    indexed = isinstance(value, str) and value.startswith("cuda:") and value[5:].isdecimal()
-    if not (plain or indexed) or len(value) > 16:
-        raise refuse(key, value, "must be auto, cpu, cuda, cuda:N or mps")
-    return str(value)
+SOLVERS = ("gradient", "ridge")
+MODES = ("train", "stream")
+DIAGNOSTICS = ("none", "gradient_flow")
 
 
 def option(check: Check) -> Any:
@@ -124,7 +62,7 @@ class Cell:
 
     name: str = option(text)
     hidden: int = option(whole(1, 65_536))
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,6 +70,8 @@ class Model:
     layers: int = option(whole(1, 64))
     bidirectional: bool = option(flag)
     readout: str = option(choice(*READOUTS))
+    initial_state: str = option(choice(*INITIAL_STATES))
+    dropout: float = option(number(0, 1, open_high=True))
 
 
 @dataclass(frozen=True)
@@ -151,6 +91,8 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Train:
+    solver: str = option(choice(*SOLVERS))
+    ridge: float = option(number(0, 1e9, open_low=True))
     epochs: int = option(whole(0, 1_000_000))
     batch_size: int = option(whole(1, 1_000_000))
     optimizer: str = option(choice(*OPTIMIZERS))
@@ -164,6 +106,7 @@ class Train:
     beta2: float = option(number(0, 1, open_high=True))
     rho: float = option(number(0, 1, open_high=True))
     epsilon: float = option(number(0, 1, open_low=True))
+    truncate: int | None = option(optional(whole(1)))
 
 
 @dataclass(frozen=True)
@@ -213,19 +156,21 @@ class Config:
     threads: int | None = option(optional(whole(1, 4096)))
     precision: str = option(choice(*PRECISIONS))
     seed: int = option(whole(0))
+    mode: str = option(choice(*MODES))
+    diagnostics: str = option(choice(*DIAGNOSTICS))
     weights: str | None = option(optional(text))
     save_weights: bool = option(flag)
 
     @staticmethod
-    def from_mapping(values: Mapping[str, Any]) -> "Config":
+    def fromgroup(values: Mapping[str, Any]) -> "Config":
         """Validates a composed configuration as a whole; raises ConfigError."""
         values = dict(values)
-        cell = build_cell(_mapping("cell", values.pop("cell", None)))
+        cell = build_cell(group("cell", values.pop("cell", None)))
         parts: dict[str, Any] = {"cell": cell}
         for name, section in SECTIONS.items():
-            parts[name] = build(section, _mapping(name, values.pop(name, None)), f"{name}.")
+            parts[name] = build(section, group(name, values.pop(name, None)), f"{name}.")
         scalars = {f.name: f for f in fields(Config) if "check" in f.metadata}
-        _refuse_unknown(values, [*scalars, *SECTIONS, "cell"], "")
+        refuse_unknown(values, [*scalars, *SECTIONS, "cell"], "")
         for name, described in scalars.items():
             if name not in values:
                 raise ConfigError(f"{name}: missing")
@@ -256,7 +201,7 @@ class Config:
             )
         sequence_shape(self.sequence.name, self.sequence.rows_per_step)
 
-    def to_mapping(self) -> dict[str, Any]:
+    def togroup(self) -> dict[str, Any]:
         """The configuration as plain data, options of the cell beside its width."""
         values = asdict(self)
         values["cell"] |= values["cell"].pop("options")
@@ -274,6 +219,8 @@ class Config:
             layers=self.model.layers,
             bidirectional=self.model.bidirectional,
             readout=self.model.readout,
+            initial_state=self.model.initial_state,
+            dropout=self.model.dropout,
             options=self.cell.options,
         )
 
@@ -301,6 +248,8 @@ class Config:
             device=device,
             threads=threads,
             precision=self.precision,
+            truncate=self.train.truncate,
+            seed=self.seed,
         )
 
 
@@ -321,7 +270,7 @@ SECTIONS: dict[str, type] = {
 def build(section: type[T], values: Mapping[str, Any], prefix: str) -> T:
     """One section from plain data; every key of it, no other, each checked."""
     described = {f.name: f.metadata["check"] for f in fields(section)}  # type: ignore[arg-type]
-    _refuse_unknown(values, list(described), prefix)
+    refuse_unknown(values, list(described), prefix)
     for name in described:
         if name not in values:
             raise ConfigError(f"{prefix}{name}: missing")
@@ -334,21 +283,7 @@ def build_cell(values: Mapping[str, Any]) -> Cell:
     cells = [path.stem for path in sorted((HOUSE / "cells").glob("*.py")) if path.stem != "__init__"]
     choice(*cells)("cell.name", name)
     offered = cell_spec(name).options
-    _refuse_unknown(values, ["name", "hidden", *offered], "cell.")
+    refuse_unknown(values, ["name", "hidden", *offered], "cell.")
     hidden = whole(1, 65_536)("cell.hidden", values.get("hidden"))
-    options = {key: choice(*allowed)(f"cell.{key}", values.get(key)) for key, allowed in offered.items()}
+    options = {key: cell_option(allowed)(f"cell.{key}", values.get(key)) for key, allowed in offered.items()}
     return Cell(name, hidden, options)
-
-
-def _mapping(key: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise refuse(key, value, "must be a group of keys")
-    return value
-
-
-def _refuse_unknown(values: Mapping[str, Any], known: list[str], prefix: str) -> None:
-    for key in values:
-        if key not in known:
-            close = get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {prefix}{close[0]}?" if close else ""
-            raise ConfigError(f"{prefix}{key}: unknown key{hint} (known: {', '.join(known)})")

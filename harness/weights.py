@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from harness.backends.base import Weights
 from harness.errors import WeightsError
-from harness.spec import ModelSpec
+from harness.model import ModelSpec
 
 
 def save(path: Path, weights: Weights, model: ModelSpec) -> None:

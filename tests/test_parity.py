@@ -4,9 +4,12 @@ Nothing here names a cell: what is tested is what lies in the folders.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +17,8 @@ import pytest
 import harness
 from harness.backends.base import Session
 from harness.optim import OptimizerSpec
-from harness.spec import cell_spec
-from tests.parity import Case, compare, distance, open_session, optimizers, train, worst
+from harness.spec import Choice, cell_spec
+from tests.parity import Case, compare, defaults, distance, open_session, optimizers, train, worst
 
 HOUSE = Path(harness.__file__).parent
 CELLS = sorted(path.stem for path in (HOUSE / "cells").glob("*.py") if path.stem != "__init__")
@@ -23,25 +26,40 @@ BACKENDS = sorted(path.parent.name for path in (HOUSE / "backends").glob("*/back
 
 
 def cases(cell: str) -> list[Case]:
-    """1 and 2 layers, both directions, both readouts; and every option of the cell."""
+    """Layers, directions, readouts, initial states and chunks, as far as the cell takes them; and every
+    word that its options allow."""
+    spec = cell_spec(cell)
     shapes = [
-        Case(cell, layers, bidirectional, readout)
-        for layers, bidirectional, readout in (
-            (1, False, "last"),
-            (2, False, "mean"),
-            (1, True, "mean"),
-            (2, True, "last"),
-        )
+        Case(cell),
+        Case(cell, layers=2, readout="mean", initial_state="learned"),
+        Case(cell, bidirectional=True, readout="attention"),
+        Case(cell, layers=2, bidirectional=True, initial_state="learned"),
+        Case(cell, readout="max", steps=8, truncate=4),
     ]
+    plain = {
+        "layers": {"layers": 1},
+        "bidirectional": {"bidirectional": False},
+        "readout": {"readout": "last"},
+        "initial_state": {"initial_state": "zeros"},
+        "truncate": {"truncate": None},
+    }
+    allowed = {}  # without what the cell refuses some shapes become the same
+    for case in shapes:
+        for key, change in plain.items():
+            if key in spec.refuses:
+                case = replace(case, **change)
+        allowed[case] = None
     options = [
         Case(cell, options=((key, value),))
-        for key, allowed in cell_spec(cell).options.items()
-        for value in allowed[1:]
+        for key, option in spec.options.items()
+        if isinstance(option, Choice)
+        for value in option.allowed
+        if value != defaults(cell)[key]
     ]
-    return shapes + options
+    return [*allowed, *options]
 
 
-def squares() -> Iterator[object]:
+def squares() -> Iterator[Any]:
     """The squares of the matrix that exist, from the files and what they offer."""
     for backend in BACKENDS:
         offered = import_module(f"harness.backends.{backend}.backend").implementations
@@ -57,6 +75,11 @@ def squares() -> Iterator[object]:
 
 CASES = [case for cell in CELLS for case in cases(cell)]
 SQUARES = list(squares())
+FIRST = [
+    square
+    for square in SQUARES
+    if square.values[2] == cases(square.values[2].cell)[1 % len(cases(square.values[2].cell))]
+]
 
 
 def opened(backend: str, case: Case, implementation: str, optimizer: OptimizerSpec) -> Session:
@@ -81,23 +104,45 @@ def trained_reference(case: Case, optimizer: OptimizerSpec) -> tuple[np.ndarray,
 
 
 @pytest.mark.parametrize(("backend", "implementation", "case"), SQUARES)
-def test_outputs_gradients_and_every_optimiser(backend: str, implementation: str, case: Case) -> None:
+def test_outputs_states_gradients_and_training(backend: str, implementation: str, case: Case) -> None:
+    """The optimisers take turns, so that every square of the matrix meets all four."""
     limit = tolerance(backend, implementation)
-    session = opened(backend, case, implementation, OptimizerSpec("sgd"))
+    optimizer = optimizers()[cases(case.cell).index(case) % 4]
+    session = opened(backend, case, implementation, optimizer)
     assert session.implementation == implementation
     found = compare(session, reference(case), case)
     assert max(found.values()) < limit, found
+    losses, weights = train(session)
+    expected_losses, expected_weights = trained_reference(case, optimizer)
+    assert distance(losses, expected_losses) < limit, optimizer.name
+    assert worst(weights, expected_weights)[0] < limit, optimizer.name
     session.close()
-    for optimizer in optimizers():
-        session = opened(backend, case, implementation, optimizer)
-        losses, weights = train(session)
-        expected_losses, expected_weights = trained_reference(case, optimizer)
-        assert distance(losses, expected_losses) < limit, optimizer.name
-        assert worst(weights, expected_weights)[0] < limit, optimizer.name
-        session.close()
 
 
-@pytest.mark.parametrize(("backend", "implementation", "case"), SQUARES[:: len(CASES) // len(CELLS)])
+def swapped(module: ModuleType, cell: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Makes a cell's `pack` take two parameters of the same shape for each other; their names."""
+    shapes = Case(cell).model.cell_shapes(4)
+    pairs = [(a, b) for a in shapes for b in shapes if a < b and shapes[a] == shapes[b]]
+    if not pairs:
+        pytest.skip(f"no two parameters of {cell} have the same shape")
+    a, b = pairs[-1]
+    pack = module.pack
+    monkeypatch.setattr(module, "pack", lambda weights: pack({**weights, a: weights[b], b: weights[a]}))
+    return f"{a} and {b}"
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "numpy"])
+def test_a_swapped_parameter_is_noticed(backend: str, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = import_module(f"harness.backends.{backend}.cells.{cell}")
+    names = swapped(module, cell, monkeypatch)
+    session = opened(backend, Case(cell), "loop", OptimizerSpec("sgd"))
+    found = compare(session, reference(Case(cell)), Case(cell))
+    assert max(found.values()) > 1e-4, f"{names} may be swapped: {found}"
+    session.close()
+
+
+@pytest.mark.parametrize(("backend", "implementation", "case"), FIRST)
 def test_weights_come_back_as_they_went_in(backend: str, implementation: str, case: Case) -> None:
     session = opened(backend, case, implementation, OptimizerSpec("adam"))
     there, back = case.weights(), session.weights()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from harness.init import draw
+from harness.model import ModelSpec
 from harness.optim import Schedule
-from harness.spec import ModelSpec
 
 LSTM = ModelSpec("lstm", steps=28, features=28, hidden=128, classes=10)
 

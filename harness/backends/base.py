@@ -9,18 +9,19 @@ A backend is a module `harness/backends/<name>/backend.py` with
 and `harness/backends/<name>/cells/<cell>.py` for every cell that it has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from harness.model import ModelSpec
 from harness.optim import OptimizerSpec
-from harness.spec import ModelSpec
 
-IMPLEMENTATIONS = ("auto", "fused", "loop", "compiled")
+IMPLEMENTATIONS = ("auto", "fused", "loop", "compiled", "scan")
 
 Weights = dict[str, np.ndarray]  # canonical name -> array of the canonical shape
+States = dict[str, np.ndarray]  # canonical state name (`layers.0.forward.h`) -> (B, length)
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,32 @@ class Setup:
     device: str = "cpu"
     threads: int = 1
     precision: str = "float32"  # or "float64"
+    truncate: int | None = None  # steps of a chunk: each ends with a loss and an update
+    seed: int = 0  # of dropout
 
 
 class Outputs(NamedTuple):
-    """What a model says about a batch: the top layer's outputs (B, T, D·H) and the logits (B, C)."""
+    """What a model says about a batch.
+
+    sequence  the top layer's outputs, in the order of the inputs (B, T, D·H); T = 1 for `whole` cells
+    last      what each direction gave after its own whole pass (B, D·H)
+    logits    (B, C)
+    states    every final state by canonical name: (B, length); of the backward direction the one after
+              the first time step, where it ends
+    """
 
     sequence: np.ndarray
+    last: np.ndarray
     logits: np.ndarray
+    states: States
 
 
 class Gradients(NamedTuple):
-    """The mean cross-entropy of a batch and its gradient by canonical name, before clipping."""
+    """A batch's loss and its gradient by canonical name, before clipping.
+
+    The loss is the mean cross-entropy, plus the cell's penalty where it has one. What is not trained has
+    a gradient of zeros.
+    """
 
     loss: float
     gradients: Weights
@@ -56,7 +72,7 @@ class Session(Protocol):
     Nothing here reads a clock: the runner does, between two calls of `synchronize`.
     """
 
-    implementation: str  # what "auto" became: "fused", "loop" or "compiled"
+    implementation: str  # what "auto" became: one of the others
     device: str  # what "auto" became: "cpu", "cuda:0", …
     device_name: str
 
@@ -78,16 +94,40 @@ class Session(Protocol):
 
         batches (S, B) int64 are indices into the split, rates (S,) the learning rates.
         Returns the S mean losses (S,) float64, each before its update.
+
+        With `truncate=k` every batch makes T/k updates at its rate: the sequences are cut into chunks of
+        k steps, each ends with a loss (the readout over its own outputs, the penalty over its own steps)
+        and an update, its final states are the next one's first, and no gradient crosses over. The loss
+        is then the mean over the chunks.
         """
 
     def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         """Logits (N, C) of the rows start:stop of every range, one batch each, one after the other."""
 
+    def features(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
+        """What the readout reads (N, D·H), of the rows of every range, as in `predict`."""
+
     def outputs(self, x: np.ndarray) -> Outputs:
-        """Outputs and logits of x (B, T, I), for any B."""
+        """Outputs of x (B, T, I), for any B, from the model's initial states; carries nothing."""
+
+    def advance(self, x: np.ndarray) -> Outputs:
+        """Outputs of x (B, t, I), any t ≥ 1, read on from the carried states, which move along.
+
+        Logits and `last` are those of these t steps alone.
+        """
+
+    def states(self) -> States:
+        """The carried states by canonical name; empty before the first `advance`."""
+
+    def put_states(self, states: Mapping[str, np.ndarray]) -> None:
+        """Carries these states from here on, each (B, length); others stay as they are."""
+
+    def reset(self, *names: str) -> None:
+        """Puts carried states back to the model's initial ones: those of these names, or all."""
 
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
-        """Loss and gradients of x (B, T, I), y (B,); changes neither weights nor optimiser."""
+        """Loss and gradients of x (B, T, I), y (B,), without dropout; changes neither weights nor
+        optimiser."""
 
     def matmul(self, size: int, repeats: int) -> None:
         """Does `repeats` products of two (size, size) matrices in the session's precision, one after

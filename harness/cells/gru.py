@@ -12,7 +12,7 @@ the candidate then has a recurrent bias of its own, b_hn. This is what `nn.GRU` 
 `keras.layers.GRU(reset_after=True)` compute.
 """
 
-from harness.spec import CellSpec, Param, gate
+from harness.spec import CellSpec, Param, State, gate
 
 SPEC = CellSpec(
     name="gru",
@@ -24,6 +24,6 @@ z_t = σ(x_t W_xz + h_{t-1} W_hz + b_z)
 n_t = tanh(x_t W_xn + b_n + r_t ∘ (h_{t-1} W_hn + b_hn))
 h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}""",
     gates=("r", "z", "n"),
-    state=("h",),
+    state=(State("h"),),
     params=(*gate("r"), *gate("z"), *gate("n"), Param("b_hn", ("H",), "bias")),
 )

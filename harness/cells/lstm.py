@@ -12,7 +12,7 @@ forget gate: F. Gers, J. Schmidhuber, F. Cummins, Learning to forget, Neural Com
 Variant: no peepholes, no projection; the forget gate's bias starts at 1 with `init=keras`.
 """
 
-from harness.spec import CellSpec, gate
+from harness.spec import CellSpec, State, gate
 
 SPEC = CellSpec(
     name="lstm",
@@ -26,6 +26,6 @@ o_t = σ(x_t W_xo + h_{t-1} W_ho + b_o)
 c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
 h_t = o_t ∘ tanh(c_t)""",
     gates=("i", "f", "g", "o"),
-    state=("h", "c"),
+    state=(State("h"), State("c")),
     params=(*gate("i"), *gate("f", initial_bias=1.0), *gate("g"), *gate("o")),
 )

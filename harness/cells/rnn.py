@@ -7,7 +7,7 @@ J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990.
 Variant: the output is the hidden state itself; φ is tanh or ReLU.
 """
 
-from harness.spec import CellSpec, gate
+from harness.spec import CellSpec, Choice, State, gate
 
 SPEC = CellSpec(
     name="rnn",
@@ -15,7 +15,7 @@ SPEC = CellSpec(
     paper="J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990",
     equations="h_t = φ(x_t W_xh + h_{t-1} W_hh + b_h)",
     gates=("h",),
-    state=("h",),
+    state=(State("h"),),
     params=gate("h"),
-    options={"activation": ("tanh", "relu")},
+    options={"activation": Choice(("tanh", "relu"))},
 )

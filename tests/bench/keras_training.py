@@ -24,8 +24,9 @@ from harness.environment import cores, cpu_name, load_average, versions
 from harness.init import draw
 from harness.measure.clock import seconds
 from harness.measure.statistics import estimate
+from harness.model import ModelSpec
 from harness.optim import OptimizerSpec
-from harness.spec import ModelSpec, cell_spec
+from harness.spec import cell_spec
 
 T, I, C, BATCH = 28, 28, 10, 128
 RATE = 1e-3

@@ -21,8 +21,8 @@ from torch.nn import functional
 from harness.backends.base import Setup
 from harness.backends.torch.backend import open_session
 from harness.init import draw
+from harness.model import ModelSpec
 from harness.optim import OptimizerSpec
-from harness.spec import ModelSpec
 
 N, T, FEATURES, C = 5500, 28, 28, 10  # sequences, time steps, features of each, classes
 RATE = 1e-3

@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.spec import ModelSpec
+from harness.model import ModelSpec
 
 
 def pack(model: ModelSpec, cell: ModuleType, weights: Weights) -> list[np.ndarray]:

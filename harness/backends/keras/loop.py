@@ -15,7 +15,8 @@ import keras
 from keras import ops
 
 from harness.backends.keras.engines import CellStep, Scan, Tensor
-from harness.spec import ModelSpec, cell_spec
+from harness.model import ModelSpec
+from harness.spec import cell_spec
 
 
 class Forward(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.backends.numpy.parameters import Block, Factors
-from harness.spec import ModelSpec
+from harness.model import ModelSpec
 
 
 class Direction:

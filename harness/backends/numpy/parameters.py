@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.spec import ModelSpec
+from harness.model import ModelSpec
 
 
 def cell_module(cell: str) -> ModuleType:

@@ -12,7 +12,8 @@ import torch
 
 from harness.backends.base import Weights
 from harness.backends.torch import inductor, loop
-from harness.spec import ModelSpec, cell_spec
+from harness.model import ModelSpec
+from harness.spec import cell_spec
 
 Stored = dict[str, torch.Tensor]
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from harness.backends.base import Weights
 from harness.backends.torch.gates import join, part
-from harness.spec import ModelSpec
+from harness.model import ModelSpec
 
 GATES = ("i", "f", "g", "o")  # as nn.LSTM stores them
 

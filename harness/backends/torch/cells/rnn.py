@@ -14,7 +14,7 @@ from torch import nn
 
 from harness.backends.base import Weights
 from harness.backends.torch.gates import join, part
-from harness.spec import ModelSpec
+from harness.model import ModelSpec
 
 GATES = ("h",)
 

@@ -1,0 +1,34 @@
+"""Continuous Hopfield network.
+
+    S = (W_hh + W_hhᵀ) / 2
+    u ← u + δ (-u + tanh(u) S + x_t W_xh + b_h)          n times for each x_t
+    h_t = tanh(u_t)
+
+J. J. Hopfield, Neurons with graded response have collective computational properties like those of
+two-state neurons, PNAS 81, 1984.
+Variant: the network relaxes for n = `cell.substeps` Euler steps of length δ = `cell.step_size` towards
+the input that is clamped to it, then the next row comes; the recurrent weights are symmetric by
+construction, the diagonal is free; all time constants are 1, the gain function is tanh.
+"""
+
+from harness.spec import CellSpec, Number, Param, State, Whole
+
+SPEC = CellSpec(
+    name="hopfield",
+    title="Continuous Hopfield network",
+    paper=(
+        "J. J. Hopfield, Neurons with graded response have collective computational properties, PNAS 81, 1984"
+    ),
+    equations="""\
+S = (W_hh + W_hhᵀ) / 2
+u ← u + δ (-u + tanh(u) S + x_t W_xh + b_h)
+h_t = tanh(u_t)""",
+    gates=("u",),
+    state=(State("u"),),
+    params=(
+        Param("W_xh", ("I", "H"), "input"),
+        Param("W_hh", ("H", "H"), "recurrent", applied="substep"),
+        Param("b_h", ("H",), "bias"),
+    ),
+    options={"substeps": Whole(1, 1000), "step_size": Number(0.0, 1.0)},
+)
