@@ -19,7 +19,11 @@ def test_gradients_are_those_of_central_differences(case: Case) -> None:
     x, y = case.data()
     weights, found = case.weights(), session.gradients(x, y).gradients
     step = 1e-5
+    trained = {name for name, (param, _) in case.model.params().items() if param.trained}
     for name, w in weights.items():
+        if name not in trained:
+            assert not found[name].any(), name
+            continue
         numeric = np.empty_like(w)
         for index in np.ndindex(w.shape):
             losses = []
@@ -29,6 +33,9 @@ def test_gradients_are_those_of_central_differences(case: Case) -> None:
                 session.put_weights({**weights, name: moved})
                 losses.append(session.gradients(x, y).loss)
             numeric[index] = (losses[0] - losses[1]) / (2 * step)
+        if not numeric.any():  # the delay line's start, from which the last output is too far away
+            assert not found[name].any(), name
+            continue
         error = np.max(np.abs(found[name] - numeric)) / np.max(np.abs(numeric))
         assert error < 1e-6, f"{name}: {error:.1e}"
 

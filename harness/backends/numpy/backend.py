@@ -5,20 +5,23 @@ BLAS, and the shards' gradients are added in a fixed order, so the same threads 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from harness.backends.base import Gradients, Outputs, Setup, Weights
-from harness.backends.numpy.network import Network
+from harness.backends.base import Gradients, Outputs, Setup, States, Weights
+from harness.backends.numpy.carried import Carried
+from harness.backends.numpy.network import BlockStates, Network
 from harness.backends.numpy.optimizer import Optimizer
-from harness.backends.numpy.parameters import Factors, Layout
+from harness.backends.numpy.parameters import Factors, Layout, cell_module
 from harness.environment import cpu_name
 from harness.errors import Unavailable
 
@@ -26,8 +29,10 @@ INFERENCE_COLUMNS = 256  # per shard at once: keeps long sequences within memory
 
 
 def implementations(cell: str) -> tuple[str, ...]:
-    """NumPy has one implementation of a cell, the time loop."""
-    return ("loop",) if find_spec(f"harness.backends.numpy.cells.{cell}") else ()
+    """NumPy has the time loop of every cell, and a parallel scan where the recurrence is linear."""
+    if not find_spec(f"harness.backends.numpy.cells.{cell}"):
+        return ()
+    return ("loop", "scan") if hasattr(cell_module(cell), "coefficients") else ("loop",)
 
 
 def devices() -> dict[str, str]:
@@ -37,10 +42,11 @@ def devices() -> dict[str, str]:
 def open_session(setup: Setup) -> "NumpySession":
     """Raises Unavailable for a cell, an implementation or a device that NumPy does not have."""
     cell = setup.model.cell
-    if not implementations(cell):
+    offered = implementations(cell)
+    if not offered:
         raise Unavailable(f"numpy has no {cell}")
-    if setup.implementation not in ("auto", "loop"):
-        raise Unavailable(f"numpy has no {setup.implementation} {cell}; it has: loop")
+    if setup.implementation not in ("auto", *offered):
+        raise Unavailable(f"numpy has no {setup.implementation} {cell}; it has: {', '.join(offered)}")
     if setup.device not in ("auto", "cpu"):
         raise Unavailable(f"device={setup.device}: numpy computes on the CPU only; available: cpu")
     return NumpySession(setup)
@@ -49,23 +55,28 @@ def open_session(setup: Setup) -> "NumpySession":
 class NumpySession:
     """See `harness.backends.base.Session`."""
 
-    implementation = "loop"
     device = "cpu"
 
     def __init__(self, setup: Setup) -> None:
+        self.implementation = "scan" if setup.implementation == "scan" else "loop"
         self.dtype = np.dtype(setup.precision)
         self.threads = setup.threads
         self.device_name = cpu_name()
         self.layout = Layout(setup.model)
+        self.truncate = setup.truncate
+        self.seed = setup.seed
         self.w = np.zeros(self.layout.size, self.dtype)
         self.g = [np.zeros(self.layout.size, self.dtype) for _ in range(self.threads)]
         self.g_views = [self.layout.views(g) for g in self.g]
+        self.mask = None if self.layout.mask is None else self.layout.mask.astype(self.dtype)
         self.factors = Factors(self.layout, self.layout.views(self.w))
         self.optimizer = Optimizer(setup.optimizer, self.layout.size, self.dtype)
         self.data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self.networks: dict[tuple[int, int, bool], Network] = {}
+        self.networks: dict[tuple[int, int, int, bool], Network] = {}
+        self.carried = Carried(setup.model, self.dtype)
         self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         self.blas = ThreadpoolController().select(user_api="blas")
+        self._seed_dropout()
 
     @property
     def kernel(self) -> str:
@@ -76,6 +87,7 @@ class NumpySession:
         self.layout.pack(weights, self.w)
         self.factors.refresh()
         self.optimizer.reset()
+        self._seed_dropout()
 
     def weights(self) -> Weights:
         return self.layout.unpack(self.w)
@@ -85,30 +97,66 @@ class NumpySession:
 
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
         x, y = self.data["train"]
-        losses = np.empty(len(batches))
+        steps = x.shape[1]
+        k = self.truncate or steps
+        chunks = [x[:, first : first + k] for first in range(0, steps, k)]
+        losses = np.empty((len(batches), len(chunks)))
+        drop = self.dropping if self.layout.model.dropout else None
         with self._single_threaded_blas():
             for step, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
-                losses[step] = self._gradients(x, y, batch)
-                self.optimizer.update(self.w, self.g[0], float(rate))
-                self.factors.refresh()
-        return losses
+                states: list[BlockStates] | None = None
+                for c, chunk in enumerate(chunks):
+                    losses[step, c], states = self._gradients(chunk, y, batch, states, drop)
+                    self.optimizer.update(self.w, self.g[0], float(rate))
+                    self.factors.refresh()
+        return losses.mean(axis=1)
 
     def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
-        x, _ = self.data[split]
-        with self._single_threaded_blas():
-            return np.concatenate([self._logits(x[start:stop]) for start, stop in ranges])
+        return self._evaluate(split, ranges, self.layout.model.classes, lambda network: network.logits)
+
+    def features(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
+        return self._evaluate(split, ranges, self.layout.model.width, lambda network: network.features[:-1])
 
     def outputs(self, x: np.ndarray) -> Outputs:
-        with self._single_threaded_blas():
-            network = self._network(0, len(x), keep=False)
-            logits = network.forward(self.factors, np.asarray(x, self.dtype))
-            return Outputs(network.sequence(), logits.T.copy())
+        return self._outputs(x, None)[0]
+
+    def advance(self, x: np.ndarray) -> Outputs:
+        found, self.carried.blocks = self._outputs(x, self.carried.before(len(x), self.factors.views))
+        return found
+
+    def states(self) -> States:
+        return self.carried.read()
+
+    def put_states(self, states: Mapping[str, np.ndarray]) -> None:
+        self.carried.put(states, self.factors.views)
+
+    def reset(self, *names: str) -> None:
+        self.carried.reset(names, self.factors.views)
 
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
         x = np.asarray(x, self.dtype)
         with self._single_threaded_blas():
-            loss = self._gradients(x, y, np.arange(len(x)))
+            loss, _ = self._gradients(x, y, np.arange(len(x)))
         return Gradients(loss, self.layout.unpack(self.g[0]))
+
+    def gradient_flow(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+        """‖∂L/∂h_t‖ (T,) of every layer and direction (`layers.0.forward`), for x (B, T, I), y (B,).
+
+        L is the batch's loss, h the cell's first state where it has one and its output elsewhere; the
+        norm is over batch and units.
+        """
+        x = np.asarray(x, self.dtype)
+        network = self._network(0, len(x), x.shape[1], keep=True)
+        passes = [one for layer in network.layers for one in layer]
+        for one in passes:
+            one.flow = np.zeros(x.shape[1])
+        with self._single_threaded_blas():
+            self._clear(0)
+            network.gradients(self.factors, x, y, 1.0 / len(x), self.g_views[0])
+        found = {one.prefix: one.flow for one in passes if one.flow is not None}
+        for one in passes:
+            one.flow = None
+        return found
 
     def matmul(self, size: int, repeats: int) -> None:
         a = np.full((size, size), 0.5, self.dtype)
@@ -133,41 +181,107 @@ class NumpySession:
         limiter: AbstractContextManager[Any] = self.blas.limit(limits=1)
         return limiter
 
-    def _gradients(self, x: np.ndarray, y: np.ndarray, batch: np.ndarray) -> float:
-        """Leaves the gradient of the mean loss over the rows `batch` (B,) in `g[0]`; returns the loss."""
+    def _gradients(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch: np.ndarray,
+        states: list[BlockStates] | None = None,
+        drop: list[np.random.Generator] | None = None,
+    ) -> tuple[float, list[BlockStates]]:
+        """Leaves the gradient of the mean loss over the rows `batch` (B,) in `g[0]`.
 
-        def work(shard: int, part: slice) -> float:
+        Returns the loss and the final states of every shard; `states` are its first ones.
+        """
+
+        def work(shard: int, part: slice) -> tuple[float, BlockStates]:
             rows = batch[part]
-            network = self._network(shard, len(rows), keep=True)
-            return network.gradients(self.factors, x[rows], y[rows], 1.0 / len(batch), self.g_views[shard])
+            network = self._network(shard, len(rows), x.shape[1], keep=True)
+            self._clear(shard)
+            loss = network.gradients(
+                self.factors,
+                x[rows],
+                y[rows],
+                1.0 / len(batch),
+                self.g_views[shard],
+                states[shard] if states else None,
+                drop[shard] if drop else None,
+            )
+            return loss, network.final
 
         parts = shards(len(batch), self.threads)
-        losses = self._each(work, parts)
+        found = self._each(work, parts)
         for g in self.g[1 : len(parts)]:
             self.g[0] += g
-        return math.fsum(losses)
+        if self.mask is not None:
+            self.g[0] *= self.mask
+        return math.fsum(loss for loss, _ in found), [final for _, final in found]
 
-    def _logits(self, x: np.ndarray) -> np.ndarray:
-        logits = np.empty((len(x), self.layout.model.classes), self.dtype)
+    def _clear(self, shard: int) -> None:
+        """What a pass adds to starts at zero; the rest it overwrites."""
+        for block in self.g_views[shard].blocks.values():
+            for array in block.own.values():
+                array[...] = 0
 
-        def work(shard: int, part: slice) -> None:
-            for start in range(part.start, part.stop, INFERENCE_COLUMNS):
-                rows = slice(start, min(start + INFERENCE_COLUMNS, part.stop))
-                network = self._network(shard, rows.stop - rows.start, keep=False)
-                logits[rows] = network.forward(self.factors, x[rows]).T
+    def _seed_dropout(self) -> None:
+        key = crc32(b"dropout")
+        self.dropping = [np.random.default_rng([self.seed, key, n]) for n in range(self.threads)]
 
-        self._each(work, shards(len(x), self.threads))
-        return logits
+    def _outputs(self, x: np.ndarray, start: BlockStates | None) -> tuple[Outputs, BlockStates]:
+        with self._single_threaded_blas():
+            network = self._network(0, len(x), x.shape[1], keep=False)
+            logits = network.forward(self.factors, np.asarray(x, self.dtype), start)
+        states = self.carried.named(network.final)
+        return Outputs(network.sequence(), network.last(), logits.T.copy(), states), network.final
+
+    def _evaluate(
+        self,
+        split: str,
+        ranges: Sequence[tuple[int, int]],
+        width: int,
+        result: Callable[[Network], np.ndarray],
+    ) -> np.ndarray:
+        """`result` (width, B) of the forward pass over every range of a split, one below the other."""
+        x, _ = self.data[split]
+        found = []
+        with self._single_threaded_blas():
+            for first, last in ranges:
+                part = np.empty((last - first, width), self.dtype)
+                work = partial(self._fill, x[first:last], part, result)
+                self._each(work, shards(last - first, self.threads))
+                found.append(part)
+        return np.concatenate(found)
+
+    def _fill(
+        self,
+        x: np.ndarray,
+        into: np.ndarray,
+        result: Callable[[Network], np.ndarray],
+        shard: int,
+        part: slice,
+    ) -> None:
+        for start in range(part.start, part.stop, INFERENCE_COLUMNS):
+            rows = slice(start, min(start + INFERENCE_COLUMNS, part.stop))
+            network = self._network(shard, rows.stop - rows.start, x.shape[1], keep=False)
+            network.forward(self.factors, x[rows])
+            into[rows] = result(network).T
 
     def _each(self, work: Callable[[int, slice], Any], parts: list[slice]) -> list[Any]:
         if self.pool is None or len(parts) == 1:
             return [work(shard, part) for shard, part in enumerate(parts)]
         return list(self.pool.map(work, range(len(parts)), parts))
 
-    def _network(self, shard: int, batch: int, *, keep: bool) -> Network:
-        key = (shard, batch, keep)
+    def _network(self, shard: int, batch: int, steps: int, *, keep: bool) -> Network:
+        key = (shard, batch, steps, keep)
         if key not in self.networks:
-            self.networks[key] = Network(self.layout, batch=batch, dtype=self.dtype, keep=keep)
+            self.networks[key] = Network(
+                self.layout,
+                steps=steps,
+                batch=batch,
+                dtype=self.dtype,
+                keep=keep,
+                scan=self.implementation == "scan",
+            )
         return self.networks[key]
 
 

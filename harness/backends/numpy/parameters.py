@@ -1,11 +1,12 @@
 """Canonical weights in and out of one flat vector, with the gates of a block stacked as the cell asks.
 
-One vector holds everything that is trained, so that the optimiser is one pass over it. Its views are
-feature-major: `x (Gx·H, I+1)` with the bias as the last column, `h (Gh·H, H)`, the recurrent biases
-`hb (n·H,)`, and the readout `(C, D·H+1)`.
+One vector holds everything that is trained, so that the optimiser is one pass over it. A block is one
+direction of one layer; its views are feature-major: `x (Gx·H, I+1)` with the bias as the last column and
+`h (Gh·H, H)`. Every other parameter keeps its canonical shape and name.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -14,6 +15,7 @@ import numpy as np
 
 from harness.backends.base import Weights
 from harness.model import ModelSpec
+from harness.spec import Shape
 
 
 def cell_module(cell: str) -> ModuleType:
@@ -27,40 +29,48 @@ class Block:
 
     x: np.ndarray  # (Gx·H, I+1)
     h: np.ndarray  # (Gh·H, H)
-    h_bias: dict[str, np.ndarray]  # name -> (H,)
+    own: Weights  # the cell's other parameters and its learned initial states, canonical
 
 
 @dataclass
 class Views:
-    """All blocks by canonical prefix, and the readout (C, D·H+1)."""
+    """All blocks by canonical prefix, and the readout."""
 
     blocks: dict[str, Block]
-    readout: np.ndarray
+    attention: Weights  # W (DH, A), b, v (A,), or nothing
+    readout: np.ndarray  # (C, D·H+1)
 
 
 class Layout:
-    """Where each packed array of a model lies in the flat vector of `size` numbers."""
+    """Where each packed array of a model lies in the flat vector of `size` numbers.
+
+    `mask` is 1 where a number is trained and 0 where it stays as it is (a frozen parameter, the bias of
+    a gate that has none); None where everything is trained.
+    """
 
     def __init__(self, model: ModelSpec) -> None:
         self.model = model
         self.cell = cell_module(model.cell)
-        self.size = sum(math.prod(shape) for shape in model.shapes().values())
+        self.size = sum(math.prod(shape) for _, _, shape in self._arrays())
+        mask = np.zeros(self.size)
+        ones = {name: np.full(shape, float(param.trained)) for name, (param, shape) in model.params().items()}
+        self.pack(ones, mask)
+        self.mask = None if mask.all() else mask
 
     def views(self, flat: np.ndarray) -> Views:
         """Views of a flat vector (size,); writing to them writes to it."""
-        model, cell, H, offset = self.model, self.cell, self.model.hidden, 0
-
-        def take(*shape: int) -> np.ndarray:
-            nonlocal offset
-            offset += math.prod(shape)
-            return flat[offset - math.prod(shape) : offset].reshape(shape)
-
-        blocks = {}
-        for prefix, features in model.blocks():
-            x = take(len(cell.X_GATES) * H, features + 1)
-            h = take(len(cell.H_GATES) * H, H)
-            blocks[prefix] = Block(x, h, {name: take(H) for name in cell.H_BIASES})
-        return Views(blocks, take(model.classes, model.width + 1))
+        found: dict[str, dict[str, np.ndarray]] = {}
+        offset = 0
+        for place, name, shape in self._arrays():
+            size = math.prod(shape)
+            found.setdefault(place, {})[name] = flat[offset : offset + size].reshape(shape)
+            offset += size
+        blocks = {
+            prefix: Block(arrays.pop("x·"), arrays.pop("h·"), arrays)
+            for prefix, _ in self.model.blocks()
+            for arrays in (found[prefix],)
+        }
+        return Views(blocks, found.get("attention", {}), found["readout"]["W"])
 
     def pack(self, weights: Weights, flat: np.ndarray) -> None:
         """Canonical weights into a flat vector (size,)."""
@@ -69,11 +79,13 @@ class Layout:
             for k, gate in enumerate(self.cell.X_GATES):
                 rows = slice(k * H, (k + 1) * H)
                 block.x[rows, :-1] = weights[f"{prefix}.W_x{gate}"].T
-                block.x[rows, -1] = weights[f"{prefix}.b_{gate}"]
+                block.x[rows, -1] = weights.get(f"{prefix}.b_{gate}", 0)
             for k, gate in enumerate(self.cell.H_GATES):
                 block.h[k * H : (k + 1) * H] = weights[f"{prefix}.W_h{gate}"].T
-            for name, bias in block.h_bias.items():
-                bias[...] = weights[f"{prefix}.{name}"]
+            for name, array in block.own.items():
+                array[...] = weights[f"{prefix}.{name}"]
+        for name, array in views.attention.items():
+            array[...] = weights[f"attention.{name}"]
         views.readout[:, :-1] = weights["readout.W"].T
         views.readout[:, -1] = weights["readout.b"]
 
@@ -88,11 +100,29 @@ class Layout:
                 found[f"{prefix}.b_{gate}"] = block.x[rows, -1]
             for k, gate in enumerate(self.cell.H_GATES):
                 found[f"{prefix}.W_h{gate}"] = block.h[k * H : (k + 1) * H].T
-            for name, bias in block.h_bias.items():
-                found[f"{prefix}.{name}"] = bias
+            found |= {f"{prefix}.{name}": array for name, array in block.own.items()}
+        found |= {f"attention.{name}": array for name, array in views.attention.items()}
         found["readout.W"] = views.readout[:, :-1].T
         found["readout.b"] = views.readout[:, -1]
         return {name: np.array(found[name], order="C") for name in self.model.shapes()}
+
+    def _arrays(self) -> Iterator[tuple[str, str, Shape]]:
+        """(block or head, name, shape) of every packed array, in the flat vector's order."""
+        model, cell, H = self.model, self.cell, self.model.hidden
+        stacked = {f"{kind}{gate}" for gate in cell.X_GATES for kind in ("W_x", "b_")}
+        stacked |= {f"W_h{gate}" for gate in cell.H_GATES}
+        shapes = model.shapes()
+        for prefix, features in model.blocks():
+            yield prefix, "x·", (len(cell.X_GATES) * H, features + 1)
+            yield prefix, "h·", (len(cell.H_GATES) * H, H)
+            for name, shape in shapes.items():
+                own = name.removeprefix(f"{prefix}.")
+                if own != name and own not in stacked:
+                    yield prefix, own, shape
+        for name, shape in shapes.items():
+            if name.startswith("attention."):
+                yield "attention", name.removeprefix("attention."), shape
+        yield "readout", "W", (model.classes, model.width + 1)
 
 
 class Factors:
@@ -101,14 +131,20 @@ class Factors:
     def __init__(self, layout: Layout, views: Views) -> None:
         cell, H = layout.cell, layout.model.hidden
         self.views = views
-        dtype = views.readout.dtype
-        self.x_scale = _scale(cell.X_GATES, cell.HALVED, H, dtype)
-        self.h_scale = _scale(cell.H_GATES, cell.HALVED, H, dtype)
-        self.x = {prefix: np.empty_like(block.x) for prefix, block in views.blocks.items()}
-        self.h = {prefix: np.empty_like(block.h) for prefix, block in views.blocks.items()}
+        self.x = {prefix: block.x for prefix, block in views.blocks.items()}
+        self.h = {prefix: block.h for prefix, block in views.blocks.items()}
+        self.halved = bool(cell.HALVED)
+        if self.halved:
+            dtype = views.readout.dtype
+            self.x_scale = _scale(cell.X_GATES, cell.HALVED, H, dtype)
+            self.h_scale = _scale(cell.H_GATES, cell.HALVED, H, dtype)
+            self.x = {prefix: np.empty_like(x) for prefix, x in self.x.items()}
+            self.h = {prefix: np.empty_like(h) for prefix, h in self.h.items()}
 
     def refresh(self) -> None:
         """To be called whenever the weights have changed."""
+        if not self.halved:
+            return
         for prefix, block in self.views.blocks.items():
             np.multiply(block.x, self.x_scale, out=self.x[prefix])
             np.multiply(block.h, self.h_scale, out=self.h[prefix])

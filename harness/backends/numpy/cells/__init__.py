@@ -1,1 +1,27 @@
-"""One file per cell."""
+"""One file per cell: its step forward and backward, pointwise, on feature-major arrays (·, B).
+
+See `harness.backends.numpy.bptt` for what a `Tape` is, `linear.py` and `whole.py` for cells without one.
+`forward` gets one step's projected input a (Gx·H, B), recurrent product hs (Gh·H, B) and raw input
+x (I, B), the states before it and the cell's other parameters; it writes the output y (H, B) and returns
+the states after it. `backward` turns d, the gradients by the states after the step, into those by the
+states before it (the recurrent product's own part is added by the loop), writes da and adds to dp.
+Where the output is not the first state, `receive` brings its gradient into d first.
+"""
+
+import numpy as np
+
+State = tuple[np.ndarray, ...]
+
+
+def sigmoid(a: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """σ(a) = (1 + tanh(a / 2)) / 2, which no a overflows."""
+    found = np.multiply(a, 0.5, out=out)
+    np.tanh(found, out=found)
+    found *= 0.5
+    found += 0.5
+    return found
+
+
+def outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Σ_B a bᵀ (n, m) of a (n, B) and b (m, B): the gradient of W (n, m) in aᵀ W, with b by the product."""
+    return a @ b.T

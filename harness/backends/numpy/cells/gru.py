@@ -14,8 +14,12 @@ The x side is ordered n, r, z and the h side r, z, n, so that r and z share thei
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+
+from harness.backends.base import Weights
+from harness.backends.numpy.cells import State
 
 X_GATES = ("n", "r", "z")
 H_GATES = ("r", "z", "n")
@@ -28,7 +32,7 @@ class Tape:
     """What the way back needs: r, z, n and q for every step kept."""
 
     def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, str]
+        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
         self.slots, self.H = slots, hidden
         self.rz = np.empty((slots, 2 * hidden, batch), dtype)
@@ -36,25 +40,38 @@ class Tape:
         self.q = np.empty((slots, hidden, batch), dtype)
         self.scratch = np.empty((2 * hidden, batch), dtype)
 
-    def forward(self, k: int, xs: np.ndarray, hs: np.ndarray, h_prev: np.ndarray, h: np.ndarray) -> None:
-        H, slot = self.H, k % self.slots
+    def forward(
+        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+    ) -> State:
+        H, slot, (h_prev,) = self.H, k % self.slots, prev
         rz, n, q = self.rz[slot], self.n[slot], self.q[slot]
-        np.add(xs[H:], hs[: 2 * H], out=rz)
+        np.add(a[H:], hs[: 2 * H], out=rz)
         np.tanh(rz, out=rz)
         rz *= 0.5
         rz += 0.5
         r, z = rz[:H], rz[H:]
-        q[...] = hs[2 * H :]
+        np.add(hs[2 * H :], p["b_hn"][:, None], out=q)
         np.multiply(r, q, out=n)
-        n += xs[:H]
+        n += a[:H]
         np.tanh(n, out=n)
         step = self.scratch[:H]
         np.subtract(h_prev, n, out=step)
         step *= z
-        np.add(step, n, out=h)
+        np.add(step, n, out=y)
+        return (y,)
 
-    def backward(self, k: int, dh: np.ndarray, h_prev: np.ndarray, h: np.ndarray, da: np.ndarray) -> None:
-        H, rz, n, q = self.H, self.rz[k], self.n[k], self.q[k]
+    def backward(
+        self,
+        k: int,
+        dy: np.ndarray,
+        d: list[np.ndarray],
+        prev: State,
+        new: State,
+        p: Weights,
+        dp: Weights,
+        da: np.ndarray,
+    ) -> None:
+        H, rz, n, q, (dh,), (h_prev,) = self.H, self.rz[k], self.n[k], self.q[k], d, prev
         r, z = rz[:H], rz[H:]
         da_n, da_r, da_z, dq = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H :]
         slope, part = self.scratch, self.scratch[:H]

@@ -15,8 +15,12 @@ The weights of i, f and o come in halved: σ(a) = (1 + tanh(a/2)) / 2, so one ta
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+
+from harness.backends.base import Weights
+from harness.backends.numpy.cells import State
 
 X_GATES = H_GATES = ("i", "f", "o", "g")
 SHARED = 4
@@ -28,22 +32,21 @@ class Tape:
     """What the way back needs: the gates, the cell states and their tanh, for every step kept."""
 
     def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, str]
+        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
         self.slots, self.H = slots, hidden
         self.gates = np.empty((slots, 4 * hidden, batch), dtype)
-        self.c = np.zeros((slots + 1, hidden, batch), dtype)
+        self.c = np.empty((slots, hidden, batch), dtype)
         self.tanh_c = np.empty((slots, hidden, batch), dtype)
-        self.dc = np.empty((hidden, batch), dtype)
         self.scratch = np.empty((3 * hidden, batch), dtype)
 
-    def forward(self, k: int, xs: np.ndarray, hs: np.ndarray, h_prev: np.ndarray, h: np.ndarray) -> None:
+    def forward(
+        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+    ) -> State:
         H, slot = self.H, k % self.slots
-        c_prev, c = self.c[k % (self.slots + 1)], self.c[(k + 1) % (self.slots + 1)]
-        if k == 0:
-            c_prev[...] = 0
+        c_prev, c = prev[1], self.c[slot]
         gates, tanh_c, ig = self.gates[slot], self.tanh_c[slot], self.scratch[:H]
-        np.add(xs, hs, out=gates)
+        np.add(a, hs, out=gates)
         np.tanh(gates, out=gates)
         sigmoid = gates[: 3 * H]
         sigmoid *= 0.5
@@ -53,14 +56,23 @@ class Tape:
         np.multiply(f, c_prev, out=c)
         c += ig
         np.tanh(c, out=tanh_c)
-        np.multiply(o, tanh_c, out=h)
+        np.multiply(o, tanh_c, out=y)
+        return y, c
 
-    def backward(self, k: int, dh: np.ndarray, h_prev: np.ndarray, h: np.ndarray, da: np.ndarray) -> None:
-        H, gates, tanh_c, dc = self.H, self.gates[k], self.tanh_c[k], self.dc
+    def backward(
+        self,
+        k: int,
+        dy: np.ndarray,
+        d: list[np.ndarray],
+        prev: State,
+        new: State,
+        p: Weights,
+        dp: Weights,
+        da: np.ndarray,
+    ) -> None:
+        H, gates, tanh_c, (dh, dc) = self.H, self.gates[k], self.tanh_c[k], d
         i, f, o, g = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
         slope, part = self.scratch, self.scratch[:H]
-        if k == self.slots - 1:
-            dc[...] = 0
         np.multiply(tanh_c, tanh_c, out=part)
         np.subtract(1, part, out=part)
         part *= o
@@ -75,7 +87,7 @@ class Tape:
         np.subtract(sigmoid, slope, out=slope)
         np.multiply(slope[:H], g, out=da[:H])
         da[:H] *= dc
-        np.multiply(slope[H : 2 * H], self.c[k], out=da[H : 2 * H])
+        np.multiply(slope[H : 2 * H], prev[1], out=da[H : 2 * H])
         da[H : 2 * H] *= dc
         np.multiply(slope[2 * H :], tanh_c, out=da[2 * H : 3 * H])
         da[2 * H : 3 * H] *= dh

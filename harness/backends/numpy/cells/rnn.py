@@ -1,8 +1,12 @@
 """The Elman network, pointwise: a_t = x-side + h-side, h_t = φ(a_t); feature-major arrays (·, B)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+
+from harness.backends.base import Weights
+from harness.backends.numpy.cells import State
 
 X_GATES = H_GATES = ("h",)
 SHARED = 1
@@ -14,18 +18,32 @@ class Tape:
     """Nothing but h is needed to go back, and the layer above keeps that."""
 
     def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, str]
+        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
         self.relu = options.get("activation", "tanh") == "relu"
 
-    def forward(self, k: int, xs: np.ndarray, hs: np.ndarray, h_prev: np.ndarray, h: np.ndarray) -> None:
-        np.add(xs, hs, out=hs)
+    def forward(
+        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+    ) -> State:
+        np.add(a, hs, out=hs)
         if self.relu:
-            np.maximum(hs, 0, out=h)
+            np.maximum(hs, 0, out=y)
         else:
-            np.tanh(hs, out=h)
+            np.tanh(hs, out=y)
+        return (y,)
 
-    def backward(self, k: int, dh: np.ndarray, h_prev: np.ndarray, h: np.ndarray, da: np.ndarray) -> None:
+    def backward(
+        self,
+        k: int,
+        dy: np.ndarray,
+        d: list[np.ndarray],
+        prev: State,
+        new: State,
+        p: Weights,
+        dp: Weights,
+        da: np.ndarray,
+    ) -> None:
+        (dh,), (h,) = d, new
         if self.relu:
             np.multiply(dh, h > 0, out=da)
         else:
