@@ -162,7 +162,7 @@ class Config:
     save_weights: bool = option(flag)
 
     @staticmethod
-    def fromgroup(values: Mapping[str, Any]) -> "Config":
+    def from_mapping(values: Mapping[str, Any]) -> "Config":
         """Validates a composed configuration as a whole; raises ConfigError."""
         values = dict(values)
         cell = build_cell(group("cell", values.pop("cell", None)))
@@ -201,7 +201,7 @@ class Config:
             )
         sequence_shape(self.sequence.name, self.sequence.rows_per_step)
 
-    def togroup(self) -> dict[str, Any]:
+    def to_mapping(self) -> dict[str, Any]:
         """The configuration as plain data, options of the cell beside its width."""
         values = asdict(self)
         values["cell"] |= values["cell"].pop("options")
