@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness import meaning
 from harness.backends.base import IMPLEMENTATIONS, Setup
 from harness.checks import (
     Check,
@@ -200,6 +201,7 @@ class Config:
                 "device", self.device, f"{self.backend.name} computes on {', '.join(package.DEVICES)} only"
             )
         sequence_shape(self.sequence.name, self.sequence.rows_per_step)
+        meaning.check(self)
 
     def to_mapping(self) -> dict[str, Any]:
         """The configuration as plain data, options of the cell beside its width."""

@@ -79,6 +79,7 @@ def _named(config: Config) -> dict[str, Any]:
     """The record's columns that the configuration decides."""
     model = config.model_spec()
     return {
+        "mode": config.mode,
         "backend": config.backend.name,
         "implementation": config.backend.implementation,
         "engine": config.backend.engine,
@@ -90,12 +91,19 @@ def _named(config: Config) -> dict[str, Any]:
         "data": config.data.name,
         "seed": config.seed,
         "batch_size": config.train.batch_size,
-        "epochs": config.train.epochs,
+        "epochs": _epochs(config),
         "precision": config.precision,
         "device": config.device,
         "parameters": model.parameters,
         "flops_per_sequence": model.flops_per_sequence,
     }
+
+
+def _epochs(config: Config) -> int:
+    """How often the training set is gone through."""
+    if config.mode == "stream":
+        return 0
+    return 1 if config.train.solver == "ridge" else config.train.epochs
 
 
 def launch(config: Config, *, command: str, display: Display) -> Outcome:

@@ -48,7 +48,7 @@ def _truncation(config: "Config") -> None:
         raise refuse(
             "train.truncate",
             config.train.truncate,
-            "the backward direction begins at the end, with no state to carry on: needs model.bidirectional=false",
+            "the backward direction has no state to carry on: needs model.bidirectional=false",
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from harness import data, evaluation, training, weights
+from harness import data, diagnostics, evaluation, solve, streaming, training, weights
 from harness.backends.base import Session, Setup, Weights
 from harness.config import Config
 from harness.errors import ConfigError, Unavailable
@@ -21,6 +21,8 @@ from harness.job import Emit, Job
 from harness.measure import parity, roofline
 from harness.measure.contention import LIMIT, Contention
 from harness.measure.memory import peak_memory_bytes
+
+COUNTED = 1000  # test sequences over which a cell's counters are averaged
 
 
 def run(job: Job, emit: Emit) -> None:
@@ -45,21 +47,19 @@ def run(job: Job, emit: Emit) -> None:
     )
     session.put_weights(start)
     _load_splits(session, config, dataset)
-    step_seconds = training.warm_up(session, config, len(dataset.train_labels), emit)
-    session.put_weights(start)
-    _prove(session, config, setup, start, dataset, emit)
     contention = Contention(job.cores)
-    training.train(session, config, dataset, step_seconds, emit)
+    if config.mode == "stream":
+        _prove(session, config, setup, start, dataset, emit)
+        x = _sequences(config, dataset.test_images)
+        streaming.stream(session, config, setup.model, x, dataset.test_labels, emit)
+    else:
+        _learn(session, job, setup, start, dataset, emit)
     others = contention.others()
     emit(
         "update",
         fields={"contended": None if others is None else others > LIMIT},
         details={"others_share_of_cores": others},
     )
-    if config.save_weights:
-        weights.save(job.directory / "weights.safetensors", session.weights(), setup.model)
-        emit("update", fields={"weights_path": "weights.safetensors"})
-    evaluation.test(session, config, dataset.test_labels, emit)
     emit("note", text="measuring the matrix-multiply peak")
     peaks = roofline.matmul_peak(session)
     emit(
@@ -73,6 +73,44 @@ def run(job: Job, emit: Emit) -> None:
         details={"matmul_flops_per_second": {str(size): peak for size, peak in peaks.items()}},
     )
     session.close()
+
+
+def _learn(
+    session: Session, job: Job, setup: Setup, start: Weights, dataset: data.Dataset, emit: Emit
+) -> None:
+    """Warm-up, parity, all epochs or the solution in closed form, evaluation."""
+    config, labels = job.config, dataset.train_labels
+    by_gradient = config.train.solver == "gradient"
+    step_seconds = training.warm_up(session, config, len(labels), emit) if by_gradient else 0.0
+    session.put_weights(start)
+    _prove(session, config, setup, start, dataset, emit)
+    _flow(session, config, setup, dataset, "before", emit)
+    if by_gradient:
+        training.train(session, config, dataset, step_seconds, emit)
+    else:
+        solve.solve(session, config, labels, dataset.validation_labels, setup.model.classes, emit)
+    if config.save_weights:
+        weights.save(job.directory / "weights.safetensors", session.weights(), setup.model)
+        emit("update", fields={"weights_path": "weights.safetensors"})
+    evaluation.test(session, config, dataset.test_labels, emit)
+    _flow(session, config, setup, dataset, "after", emit)
+    some = _sequences(config, dataset.test_images[:COUNTED])
+    counted = diagnostics.counters(session, setup, some)
+    if counted:
+        emit("update", details={"mean_per_step": counted})
+
+
+def _flow(
+    session: Session, config: Config, setup: Setup, dataset: data.Dataset, when: str, emit: Emit
+) -> None:
+    """How far gradients flow back on the first batch of the training set, where it is asked for."""
+    if config.diagnostics != "gradient_flow":
+        return
+    emit("note", text="following gradients")
+    size = config.train.batch_size
+    x = _sequences(config, dataset.train_images[:size])
+    found = diagnostics.gradient_flow(setup, session.weights(), x, dataset.train_labels[:size])
+    emit("update", details={f"gradient_flow_{when}": found})
 
 
 def open_session(backend: str, setup: Setup) -> Session:

@@ -9,6 +9,7 @@ in float64, so that all backends find the same weights (Hoerl and Kennard, Ridge
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -35,7 +36,7 @@ def solve(
     windows = _cut(batches, config.measure.window_seconds, timed_step(session, batches))
     seconds = []
     for window in windows:
-        found, spent = timed(session, lambda window=window: session.features("train", window))
+        found, spent = timed(session, partial(session.features, "train", window))
         seconds.append(spent)
         sums.add(found, labels[window[0][0] : window[-1][1]])
     weights = session.weights()

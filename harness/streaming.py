@@ -1,5 +1,6 @@
 """Sequences that arrive one step at a time: the state is carried, every step gives a prediction."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def _run(session: Session, model: ModelSpec, x: np.ndarray, size: int) -> tuple[
 
 def _feed(session: Session, model: ModelSpec, x: np.ndarray) -> tuple[np.ndarray, list[float]]:
     batch = Stream(session, model)
-    steps = [timed(session, lambda t=t: batch.feed(x[:, t])) for t in range(x.shape[1])]
+    steps = [timed(session, partial(batch.feed, x[:, t])) for t in range(x.shape[1])]
     return np.stack([logits for logits, _ in steps]), [spent for _, spent in steps]
 
 
