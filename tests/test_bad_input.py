@@ -54,7 +54,7 @@ def refused(done: object, *said: str, status: int = 2) -> str:
         ("measure.targets=0.9", ["measure.targets=0.9", "list of numbers"]),
         ("cell.hidden=8,16", ["-m", "cell.hidden"]),
         ("cell.hidden=[", ["cell.hidden=["]),
-        ("train.batch_size=1319", ["train.batch_size=1319", "1,318 training images"]),
+        ("train.batch_size=1319", ["train.batch_size=1319", "1,318 training sequences"]),
         ("device=cuda", ["device=cuda", "available: cpu"]),
         ("device=cuda:3", ["device=cuda:3", "available: cpu"]),
         ("threads=4000", ["threads=4000", "cores"]),
