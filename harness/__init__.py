@@ -1,16 +1,17 @@
 """A benchmark harness for recurrent networks: same mathematics, honest time, nothing lost.
 
 `harness.run(["backend=torch", "cell=gru"])` makes one run and returns its record;
-`harness.load("results")` reads every stored run into a pandas DataFrame.
+`harness.load("results")` reads every stored run into a pandas DataFrame;
+`harness.open_session(["backend=torch", "cell=gru"])` is a model to feed by hand: outputs, states, gradients.
 """
 
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["RunRecord", "load", "run"]
+__all__ = ["RunRecord", "load", "open_session", "run"]
 
 if TYPE_CHECKING:
-    from harness.api import run
+    from harness.api import open_session, run
     from harness.record import RunRecord
     from harness.store import load
 
@@ -19,7 +20,12 @@ def __getattr__(name: str) -> object:
     """Loads pandas, Hydra and the rest only when they are asked for: `import harness` stays quick."""
     from importlib import import_module
 
-    rooms = {"run": "harness.api", "load": "harness.store", "RunRecord": "harness.record"}
+    rooms = {
+        "run": "harness.api",
+        "open_session": "harness.api",
+        "load": "harness.store",
+        "RunRecord": "harness.record",
+    }
     if name not in rooms:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
     return getattr(import_module(rooms[name]), name)

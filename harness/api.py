@@ -1,16 +1,34 @@
-"""For notebooks and scripts: one run, from a list of overrides to its record."""
+"""For notebooks and scripts: a list of overrides becomes a run and its record, or a session to play with."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from harness import feasible
 from harness.app import CONF, command_line, explain, from_hydra
+from harness.config import Config
 from harness.errors import ConfigError
 from harness.launcher import launch
 from harness.progress import Progress
 from harness.record import RunRecord
+
+if TYPE_CHECKING:
+    from harness.backends.base import Session
+
+
+def configuration(overrides: Sequence[str] = ()) -> Config:
+    """What `python run.py *overrides` would run, validated as a whole; raises ConfigError, or DataError for
+    a data file that cannot be used."""
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            config = from_hydra(compose("config", list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
+    feasible.check(config)
+    return config
 
 
 def run(overrides: Sequence[str] = ()) -> RunRecord:
@@ -20,11 +38,7 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     nothing could start for the configuration's sake, and KeyboardInterrupt on Ctrl-C, after its record
     is stored.
     """
-    try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            config = from_hydra(compose("config", list(overrides)))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error)) from error
+    config = configuration(overrides)
     display = Progress()
     display.begin(config)
     try:
@@ -35,3 +49,20 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     if outcome.record.status == "interrupted":
         raise KeyboardInterrupt
     return outcome.record
+
+
+def open_session(overrides: Sequence[str] = ()) -> "Session":
+    """The model of a configuration in this process, with its initial weights or those of `weights=PATH`.
+
+    See `harness.backends.base.Session` for what it can do: outputs of any batch, every state by name,
+    gradients, updates. Raises ConfigError, WeightsError, DataError or Unavailable.
+    """
+    from harness import data, runner
+    from harness.devices import thread_count
+
+    config = configuration(overrides)
+    threads = thread_count(config.threads, gpu=config.device.startswith("cuda"))
+    setup = config.setup(data.shape_of(config), threads=threads, device=config.device)
+    session = runner.open_session(config.backend.name, setup)
+    session.put_weights(runner.initial_weights(config, setup))
+    return session

@@ -136,7 +136,14 @@ def explain(error: Exception) -> str:
     if isinstance(error.__cause__, OmegaConfBaseException | HydraException):
         lines.append(str(error.__cause__))
     text = "\n".join(lines)
-    kept = [line.rstrip() for line in text.splitlines() if line.strip() and "object_type=" not in line]
+    kept: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("Config search path:"):
+            break
+        if line.startswith("\t") and kept:  # one of a list: choices side by side
+            kept[-1] += (" " if kept[-1].endswith(":") else ", ") + line.strip()
+        elif line.strip() and "object_type=" not in line:
+            kept.append(line.rstrip())
     return "\n".join(dict.fromkeys(kept))
 
 

@@ -27,8 +27,8 @@ def draw(model: ModelSpec, seed: int, scheme: str = "keras") -> Weights:
     """Initial weights (float64) of a model by canonical name.
 
     keras   matrices Glorot-uniform (Glorot and Bengio 2010), recurrent matrices orthogonal
-            (Saxe et al. 2014), symmetric ones too, with eigenvalues of ±1; vectors and biases as the cell says: mostly 0, the forget gate's 1
-            (Gers et al. 2000)
+            (Saxe et al. 2014), symmetric ones too, with eigenvalues of ±1; vectors and biases
+            as the cell says: mostly 0, the forget gate's 1 (Gers et al. 2000)
     torch   everything uniform within ±1/√H, the readout within ±1/√(D·H)
     irnn    recurrent matrices the identity, input matrices normal with deviation 0.001, biases 0
             (Le, Jaitly, Hinton 2015); vectors and the readout as in `keras`

@@ -34,7 +34,7 @@ def run(job: Job, emit: Emit) -> None:
     _check_batch(config, dataset)
     device = "cuda" if config.device.startswith("cuda") else config.device
     setup = config.setup(shape, threads=job.threads, device=device)
-    start = _initial_weights(config, setup)
+    start = initial_weights(config, setup)
     emit("note", text=f"starting {config.backend.name}")
     session = open_session(config.backend.name, setup)
     emit(
@@ -146,7 +146,8 @@ def _view_details(config: Config) -> dict[str, Any]:
     return {"permutation_sha256": data.permutation_hash()} if config.sequence.name == "permuted" else {}
 
 
-def _initial_weights(config: Config, setup: Setup) -> Weights:
+def initial_weights(config: Config, setup: Setup) -> Weights:
+    """Those of the file that `weights` names, else drawn; in the run's precision."""
     if config.weights:
         found = weights.load(Path(config.weights), setup.model)
     else:
