@@ -1,4 +1,7 @@
-"""Gates side by side: from one canonical array per gate to the one array that a framework stores."""
+"""Gates side by side: from one canonical array per gate to the one array that a framework stores.
+
+Legend: I input features, H hidden units, G gates.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,3 +19,27 @@ def part(packed: np.ndarray, prefix: str, gates: Sequence[str]) -> Weights:
     """The inverse of `join`: (G·H, I) or (G·H,) to `<prefix><gate>`, each (I, H) or (H,)."""
     pieces = np.split(packed, len(gates))
     return {prefix + gate: piece.T for gate, piece in zip(gates, pieces, strict=True)}
+
+
+def pack(weights: Mapping[str, np.ndarray], gates: Sequence[str]) -> Weights:
+    """Gates W_x· (I, H), W_h· (H, H), b_· (H,) as weight_ih (G·H, I), weight_hh (G·H, H), bias_ih (G·H,)."""
+    return {
+        "weight_ih": join(weights, "W_x", gates),
+        "weight_hh": join(weights, "W_h", gates),
+        "bias_ih": join(weights, "b_", gates),
+    }
+
+
+def unpack(packed: Mapping[str, np.ndarray], gates: Sequence[str]) -> Weights:
+    """The inverse of `pack`; what else is packed is left out."""
+    return {
+        **part(packed["weight_ih"], "W_x", gates),
+        **part(packed["weight_hh"], "W_h", gates),
+        **part(packed["bias_ih"], "b_", gates),
+    }
+
+
+def pack_stock(weights: Mapping[str, np.ndarray], gates: Sequence[str]) -> Weights:
+    """`pack`, with the second bias that stock layers add: zero, and never trained."""
+    packed = pack(weights, gates)
+    return {**packed, "bias_hh": np.zeros_like(packed["bias_ih"])}

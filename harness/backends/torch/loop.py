@@ -1,96 +1,149 @@
-"""The time loop, written once, and what combines its passes: chunks, directions, layers.
+"""One direction of one layer over time, in three ways: step by step, compiled in pieces, all at once.
 
-Legend: T time steps, B batch, I input features, H hidden units, G gates, D directions.
+Legend: T time steps, B batch, I input features, H hidden units; G·H is what a cell's input is projected
+to. Backward reads the sequence from its end; its outputs come back in the sequence's own order.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from types import ModuleType
+from typing import Protocol
 
 import torch
 from torch.nn import functional
 
-State = tuple[torch.Tensor, ...]  # each (B, H); the first is the output h
-Packed = Mapping[str, torch.Tensor]
-Step = Callable[..., State]
-OverTime = Callable[[Sequence[torch.Tensor], State, Packed, bool], tuple[list[torch.Tensor], State]]
+from harness.backends.torch import inductor
+from harness.backends.torch.cells import Options, State, Stored
+from harness.spec import Value
 
-CHUNK = 28  # time steps that are compiled as one graph
+Step = Callable[[torch.Tensor, State, Stored, Options], tuple[torch.Tensor, State]]
+OverTime = Callable[[Sequence[torch.Tensor], State, Stored, bool], tuple[list[torch.Tensor], State]]
+Whole = Callable[[torch.Tensor, State, Stored], tuple[torch.Tensor, State]]
+Constants = tuple[tuple[str, Value], ...]  # options, hashable
+
+CHUNK = 28  # steps, or Euler steps inside them, that are compiled as one graph
 
 
-def over_time(step: Step) -> OverTime:
-    """The loop of a step over the projected inputs xw, T of them, each (B, G·H).
+class OneWay(Protocol):
+    """A direction of a layer over xs (T, B, I) from the states before it, each (B, length)."""
 
-    The loop returns the outputs h, T of them, each (B, H), if told to keep them, and the last state.
-    One tensor a step, not one (T, B, G·H): a compiler then sees the same code in every step, where
-    it would otherwise make a kernel for each offset.
+    def __call__(
+        self, xs: torch.Tensor, state: State, p: Stored, *, keep: bool, backward: bool
+    ) -> tuple[torch.Tensor | None, torch.Tensor, State]:
+        """Its outputs (T, B, H), at least if kept, the last it gave (B, H), and the states after it."""
+
+
+def one_way(cell: ModuleType, implementation: str, options: Options) -> OneWay:
+    """What an implementation makes of a cell file's functions; see `harness.backends.torch.cells`."""
+    constants = tuple(options.items())
+    project = getattr(cell, "project", projected)
+    match implementation:
+        case "fused":
+            return at_once(partial(cell.stock, options=options))
+        case "scan":
+            scan = partial(cell.scan, options=options)
+            return at_once(lambda xs, state, p: scan(project(xs, p), state, p))
+        case "loop" if hasattr(cell, "whole"):
+            return at_once(partial(cell.whole, options=options))
+        case "compiled" if hasattr(cell, "whole"):
+            return at_once(compiled_whole(cell.whole, constants))
+    run = compiled_steps(cell.step, constants) if implementation == "compiled" else steps(cell.step, options)
+    return stepped(run, project, getattr(cell, "prepare", dict))
+
+
+def stepped(
+    run: OverTime,
+    project: Callable[[torch.Tensor, Stored], torch.Tensor],
+    prepare: Callable[[Stored], Stored],
+) -> OneWay:
+    """One step after the other, the inputs of all steps projected in one product."""
+
+    def way(
+        xs: torch.Tensor, state: State, p: Stored, *, keep: bool, backward: bool
+    ) -> tuple[torch.Tensor | None, torch.Tensor, State]:
+        xw = project(xs, p).unbind(0)
+        ys, state = run(xw[::-1] if backward else xw, state, prepare(p), keep)
+        return torch.stack(ys[::-1] if backward else ys) if keep else None, ys[-1], state
+
+    return way
+
+
+def at_once(whole: Whole) -> OneWay:
+    """All steps in one call."""
+
+    def way(
+        xs: torch.Tensor, state: State, p: Stored, *, keep: bool, backward: bool
+    ) -> tuple[torch.Tensor | None, torch.Tensor, State]:
+        ys, state = whole(xs.flip(0) if backward else xs, state, p)
+        return ys.flip(0) if backward else ys, ys[-1], state
+
+    return way
+
+
+def projected(xs: torch.Tensor, p: Stored) -> torch.Tensor:
+    """x_t W_x + b of all steps: xs (T, B, I) -> (T, B, G·H); what cells do that say nothing else."""
+    return functional.linear(xs, p["weight_ih"], p["bias_ih"])
+
+
+def steps(step: Step, options: Options) -> OverTime:
+    """The time loop over the projected inputs xw, T of them, each (B, G·H).
+
+    It returns the outputs y (B, H), T of them or, if not told to keep them, the last one, and the state
+    after them. One tensor a step, not one (T, B, G·H): a compiler then sees the same code in every step,
+    where it would otherwise make a kernel for each offset.
     """
 
     def run(
-        xw: Sequence[torch.Tensor], state: State, p: Packed, keep: bool
+        xw: Sequence[torch.Tensor], state: State, p: Stored, keep: bool
     ) -> tuple[list[torch.Tensor], State]:
-        hs = []
+        ys: list[torch.Tensor] = []
         for xw_t in xw:
-            state = step(xw_t, state, p)
+            y, state = step(xw_t, state, p, options)
             if keep:
-                hs.append(state[0])
-        return hs, state
+                ys.append(y)
+        return ys if keep else [y], state
 
     return run
 
 
-def in_chunks(run: OverTime) -> OverTime:
-    """The same loop in near equal pieces of at most CHUNK steps, with the state carried on.
+def in_chunks(run: OverTime, longest: int = CHUNK) -> OverTime:
+    """The same loop in near equal pieces of at most so many steps, with the state carried on.
 
-    A compiled loop is unrolled, so its graph must not grow with T. The first state asks for a gradient
-    as the later ones do, or its piece would be compiled apart.
+    A compiled loop is unrolled, so its graph must not grow with T. Where anything is trained the first
+    state asks for a gradient as the later ones do, or its piece would be compiled apart.
     """
 
     def pieces(
-        xw: Sequence[torch.Tensor], state: State, p: Packed, keep: bool
+        xw: Sequence[torch.Tensor], state: State, p: Stored, keep: bool
     ) -> tuple[list[torch.Tensor], State]:
-        count = -(-len(xw) // CHUNK)
+        count = -(-len(xw) // longest)
         size = -(-len(xw) // count)
-        if count > 1 and torch.is_grad_enabled():
+        if count > 1 and torch.is_grad_enabled() and any(t.requires_grad for t in (xw[0], *p.values())):
             state = tuple(s.requires_grad_() for s in state)
-        hs = []
+        ys: list[torch.Tensor] = []
         for first in range(0, len(xw), size):
             piece, state = run(xw[first : first + size], state, p, keep)
-            hs += piece
-        return hs, state
+            ys = ys + piece if keep else piece
+        return ys, state
 
     return pieces
 
 
-def one_way(
-    run: OverTime, xs: torch.Tensor, p: Packed, *, states: int, keep: bool, backward: bool
-) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """One direction of one layer over xs (T, B, I), the inputs of all steps projected in one product.
-
-    Returns the outputs (T, B, H), if kept, and the last output (B, H). Backward reads the sequence from
-    its end; its outputs come back in the sequence's own order.
-    """
-    xw = functional.linear(xs, p["weight_ih"], p["bias_ih"]).unbind(0)
-    zeros = tuple(xs.new_zeros(xs.shape[1], p["weight_hh"].shape[1]) for _ in range(states))
-    hs, state = run(xw[::-1] if backward else xw, zeros, p, keep)
-    return torch.stack(hs[::-1] if backward else hs) if keep else None, state[0]
+@cache
+def compiled_steps(step: Step, constants: Constants) -> OverTime:
+    """The compiled time loop: one for all sessions of a process that have these options, so that each
+    shape is compiled once."""
+    options = dict(constants)
+    return in_chunks(inductor.compile(steps(step, options)), max(1, CHUNK // int(options.get("substeps", 1))))
 
 
-def stack(
-    run: OverTime, xs: torch.Tensor, layers: Sequence[Sequence[Packed]], *, states: int, keep: bool
-) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """Layers over xs (T, B, I); `layers` holds what each direction of each stores, forward first.
+@cache
+def compiled_whole(whole: Callable[..., tuple[torch.Tensor, State]], constants: Constants) -> Whole:
+    """The same for a function of a whole sequence."""
+    options = dict(constants)
 
-    Returns the top layer's outputs (T, B, D·H), if kept, and its last ones (B, D·H).
-    """
-    for number, ways in enumerate(layers, start=1):
-        wanted = keep or number < len(layers)
-        passes = [
-            one_way(run, xs, p, states=states, keep=wanted, backward=way > 0) for way, p in enumerate(ways)
-        ]
-        if wanted:
-            xs = _beside([hs for hs, _ in passes], dim=2)
-    return xs if keep else None, _beside([h for _, h in passes], dim=1)
+    def run(xs: torch.Tensor, state: State, p: Stored) -> tuple[torch.Tensor, State]:
+        return whole(xs, state, p, options)
 
-
-def _beside(tensors: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
-    """The tensors side by side, without a copy where there is one only."""
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)
+    compiled: Whole = inductor.compile(run)
+    return compiled

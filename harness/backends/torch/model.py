@@ -1,95 +1,56 @@
-"""A recurrent model in PyTorch: what its layers store, how they run, and the readout.
+"""A recurrent model in PyTorch: its weights, canonical and as stored, its outputs and its loss.
 
 Legend: T time steps, B batch, I input features, H hidden units, C classes, D directions.
 """
 
-from functools import partial
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from harness.backends.base import Weights
-from harness.backends.torch import inductor, loop
+from harness.backends.torch import layers, readout
+from harness.backends.torch.cells import State
 from harness.model import ModelSpec
-from harness.spec import cell_spec
-
-Stored = dict[str, torch.Tensor]
 
 
-class Recurrence(Protocol):
-    """The layers: `blocks` is what each layer and direction stores, in the order of the spec's."""
+class Read(NamedTuple):
+    """What a model makes of a batch: the outputs ys (T, B, D·H), at least if kept, the last ones and the
+    features, both (B, D·H), the logits (B, C), and the states after it, block by block."""
 
-    blocks: list[Stored]
-
-    def __call__(self, xs: torch.Tensor, keep: bool) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """The top layer's outputs (T, B, D·H) of xs (T, B, I), if kept, and its last ones (B, D·H)."""
-
-
-class Fused:
-    """The framework's own stock layer."""
-
-    def __init__(self, cell: ModuleType, spec: ModelSpec, packed: list[Weights], **place: Any) -> None:
-        self.layer = cell.fused(spec).to(**place)
-        self.width = spec.width
-        self.top = -len(spec.directions)
-        suffixes = [f"_l{n}{way}" for n in range(spec.layers) for way in ("", "_reverse")[: -self.top]]
-        self.blocks = [
-            {name: getattr(self.layer, name + suffix) for name in arrays}
-            for suffix, arrays in zip(suffixes, packed, strict=True)
-        ]
-
-    def __call__(self, xs: torch.Tensor, keep: bool) -> tuple[torch.Tensor | None, torch.Tensor]:
-        self.layer.training = torch.is_grad_enabled()
-        hs, state = self.layer(xs)
-        h = state[0] if isinstance(state, tuple) else state  # (layers·D, B, H)
-        return hs, h[self.top :].transpose(0, 1).reshape(-1, self.width)
-
-
-class Looped:
-    """The cell's step in the time loop, through the compiler or not."""
-
-    def __init__(
-        self, cell: ModuleType, spec: ModelSpec, packed: list[Weights], compiled: bool, **place: Any
-    ) -> None:
-        step = partial(cell.step, **spec.options) if spec.options else cell.step
-        run = loop.over_time(step)
-        self.run = loop.in_chunks(inductor.compile(run)) if compiled else run
-        self.states = len(cell_spec(spec.cell).state)
-        self.directions = len(spec.directions)
-        self.blocks = [
-            {name: torch.zeros(a.shape, **place).requires_grad_() for name, a in arrays.items()}
-            for arrays in packed
-        ]
-
-    def __call__(self, xs: torch.Tensor, keep: bool) -> tuple[torch.Tensor | None, torch.Tensor]:
-        size = self.directions
-        layers = [self.blocks[n : n + size] for n in range(0, len(self.blocks), size)]
-        return loop.stack(self.run, xs, layers, states=self.states, keep=keep)
+    ys: torch.Tensor | None
+    last: torch.Tensor
+    features: torch.Tensor
+    logits: torch.Tensor
+    states: list[State]
 
 
 class Model:
-    """Layers and readout with their weights on one device.
+    """Layers, their first states and the readout, with their weights on one device.
 
-    `trained` holds every tensor that an optimiser may change; `partly` those of them that have
-    redundant numbers too, each with a mask (1 canonical, 0 redundant) for its gradient.
+    `plain` are the tensors that are stored as they are, by canonical name: learned initial states and
+    the readout. `trained` holds every tensor that an optimiser may change; `partly` those of them that
+    have numbers which it may not (redundant or frozen), each with a mask (1 trained, 0 not) for its
+    gradient.
     """
 
-    def __init__(
-        self, spec: ModelSpec, cell: ModuleType, implementation: str, device: torch.device, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, spec: ModelSpec, cell: ModuleType, implementation: str, **place: Any) -> None:
         self.spec = spec
         self.cell = cell
-        place: dict[str, Any] = {"device": device, "dtype": dtype}
-        masks = self._pack({name: np.ones(shape) for name, shape in spec.shapes().items()})
-        if implementation == "fused":
-            self.layers: Recurrence = Fused(cell, spec, masks, **place)
-        else:
-            self.layers = Looped(cell, spec, masks, compiled=implementation == "compiled", **place)
-        self.W = torch.zeros(spec.width, spec.classes, **place).requires_grad_()
-        self.b = torch.zeros(spec.classes, **place).requires_grad_()
-
+        self.place = place
+        self.learned = spec.learned_states()
+        params = spec.params()
+        masks = self._pack({name: np.full(s, float(param.trained)) for name, (param, s) in params.items()})
+        self.layers = layers.build(cell, spec, implementation, masks, **place)
+        own = {f"{prefix}.{param.name}" for prefix, _ in spec.blocks() for param in spec.spec.params}
+        self.plain = {
+            name: torch.zeros(shape, **place).requires_grad_()
+            for name, (_, shape) in params.items()
+            if name not in own
+        }
         self.trained: list[torch.Tensor] = []
         self.partly: list[tuple[torch.Tensor, torch.Tensor]] = []
         for stored, mask in zip(self.layers.blocks, masks, strict=True):
@@ -99,15 +60,51 @@ class Model:
                     self.trained.append(tensor)
                     if not mask[name].all():
                         self.partly.append((tensor, torch.tensor(mask[name], **place)))
-        self.trained += [self.W, self.b]
+        self.trained += self.plain.values()
 
-    def __call__(self, xs: torch.Tensor, *, keep: bool = False) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """Outputs (T, B, D·H) of xs (T, B, I), if kept or needed, and logits (B, C)."""
-        mean = self.spec.readout == "mean"
-        hs, h = self.layers(xs, keep or mean)
-        if mean and hs is not None:
-            h = hs.mean(0)
-        return hs, torch.addmm(self.b, h, self.W)
+    def __call__(
+        self,
+        xs: torch.Tensor,
+        states: Sequence[State] | None = None,
+        *,
+        keep: bool = False,
+        drop: bool = False,
+    ) -> Read:
+        """Reads xs (T, B, I) from these states, else from the model's own first ones."""
+        if states is None and self.learned:
+            states = self.initial_states(xs.shape[1])
+        keep = keep or self.spec.readout != "last"
+        ys, last, final = self.layers(xs, states, keep=keep, drop=drop)
+        features = readout.features(self.spec.readout, ys, last, self.plain)
+        logits = torch.addmm(self.plain["readout.b"], features, self.plain["readout.W"])
+        return Read(ys, last, features, logits, final)
+
+    def loss(
+        self,
+        xs: torch.Tensor,
+        y: torch.Tensor,
+        states: Sequence[State] | None = None,
+        *,
+        drop: bool = False,
+    ) -> tuple[torch.Tensor, list[State]]:
+        """The loss of xs (T, B, I) with labels y (B,), and the states after it."""
+        read = self(xs, states, drop=drop)
+        loss = functional.cross_entropy(read.logits, y)
+        if self.spec.spec.penalty is not None:
+            loss = loss + self._penalty(*self.spec.spec.penalty, len(xs), states, read.states)
+        return loss, read.states
+
+    def initial_states(self, batch: int) -> list[State]:
+        """The model's own first states of B sequences, (B, length) each: zeros, or what it learned."""
+        return [
+            tuple(
+                self.plain[f"{prefix}.initial_{name}"].repeat(batch, 1)
+                if name in self.learned
+                else torch.zeros(batch, length, **self.place)
+                for name, length in self.spec.state_sizes(features).items()
+            )
+            for prefix, features in self.spec.blocks()
+        ]
 
     def put(self, weights: Weights) -> None:
         """Copies canonical weights into the stored tensors."""
@@ -115,8 +112,8 @@ class Model:
             for stored, arrays in zip(self.layers.blocks, self._pack(weights), strict=True):
                 for name, tensor in stored.items():
                     tensor.copy_(torch.tensor(arrays[name], dtype=tensor.dtype))
-            self.W.copy_(torch.tensor(weights["readout.W"], dtype=self.W.dtype))
-            self.b.copy_(torch.tensor(weights["readout.b"], dtype=self.b.dtype))
+            for name, tensor in self.plain.items():
+                tensor.copy_(torch.tensor(weights[name], dtype=tensor.dtype))
 
     def canonical(self, of: dict[torch.Tensor, torch.Tensor] | None = None) -> Weights:
         """Canonical copies of the stored tensors, or of what `of` gives for each (its gradient)."""
@@ -126,14 +123,24 @@ class Model:
                 return tensor.detach().cpu().numpy()
             return of[tensor].cpu().numpy() if tensor in of else np.zeros(tuple(tensor.shape))
 
-        found = {"readout.W": fetch(self.W), "readout.b": fetch(self.b)}
+        found = {name: fetch(tensor) for name, tensor in self.plain.items()}
         for (prefix, _), stored in zip(self.spec.blocks(), self.layers.blocks, strict=True):
             arrays = self.cell.unpack({name: fetch(tensor) for name, tensor in stored.items()})
             found |= {f"{prefix}.{name}": array for name, array in arrays.items()}
         return {name: np.array(found[name], order="C") for name in self.spec.shapes()}
 
+    def _penalty(
+        self, state: str, weight: str, steps: int, before: Sequence[State] | None, after: Sequence[State]
+    ) -> torch.Tensor:
+        """What the penalised state has grown by, a sequence and a step, over all directions, weighed."""
+        k = [s.name for s in self.spec.spec.state].index(state)
+        grown = sum(block[k].mean() for block in after)
+        if before is not None:
+            grown = grown - sum(block[k].mean() for block in before)
+        return float(self.spec.options[weight]) / steps * grown
+
     def _pack(self, weights: Weights) -> list[Weights]:
-        names = [param.name for param in cell_spec(self.spec.cell).params]
+        names = [param.name for param in self.spec.spec.params]
         return [
             self.cell.pack({name: weights[f"{prefix}.{name}"] for name in names})
             for prefix, _ in self.spec.blocks()

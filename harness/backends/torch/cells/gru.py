@@ -8,23 +8,20 @@
 `nn.GRU` adds a second bias to every gate: the candidate's is b_hn, those of r and z are zero here.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import nn
 
 from harness.backends.base import Weights
-from harness.backends.torch.gates import join, part
+from harness.backends.torch import gates
+from harness.backends.torch.cells import Options, State, Stored
 from harness.model import ModelSpec
 
 GATES = ("r", "z", "n")  # as nn.GRU stores them
 
-State = tuple[torch.Tensor]
 
-
-def step(xw: torch.Tensor, state: State, p: Mapping[str, torch.Tensor]) -> State:
-    """One time step: xw (B, G·H) is x_t W_x + b, state (h,) with h (B, H); returns the next state."""
+def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+    """One time step: xw (B, G·H) is x_t W_x + b, state (h,) with h (B, H)."""
     (h,) = state
     hw = torch.addmm(p["bias_hh"], h, p["weight_hh"].t())
     xw_r, xw_z, xw_n = xw.chunk(3, dim=1)
@@ -33,7 +30,7 @@ def step(xw: torch.Tensor, state: State, p: Mapping[str, torch.Tensor]) -> State
     z = (xw_z + hw_z).sigmoid()
     n = (xw_n + r * hw_n).tanh()
     h = n + z * (h - n)  # (1 - z) ∘ n + z ∘ h
-    return (h,)
+    return h, (h,)
 
 
 def fused(spec: ModelSpec) -> nn.GRU:
@@ -44,20 +41,11 @@ def fused(spec: ModelSpec) -> nn.GRU:
 def pack(weights: Weights) -> Weights:
     """Canonical parameters of one layer and direction to the arrays of `nn.GRU`."""
     b_hn = weights["b_hn"]
-    return {
-        "weight_ih": join(weights, "W_x", GATES),
-        "weight_hh": join(weights, "W_h", GATES),
-        "bias_ih": join(weights, "b_", GATES),
-        "bias_hh": np.concatenate([np.zeros_like(b_hn), np.zeros_like(b_hn), b_hn]),
-    }
+    bias_hh = np.concatenate([np.zeros_like(b_hn), np.zeros_like(b_hn), b_hn])
+    return {**gates.pack(weights, GATES), "bias_hh": bias_hh}
 
 
 def unpack(packed: Weights) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
     _, _, b_hn = np.split(packed["bias_hh"], 3)
-    return {
-        **part(packed["weight_ih"], "W_x", GATES),
-        **part(packed["weight_hh"], "W_h", GATES),
-        **part(packed["bias_ih"], "b_", GATES),
-        "b_hn": b_hn,
-    }
+    return {**gates.unpack(packed, GATES), "b_hn": b_hn}

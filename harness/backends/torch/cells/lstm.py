@@ -10,28 +10,24 @@
 `nn.LSTM` adds a second bias to every gate; here it is zero.
 """
 
-from collections.abc import Mapping
-
-import numpy as np
 import torch
 from torch import nn
 
 from harness.backends.base import Weights
-from harness.backends.torch.gates import join, part
+from harness.backends.torch import gates
+from harness.backends.torch.cells import Options, State, Stored
 from harness.model import ModelSpec
 
 GATES = ("i", "f", "g", "o")  # as nn.LSTM stores them
 
-State = tuple[torch.Tensor, torch.Tensor]
 
-
-def step(xw: torch.Tensor, state: State, p: Mapping[str, torch.Tensor]) -> State:
-    """One time step: xw (B, G·H) is x_t W_x + b, state (h, c) each (B, H); returns the next state."""
+def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+    """One time step: xw (B, G·H) is x_t W_x + b, state (h, c) each (B, H)."""
     h, c = state
     i, f, g, o = torch.addmm(xw, h, p["weight_hh"].t()).chunk(4, dim=1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     h = o.sigmoid() * c.tanh()
-    return h, c
+    return h, (h, c)
 
 
 def fused(spec: ModelSpec) -> nn.LSTM:
@@ -41,19 +37,9 @@ def fused(spec: ModelSpec) -> nn.LSTM:
 
 def pack(weights: Weights) -> Weights:
     """Canonical parameters of one layer and direction to the arrays of `nn.LSTM`."""
-    bias_ih = join(weights, "b_", GATES)
-    return {
-        "weight_ih": join(weights, "W_x", GATES),
-        "weight_hh": join(weights, "W_h", GATES),
-        "bias_ih": bias_ih,
-        "bias_hh": np.zeros_like(bias_ih),
-    }
+    return gates.pack_stock(weights, GATES)
 
 
 def unpack(packed: Weights) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    return {
-        **part(packed["weight_ih"], "W_x", GATES),
-        **part(packed["weight_hh"], "W_h", GATES),
-        **part(packed["bias_ih"], "b_", GATES),
-    }
+    return gates.unpack(packed, GATES)

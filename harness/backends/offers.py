@@ -1,0 +1,22 @@
+"""What a backend's cell files offer, told by reading them: no framework has to be imported for it."""
+
+import ast
+from pathlib import Path
+
+# implementation -> the functions of a cell file of which any makes it
+MADE_BY = {
+    "fused": {"fused", "stock"},
+    "loop": {"step", "whole"},
+    "compiled": {"step", "whole"},
+    "scan": {"scan"},
+}
+
+
+def offers(cells: Path, cell: str) -> tuple[str, ...]:
+    """The implementations that `<cells>/<cell>.py` has the functions for; () where there is no such file."""
+    path = cells / f"{cell}.py"
+    if not path.exists():
+        return ()
+    body = ast.parse(path.read_text("utf-8")).body
+    functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    return tuple(name for name, makers in MADE_BY.items() if functions & makers)

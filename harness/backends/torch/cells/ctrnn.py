@@ -1,0 +1,39 @@
+"""Continuous-time recurrent network in PyTorch.
+
+dh/dt = -h / τ + tanh(h) W_hh + x_t W_xh + b_h          τ = exp(log_tau)
+h ← h + (dh/dt) / n                                     n times for each x_t
+h_t = h
+"""
+
+import torch
+
+from harness.backends.base import Weights
+from harness.backends.torch import gates
+from harness.backends.torch.cells import Options, State, Stored
+
+GATES = ("h",)
+
+
+def prepare(p: Stored) -> Stored:
+    """Adds 1 / τ (H,)."""
+    return {**p, "rate": (-p["log_tau"]).exp()}
+
+
+def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+    """One time step: xw (B, H) is x_t W_xh + b_h, state (h,) with h (B, H)."""
+    (h,) = state
+    n = int(options["substeps"])
+    for _ in range(n):
+        dh_dt = torch.addmm(xw, h.tanh(), p["weight_hh"].t()) - h * p["rate"]
+        h = h + dh_dt / n
+    return h, (h,)
+
+
+def pack(weights: Weights) -> Weights:
+    """Canonical parameters of one layer and direction to what is stored."""
+    return {**gates.pack(weights, GATES), "log_tau": weights["log_tau"]}
+
+
+def unpack(packed: Weights) -> Weights:
+    """The inverse of `pack`, for weights and for gradients."""
+    return {**gates.unpack(packed, GATES), "log_tau": packed["log_tau"]}

@@ -1,0 +1,38 @@
+"""Continuous Hopfield network in PyTorch.
+
+S = (W_hh + W_hhᵀ) / 2
+u ← u + δ (-u + tanh(u) S + x_t W_xh + b_h)          n times for each x_t
+h_t = tanh(u_t)
+"""
+
+import torch
+
+from harness.backends.base import Weights
+from harness.backends.torch import gates
+from harness.backends.torch.cells import Options, State, Stored
+
+GATES = ("h",)
+
+
+def prepare(p: Stored) -> Stored:
+    """Adds S (H, H)."""
+    return {**p, "S": (p["weight_hh"] + p["weight_hh"].t()) / 2}
+
+
+def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+    """One time step: xw (B, H) is x_t W_xh + b_h, state (u,) with u (B, H)."""
+    (u,) = state
+    δ = float(options["step_size"])
+    for _ in range(int(options["substeps"])):
+        u = u + δ * (torch.addmm(xw, u.tanh(), p["S"]) - u)
+    return u.tanh(), (u,)
+
+
+def pack(weights: Weights) -> Weights:
+    """Canonical parameters of one layer and direction to what is stored."""
+    return gates.pack(weights, GATES)
+
+
+def unpack(packed: Weights) -> Weights:
+    """The inverse of `pack`, for weights and for gradients."""
+    return gates.unpack(packed, GATES)

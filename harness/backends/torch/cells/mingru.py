@@ -1,0 +1,45 @@
+"""Minimal gated recurrent unit in PyTorch.
+
+z_t = σ(x_t W_xz + b_z)
+n_t = x_t W_xn + b_n
+h_t = (1 - z_t) ∘ h_{t-1} + z_t ∘ n_t
+"""
+
+import torch
+
+from harness.backends.base import Weights
+from harness.backends.torch import gates
+from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.scan import linear_recurrence
+
+GATES = ("z", "n")
+
+
+def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+    """One time step: xw (B, G·H) is x_t W_x + b, state (h,) with h (B, H)."""
+    (h,) = state
+    xw_z, n = xw.chunk(2, dim=1)
+    z = xw_z.sigmoid()
+    h = (1 - z) * h + z * n
+    return h, (h,)
+
+
+def scan(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+    """All steps at once: xw (T, B, G·H)."""
+    xw_z, n = xw.chunk(2, dim=2)
+    z = xw_z.sigmoid()
+    hs = linear_recurrence(1 - z, z * n, *state)
+    return hs, (hs[-1],)
+
+
+def pack(weights: Weights) -> Weights:
+    """Canonical parameters of one layer and direction to what is stored."""
+    return {"weight_ih": gates.join(weights, "W_x", GATES), "bias_ih": gates.join(weights, "b_", GATES)}
+
+
+def unpack(packed: Weights) -> Weights:
+    """The inverse of `pack`, for weights and for gradients."""
+    return {
+        **gates.part(packed["weight_ih"], "W_x", GATES),
+        **gates.part(packed["bias_ih"], "b_", GATES),
+    }

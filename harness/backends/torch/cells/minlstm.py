@@ -1,0 +1,46 @@
+"""Minimal long short-term memory in PyTorch.
+
+f_t = σ(x_t W_xf + b_f)
+i_t = σ(x_t W_xi + b_i)
+n_t = x_t W_xn + b_n
+h_t = (f_t ∘ h_{t-1} + i_t ∘ n_t) / (f_t + i_t)
+"""
+
+import torch
+
+from harness.backends.base import Weights
+from harness.backends.torch import gates
+from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.scan import linear_recurrence
+
+GATES = ("f", "i", "n")
+
+
+def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+    """One time step: xw (B, G·H) is x_t W_x + b, state (h,) with h (B, H)."""
+    (h,) = state
+    xw_f, xw_i, n = xw.chunk(3, dim=1)
+    f, i = xw_f.sigmoid(), xw_i.sigmoid()
+    h = (f * h + i * n) / (f + i)
+    return h, (h,)
+
+
+def scan(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+    """All steps at once: xw (T, B, G·H)."""
+    xw_f, xw_i, n = xw.chunk(3, dim=2)
+    f, i = xw_f.sigmoid(), xw_i.sigmoid()
+    hs = linear_recurrence(f / (f + i), i * n / (f + i), *state)
+    return hs, (hs[-1],)
+
+
+def pack(weights: Weights) -> Weights:
+    """Canonical parameters of one layer and direction to what is stored."""
+    return {"weight_ih": gates.join(weights, "W_x", GATES), "bias_ih": gates.join(weights, "b_", GATES)}
+
+
+def unpack(packed: Weights) -> Weights:
+    """The inverse of `pack`, for weights and for gradients."""
+    return {
+        **gates.part(packed["weight_ih"], "W_x", GATES),
+        **gates.part(packed["bias_ih"], "b_", GATES),
+    }

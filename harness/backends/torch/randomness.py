@@ -1,0 +1,31 @@
+"""The random numbers of dropout: a stream of the session's own, whatever else draws in the process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class Stream:
+    """PyTorch's layers draw from the device's one generator; a stream lends it its own state for a while."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.seed = seed
+        self.device = device
+        self.generator = torch.random if device.type == "cpu" else torch.get_device_module(device)
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the first number."""
+        self.state = torch.Generator(self.device).manual_seed(self.seed).get_state()
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """What is drawn inside comes from this stream, and nobody else's moves on."""
+        before = self.generator.get_rng_state()
+        self.generator.set_rng_state(self.state)
+        try:
+            yield
+        finally:
+            self.state = self.generator.get_rng_state()
+            self.generator.set_rng_state(before)

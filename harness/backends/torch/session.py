@@ -1,0 +1,209 @@
+"""A session in PyTorch.
+
+Legend: N sequences of a split, S steps, T time steps, B batch, I input features, H hidden units,
+C classes, D directions. On the device time comes first: a split is (T, N, I), a batch (T, B, I).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import cached_property
+from importlib import import_module
+
+import numpy as np
+import torch
+
+from harness.backends.base import Gradients, Outputs, Setup, States, Weights
+from harness.backends.torch import inductor, kernel
+from harness.backends.torch.cells import State
+from harness.backends.torch.device import devices, dtype, resolve, settle
+from harness.backends.torch.model import Model, Read
+from harness.backends.torch.optimizer import Optimizer
+from harness.backends.torch.randomness import Stream
+from harness.backends.torch.state import Carried, copied
+
+
+class TorchSession:
+    """A model on a device, with its optimiser and its data; see `harness.backends.base.Session`."""
+
+    def __init__(self, setup: Setup, implementation: str) -> None:
+        self.implementation = implementation
+        self.device = resolve(setup.device)
+        self.device_name = devices()[self.device]
+        self._spec = setup.model
+        self._truncate = setup.truncate
+        self._dtype = dtype(setup.precision, self.device)
+        self._device = torch.device(self.device)
+        if implementation == "compiled":
+            inductor.require(self._device)
+        self._threads_before = torch.get_num_threads()
+        settle(setup.threads)
+        if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)
+            torch.cuda.reset_peak_memory_stats(self._device)
+        cell = import_module(f"harness.backends.torch.cells.{setup.model.cell}")
+        place = {"device": self._device, "dtype": self._dtype}
+        self._model = Model(setup.model, cell, implementation, **place)
+        self._optimizer = Optimizer(setup.optimizer, self._model.trained, self._model.partly)
+        self._dropping = Stream(setup.seed, self._device) if setup.model.dropout else None
+        self._carried = Carried(setup.model, self._model.initial_states, **place)
+        self._splits: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._operands: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @cached_property
+    def kernel(self) -> str:
+        """ "oneDNN", "cuDNN", "MPS" or "ATen" of a stock layer, "ATen loop", "ATen scan", or "Inductor"."""
+        if self.implementation != "fused":
+            return {"loop": "ATen loop", "scan": "ATen scan", "compiled": "Inductor"}[self.implementation]
+        xs = torch.zeros(self._spec.steps, 2, self._spec.features, device=self._device, dtype=self._dtype)
+        return kernel.path_of(lambda: self._model(xs))
+
+    def put_weights(self, weights: Weights) -> None:
+        """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to its
+        first number."""
+        self._model.put(weights)
+        self._optimizer.reset()
+        if self._dropping:
+            self._dropping.reset()
+
+    def weights(self) -> Weights:
+        """A copy of the present weights, canonical, in the session's precision."""
+        return self._model.canonical()
+
+    def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
+        """Keeps a split on the device: x (N, T, I), y (N,); every later batch is gathered there."""
+        self._splits[split] = self._time_first(x), self._labels(y)
+
+    def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
+        """Runs S updates, with `truncate` one for every chunk: batches (S, B) of indices, rates (S,);
+        returns the losses (S,) float64, the mean over the chunks of each.
+
+        The host waits for the device once, at the end, when it fetches the losses.
+        """
+        x, y = self._splits["train"]
+        indices = self._indices(batches)
+        chunks = len(x) // (self._truncate or len(x))
+        losses = torch.empty(len(batches) * chunks, device=self._device, dtype=self._dtype)
+        filled = 0
+        with self._dropping.drawn() if self._dropping else nullcontext():
+            for index, rate in zip(indices, rates.tolist(), strict=True):
+                xs, labels = x.index_select(1, index), y.index_select(0, index)
+                for loss in self._updates(xs, labels, rate):
+                    losses[filled] = loss
+                    filled += 1
+        return losses.cpu().double().view(-1, chunks).mean(1).numpy()
+
+    def _updates(self, xs: torch.Tensor, y: torch.Tensor, rate: float) -> Iterator[torch.Tensor]:
+        """The losses of a batch xs (T, B, I), y (B,), each before its update: one for every chunk."""
+        states: list[State] | None = None
+        for chunk in xs.split(self._truncate) if self._truncate else (xs,):
+            if states is not None:
+                states = [tuple(s.detach() for s in block) for block in states]
+            loss, states = self._model.loss(chunk, y, states, drop=self._dropping is not None)
+            for tensor in self._model.trained:
+                tensor.grad = None
+            loss.backward()
+            self._optimizer.update(rate)
+            yield loss.detach()
+
+    def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Logits (N, C) of the rows start:stop of every range, one batch each."""
+        return torch.cat([read.logits for read in self._read(split, ranges)]).cpu().numpy()
+
+    def features(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
+        """What the readout reads (N, D·H), of the rows of every range, one batch each."""
+        return torch.cat([read.features for read in self._read(split, ranges)]).cpu().numpy()
+
+    @torch.no_grad()
+    def outputs(self, x: np.ndarray) -> Outputs:
+        """Outputs of x (B, T, I) from the model's initial states; carries nothing."""
+        return self._outputs(self._model(self._time_first(x), keep=True))
+
+    @torch.no_grad()
+    def advance(self, x: np.ndarray) -> Outputs:
+        """Outputs of x (B, t, I), read on from the carried states, which move along."""
+        read = self._model(self._time_first(x), self._carried.before(len(x)), keep=True)
+        self._carried.after(read.states)
+        return self._outputs(read)
+
+    def states(self) -> States:
+        """The carried states by canonical name; empty before the first `advance`."""
+        return self._carried.read()
+
+    @torch.no_grad()
+    def put_states(self, states: Mapping[str, np.ndarray]) -> None:
+        """Carries copies of these states from here on, each (B, length); others stay as they are."""
+        self._carried.put(states)
+
+    @torch.no_grad()
+    def reset(self, *names: str) -> None:
+        """Puts carried states back to the model's initial ones: those of these names, or all."""
+        self._carried.reset(names)
+
+    def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
+        """The loss of x (B, T, I), y (B,) and its gradients before clipping; changes nothing."""
+        loss, _ = self._model.loss(self._time_first(x), self._labels(y))
+        trained = self._model.trained
+        gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
+        found = dict(zip(trained, gradients, strict=True))
+        for tensor, mask in self._model.partly:
+            found[tensor] = found[tensor] * mask
+        return Gradients(loss.item(), self._model.canonical(found))
+
+    def matmul(self, size: int, repeats: int) -> None:
+        """Does `repeats` products of two (size, size) matrices, one after the other."""
+        if size not in self._operands:
+            a = torch.linspace(-1.0, 1.0, size * size, device=self._device, dtype=self._dtype)
+            self._operands[size] = a.view(size, size), torch.empty_like(a).view(size, size)
+        a, out = self._operands[size]
+        for _ in range(repeats):
+            torch.mm(a, a, out=out)
+
+    def synchronize(self) -> None:
+        """Returns when the device has nothing left to do."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()
+
+    def device_peak_memory_bytes(self) -> int | None:
+        """The most memory held by tensors on a CUDA device so far, in bytes; None elsewhere."""
+        return torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
+
+    def close(self) -> None:
+        """Lets go of weights, data and threads."""
+        self._splits.clear()
+        self._operands.clear()
+        del self._model, self._optimizer, self._carried
+        torch.set_num_threads(self._threads_before)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @torch.no_grad()
+    def _read(self, split: str, ranges: Sequence[tuple[int, int]]) -> Iterator[Read]:
+        x, _ = self._splits[split]
+        for start, stop in ranges:
+            yield self._model(x[:, start:stop].clone(memory_format=torch.contiguous_format))
+
+    def _outputs(self, read: Read) -> Outputs:
+        assert read.ys is not None
+        return Outputs(
+            copied(read.ys.transpose(0, 1)),
+            copied(read.last),
+            copied(read.logits),
+            self._carried.read(read.states),
+        )
+
+    def _time_first(self, x: np.ndarray) -> torch.Tensor:
+        """x (N, T, I) as (T, N, I) on the device, in the session's precision; a copy in any case."""
+        xs = torch.from_numpy(np.array(x.swapaxes(0, 1), order="C"))
+        return xs.to(self._device, self._dtype)
+
+    def _labels(self, y: np.ndarray) -> torch.Tensor:
+        return torch.tensor(y, device=self._device, dtype=torch.int64)
+
+    def _indices(self, batches: np.ndarray) -> torch.Tensor:
+        """batches (S, B) on the device; from pinned memory, so that a GPU's work is not waited for."""
+        indices = torch.tensor(batches, dtype=torch.int64)
+        if self._device.type == "cuda":
+            indices = indices.pin_memory()
+        return indices.to(self._device, non_blocking=True)
