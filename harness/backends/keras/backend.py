@@ -20,15 +20,24 @@ CELLS = Path(__file__).parent / "cells"
 
 
 def implementations(cell: str) -> tuple[str, ...]:
-    """What the cell's file offers: "fused" where it has a function `fused`, "loop" and "compiled" where
-    it has a `step`. The file is read, not run."""
+    """What the functions in the cell's file offer; the file is read, not run.
+
+    fused            a stock recurrent layer (`fused`) or what a stock layer calls (`stock`)
+    loop, compiled   one time step (`step`), or the outputs of a whole sequence (`whole`)
+    scan             all steps at once, by a parallel scan (`scan`)
+    """
     path = CELLS / f"{cell}.py"
     if not path.exists():
         return ()
     functions = {
         node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)
     }
-    return ("fused",) * ("fused" in functions) + ("loop", "compiled") * ("step" in functions)
+    offered = {
+        ("fused",): {"fused", "stock"},
+        ("loop", "compiled"): {"step", "whole"},
+        ("scan",): {"scan"},
+    }
+    return tuple(name for names, any_of in offered.items() if functions & any_of for name in names)
 
 
 def devices() -> dict[str, str]:

@@ -1,89 +1,153 @@
-"""The model in Keras: a stack of layers in one or two directions and a readout.
+"""The layers in Keras: a stack of one cell in one or two directions, as pure functions.
 
-`stepped` runs a cell's `step` in a time loop, the input projection of all time steps hoisted into one
-matrix product; `fused` lays Keras' own layers side by side. Both are pure functions of the weights, a
-flat list: what the cell's `pack` gives for every layer and direction, then the readout's W and b.
+`stack` runs what a cell's file writes: its `step` in a time loop, the input projection of all time
+steps hoisted into one matrix product (`stepped`), or a function of the whole sequence (`at_once`).
+`fused` lays Keras' own layers side by side.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from types import ModuleType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import keras
 from keras import ops
 
-from harness.backends.keras.engines import CellStep, Scan, Tensor
+from harness.backends.keras import layout
+from harness.backends.keras.dropout import Drop
+from harness.backends.keras.engines import CellStep, Scan, State, Tensor, Whole
 from harness.model import ModelSpec
-from harness.spec import cell_spec
+from harness.spec import Value
+
+
+class Passed(NamedTuple):
+    """What a forward pass gives; states are flat lists, in the order of `ModelSpec.states`."""
+
+    sequence: Tensor | None  # the top layer's outputs (B, T, D·H)
+    last: Tensor  # what each direction gave after its own whole pass (B, D·H)
+    states: list[Tensor]  # the final ones, each (B, length)
 
 
 class Forward(Protocol):
-    """A model's forward pass."""
+    """The layers' forward pass."""
 
-    def __call__(self, params: list[Tensor], x: Tensor, *, whole: bool = False) -> tuple[Tensor, Tensor]:
-        """x (B, T, I) -> (outputs of the top layer (B, T, D·H), logits (B, C)).
+    def __call__(
+        self,
+        params: list[Tensor],
+        x: Tensor,
+        states: list[Tensor] | None = None,
+        *,
+        whole: bool = False,
+        drop: Drop | None = None,
+    ) -> Passed:
+        """x (B, T, I), from these states or from the model's own; `drop` between layers.
 
-        Without `whole` the outputs may be missing (None) where the readout does not need them.
+        Without `whole` the final states may be missing ([]), and the outputs (None) too where the
+        readout does not need them.
         """
 
 
-def readout(model: ModelSpec, params: list[Tensor], top: Tensor) -> Tensor:
-    """Logits (B, C) of the top layer's outputs (B, T, D·H), or of its last ones (B, D·H)."""
-    W, b = params[-2:]
-    if len(top.shape) == 3 and model.readout == "mean":
-        top = ops.mean(top, axis=1)
-    elif len(top.shape) == 3:
-        H = model.hidden
-        last = [top[:, -1, :H], top[:, 0, H:]]
-        top = ops.concatenate(last[: len(model.directions)], axis=-1)
-    return ops.matmul(top, W) + b
+class Direction(Protocol):
+    """One direction of one layer."""
+
+    def __call__(
+        self, xs: Tensor, state: State, params: Sequence[Tensor], reverse: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """xs (T, B, I) -> (outputs (T, B, H) in the order of the inputs, the last one (B, H), the last
+        state)."""
 
 
-def shares(model: ModelSpec, params: list[Tensor]) -> Iterator[list[list[Tensor]]]:
-    """The weights of every layer, one list per direction."""
-    each = (len(params) - 2) // len(model.blocks())
-    blocks = [params[k : k + each] for k in range(0, len(params) - 2, each)]
-    D = len(model.directions)
-    for layer in range(model.layers):
-        yield blocks[layer * D : (layer + 1) * D]
+def initial(model: ModelSpec, params: Sequence[Tensor], batch: Tensor | int, dtype: str) -> list[Tensor]:
+    """The states that B sequences begin with, each (B, length): learned ones or zeros."""
+    starts = layout.split(model, params).starts
+    return [
+        ops.zeros((batch, length), dtype=dtype) + start.get(name, 0)
+        for (_, features), start in zip(model.blocks(), starts, strict=True)
+        for name, length in model.state_sizes(features).items()
+    ]
 
 
 def one_by_one(
-    step: CellStep, xs: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], *, reverse: bool
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    step: CellStep, xs: Tensor, state: State, params: Sequence[Tensor], *, reverse: bool
+) -> tuple[Tensor, State]:
     """The time loop in Python; an engine that traces has a `scan` of its own in its place."""
     # split, not xs[t]: the gradient of an index is as large as xs, once for every t
     inputs = [ops.squeeze(x, axis=0) for x in ops.split(xs, xs.shape[0], axis=0)]
     outputs = []
     for x in reversed(inputs) if reverse else inputs:
-        state = step(x, state, params)
-        outputs.append(state[0])
+        y, state = step(x, state, params)
+        outputs.append(y)
     return ops.stack(outputs[::-1] if reverse else outputs), state
 
 
-def stepped(model: ModelSpec, cell: ModuleType, scan: Scan) -> Forward:
-    """The cell's `step` in a time loop."""
-    carried = len(cell_spec(model.cell).state)
-    step = partial(cell.step, options=model.options)
+def stepped(cell: ModuleType, options: Mapping[str, Value], scan: Scan) -> Direction:
+    """The cell's `step` in a time loop.
 
-    def direction(xs: Tensor, params: Sequence[Tensor], reverse: bool) -> tuple[Tensor, Tensor]:
-        zero = ops.zeros((ops.shape(xs)[1], model.hidden), dtype=xs.dtype)
-        start = (zero,) * carried
-        outputs, state = scan(step, cell.project(xs, params), start, params, reverse=reverse)
-        return outputs, state[0]
+    A cell's `once` makes of its weights what all steps share. Its last output is its first state, which
+    saves the gradient of an index; where it is not, the cell says so with OUTPUT_IS_STATE.
+    """
+    step = partial(cell.step, options=options)
+    once = getattr(cell, "once", list)
+    output_is_state = getattr(cell, "OUTPUT_IS_STATE", True)
 
-    def forward(params: list[Tensor], x: Tensor, *, whole: bool = False) -> tuple[Tensor, Tensor]:
+    def direction(
+        xs: Tensor, state: State, params: Sequence[Tensor], reverse: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        ys, state = scan(step, cell.project(xs, params), state, once(params), reverse=reverse)
+        return ys, state[0] if output_is_state else ys[0 if reverse else -1], state
+
+    return direction
+
+
+def at_once(function: Whole) -> Direction:
+    """A function of a whole sequence."""
+
+    def direction(
+        xs: Tensor, state: State, params: Sequence[Tensor], reverse: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        ys, state = function(ops.flip(xs, axis=0) if reverse else xs, state, params)
+        return ops.flip(ys, axis=0) if reverse else ys, ys[-1], state
+
+    return direction
+
+
+def scanned(cell: ModuleType, options: Mapping[str, Value]) -> Whole:
+    """The cell's `scan` over the projected inputs."""
+
+    def function(xs: Tensor, state: State, params: Sequence[Tensor]) -> tuple[Tensor, State]:
+        return cell.scan(cell.project(xs, params), state, params, options)
+
+    return function
+
+
+def stack(model: ModelSpec, direction: Direction) -> Forward:
+    """Layers that run a cell's own functions."""
+    D, S = len(model.directions), len(model.spec.state)
+
+    def forward(
+        params: list[Tensor],
+        x: Tensor,
+        states: list[Tensor] | None = None,
+        *,
+        whole: bool = False,
+        drop: Drop | None = None,
+    ) -> Passed:
+        if states is None:
+            states = initial(model, params, ops.shape(x)[0], x.dtype)
+        cells = layout.split(model, params).cells
+        finals: list[Tensor] = []
         xs = ops.swapaxes(x, 0, 1)  # (T, B, I)
-        for layer in shares(model, params):
-            each = [
-                direction(xs, share, reverse) for share, reverse in zip(layer, (False, True), strict=False)
-            ]
-            xs = ops.concatenate([outputs for outputs, _ in each], axis=-1)
-            last = ops.concatenate([h for _, h in each], axis=-1)
-        sequence = ops.swapaxes(xs, 0, 1)
-        return sequence, readout(model, params, last if model.readout == "last" else sequence)
+        for block, own in enumerate(cells):
+            layer, way = divmod(block, D)
+            if way == 0:
+                inputs, each = (drop(xs) if drop and layer else xs), []
+            ys, last, state = direction(inputs, tuple(states[block * S : (block + 1) * S]), own, way == 1)
+            each.append((ys, last))
+            finals += state
+            if way == D - 1:
+                xs, last = (ops.concatenate(side, axis=-1) for side in zip(*each, strict=True))
+        return Passed(ops.swapaxes(xs, 0, 1), last, finals)
 
     return forward
 
@@ -94,35 +158,59 @@ def fused(model: ModelSpec, cell: ModuleType, *, dtype: str, use_cudnn: bool | s
     The layers hold no weights that count: a scope puts those of `params` in their place.
     """
 
-    def stack(top_sequences: bool) -> list[keras.Layer]:
-        layers = []
+    def layers(whole: bool) -> list[keras.Layer]:
+        found = []
         for index in range(model.layers):
             layer = cell.fused(
                 model.hidden,
                 model.options,
-                return_sequences=top_sequences or index < model.layers - 1,
+                return_sequences=whole or model.readout != "last" or index < model.layers - 1,
+                return_state=whole,
                 dtype=dtype,
                 use_cudnn=use_cudnn,
             )
             if model.bidirectional:
                 layer = keras.layers.Bidirectional(layer, dtype=dtype)
-            layer.build((None, model.steps, model.layer_features(index)))
-            layers.append(layer)
-        return layers
+            layer.build((None, None, model.layer_features(index)))
+            found.append(layer)
+        return found
 
-    brief, full = stack(model.readout == "mean"), stack(True)
+    brief, full = layers(False), layers(True)
+    D, S, H = len(model.directions), len(model.spec.state), model.hidden
 
-    def forward(params: list[Tensor], x: Tensor, *, whole: bool = False) -> tuple[Tensor, Tensor]:
-        for layer, share in zip(full if whole else brief, shares(model, params), strict=True):
-            with weights(layer, share):
-                x = layer(x)
-        return x if len(x.shape) == 3 else None, readout(model, params, x)
+    def forward(
+        params: list[Tensor],
+        x: Tensor,
+        states: list[Tensor] | None = None,
+        *,
+        whole: bool = False,
+        drop: Drop | None = None,
+    ) -> Passed:
+        if states is None and model.learned_states():
+            states = initial(model, params, ops.shape(x)[0], x.dtype)
+        cells = layout.split(model, params).cells
+        finals: list[Tensor] = []
+        for index, layer in enumerate(full if whole else brief):
+            x = drop(x) if drop and index else x
+            start = {} if states is None else {"initial_state": states[index * D * S : (index + 1) * D * S]}
+            with weights(layer, cells[index * D : (index + 1) * D]):
+                found = layer(x, **start)
+            x, *state = found if whole else [found]
+            finals += state
+        if len(x.shape) == 2:
+            return Passed(None, x, finals)
+        ends = [x[:, -1, :H], x[:, 0, H:]]
+        return Passed(x, ops.concatenate(ends[:D], axis=-1), finals)
 
-    keras_model = keras.Sequential([keras.Input((model.steps, model.features), dtype=dtype), *brief])
-    return forward, bool(keras_model.jit_compile)
+    return forward, by_default_compiled(brief)
 
 
-def weights(layer: keras.Layer, share: list[list[Tensor]]) -> AbstractContextManager[object]:
+def by_default_compiled(layers: Sequence[keras.Layer] = ()) -> bool:
+    """Whether `model.fit` would compile such layers by default."""
+    return bool(keras.Sequential(layers).jit_compile)
+
+
+def weights(layer: keras.Layer, share: Sequence[Sequence[Tensor]]) -> AbstractContextManager[object]:
     """Within it, the layer computes with these weights."""
     tensors = [tensor for params in share for tensor in params]
     scope: AbstractContextManager[object] = keras.StatelessScope(

@@ -4,16 +4,19 @@ Legend: N sequences of a split, S steps, T time steps, B batch, I input features
 C classes, D directions.
 """
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from keras import ops
 
-from harness.backends.base import Gradients, Outputs, Setup, Weights
-from harness.backends.keras import layout, loop, optimizer
-from harness.backends.keras.engines import Engine, Tensor
+from harness.backends.base import Gradients, Outputs, Setup, States, Weights
+from harness.backends.keras import layout, loop, optimizer, readout
+from harness.backends.keras.carried import CarriedStates
+from harness.backends.keras.dropout import dropout
+from harness.backends.keras.engines import Carried, Engine, Tensor
 
 
 class KerasSession:
@@ -32,51 +35,98 @@ class KerasSession:
         self._model = setup.model
         self._optimizer = setup.optimizer
         self._precision = setup.precision
+        self._seed = setup.seed
+        self._chunks = setup.model.steps // (setup.truncate or setup.model.steps)
         self._engine = engine
         self._cell = import_module(f"harness.backends.keras.cells.{setup.model.cell}")
         self._splits: dict[str, tuple[Tensor, Tensor]] = {}
+        self._data: tuple[Tensor, ...] = ()  # what `train` takes its batches from
         self._operands: dict[int, tuple[Tensor, Tensor]] = {}
         self._pending: list[Tensor] = []
+        self._carried = CarriedStates(setup.model, self._initial, self._put)
         with engine.scope():
             self._compile()
         self.put_weights({name: np.zeros(shape) for name, shape in setup.model.shapes().items()})
 
+    def _layers(self) -> tuple[loop.Forward, bool]:
+        """The layers as the implementation runs them, and whether through the engine's compiler."""
+        engine, model, cell, options = self._engine, self._model, self._cell, self._model.options
+        if self.implementation == "fused" and hasattr(cell, "fused"):
+            return loop.fused(model, cell, dtype=self._precision, use_cudnn=engine.use_cudnn)
+        if self.implementation == "fused":
+            stock = partial(cell.stock, options=options)
+            return loop.stack(model, loop.at_once(stock)), loop.by_default_compiled()
+        if self.implementation == "scan":
+            return loop.stack(model, loop.at_once(loop.scanned(cell, options))), False
+        jit = self.implementation == "compiled"
+        if hasattr(cell, "whole"):
+            whole = engine.piece(partial(cell.whole, options=options), jit)
+            return loop.stack(model, loop.at_once(whole)), jit
+        return loop.stack(model, loop.stepped(cell, options, engine.scan(jit) or loop.one_by_one)), jit
+
     def _compile(self) -> None:
         """Makes the functions that compute; each is traced at its first call."""
         engine, model, spec = self._engine, self._model, self._optimizer
-        if self.implementation == "fused":
-            forward, jit = loop.fused(model, self._cell, dtype=self._precision, use_cudnn=engine.use_cudnn)
-        else:
-            jit = self.implementation == "compiled"
-            forward = loop.stepped(model, self._cell, engine.scan(jit) or loop.one_by_one)
-
-        def logits(params: list[Tensor], x: Tensor) -> Tensor:
-            return forward(params, x)[1]
-
-        def outputs(params: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-            return forward(params, x, whole=True)
-
-        def loss(params: list[Tensor], x: Tensor, y: Tensor) -> Tensor:
-            return ops.mean(ops.sparse_categorical_crossentropy(y, logits(params, x), from_logits=True))
-
+        forward, jit = self._layers()
+        truncated = self._chunks > 1
+        drop_at = dropout(model, self._seed) if model.dropout else None
         trained = [None if mask is None else engine.put(mask) for mask in layout.trained(model, self._cell)]
+
+        def passed(params: list[Tensor], *where: Any, **how: Any) -> tuple[loop.Passed, Tensor, Tensor]:
+            """The forward pass, what the readout reads and the logits."""
+            found, head = forward(params, *where, **how), layout.split(model, params).head
+            feature = readout.feature(model, head, found.sequence, found.last)
+            return found, feature, readout.logits(head, feature)
+
+        def read(params: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+            return passed(params, x)[1:]
+
+        def outputs(params: list[Tensor], states: list[Tensor], x: Tensor) -> tuple[Tensor, ...]:
+            found, _, logits = passed(params, x, states, whole=True)
+            return found.sequence, found.last, logits, found.states
+
+        def loss(
+            params: list[Tensor], x: Tensor, y: Tensor, states: list[Tensor], numbers: Tensor | None
+        ) -> tuple[Tensor, list[Tensor]]:
+            """In training `numbers` are those of the update and of the chunk in its sequence."""
+            begin, drop = None, None
+            if truncated and numbers is not None:
+                fresh = loop.initial(model, params, x.shape[0], x.dtype)
+                begin = [ops.where(numbers[1] == 0, a, b) for a, b in zip(fresh, states, strict=True)]
+            if drop_at and numbers is not None:
+                drop = drop_at(numbers[0])
+            found, _, logits = passed(params, x, begin, whole=begin is not None, drop=drop)
+            value = ops.mean(ops.sparse_categorical_crossentropy(y, logits, from_logits=True))
+            if model.spec.penalty:
+                value = value + readout.penalty(model, begin, found.states, x.shape[1])
+            return value, found.states if truncated else []
+
         value_and_gradients = engine.value_and_gradients(loss)
 
-        def gradients(params: list[Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-            value, found = value_and_gradients(params, x, y)
+        def gradients(
+            params: list[Tensor],
+            x: Tensor,
+            y: Tensor,
+            states: Sequence[Tensor] = (),
+            numbers: Tensor | None = None,
+        ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+            value, found, states = value_and_gradients(params, x, y, states, numbers)
             pairs = zip(found, trained, strict=True)
-            return value, [g if mask is None else ops.where(mask, g, 0) for g, mask in pairs]
+            return value, [g if mask is None else ops.where(mask, g, 0) for g, mask in pairs], states
 
-        def update(
-            params: list[Tensor], slots: list[Tensor], x: Tensor, y: Tensor, rows: Tensor, scale: Tensor
-        ) -> tuple[list[Tensor], list[Tensor], Tensor]:
-            value, found = gradients(params, ops.take(x, rows, axis=0), ops.take(y, rows, axis=0))
-            return *optimizer.update(spec, params, found, slots, scale), value
+        def update(carried: Carried, data: Sequence[Tensor], row: Sequence[Tensor]) -> tuple[Carried, Tensor]:
+            params, slots, states = carried
+            rows, scale, numbers = row
+            x, y = (ops.take(tensor, rows, axis=0) for tensor in data)
+            value, found, states = gradients(params, x, y, states, numbers)
+            return (*optimizer.update(spec, params, found, slots, scale), states), value
 
         self._jit = jit
-        self._forward = logits
-        self._logits = engine.compile(logits, jit)
-        self._outputs = engine.compile(outputs, jit)
+        self._forward = lambda params, x: read(params, x)[1]
+        self._read = engine.compile(read, jit)
+        # a scan and a tree are built for the length of the sequence
+        loose = self.implementation != "scan" and not model.spec.whole
+        self._outputs = engine.compile(outputs, jit, loose=loose)
         self._gradients = engine.compile(gradients, jit)
         self._window = engine.window(update, jit)
 
@@ -100,47 +150,90 @@ class KerasSession:
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,)."""
+        labels = np.asarray(y, np.int64)
         with self._engine.scope():
-            self._splits[split] = self._put(x), self._engine.put(np.asarray(y, np.int64))
+            self._splits[split] = self._put(x), self._engine.put(labels)
+            if split == "train":
+                self._data = self._splits[split]
+                if self._chunks > 1:  # (N · chunks, k, I), so that a row is a chunk
+                    x = x.reshape(len(x) * self._chunks, -1, x.shape[2])
+                    self._data = self._put(x), self._engine.put(np.repeat(labels, self._chunks))
 
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
-        """Runs S updates: batches (S, B) of indices, rates (S,); returns the losses (S,) float64."""
-        x, y = self._splits["train"]
-        scales = optimizer.scales(self._optimizer, self._steps, rates).astype(self._precision)
+        """Runs S updates, or T/k times as many: batches (S, B) of indices, rates (S,); returns the mean
+        losses (S,) float64."""
+        C, (S, B) = self._chunks, batches.shape
+        number, chunk = np.arange(S * C) + self._steps, np.arange(S * C) % C
+        scales = optimizer.scales(self._optimizer, self._steps, np.repeat(rates, C))
+        plan = [
+            np.repeat(np.asarray(batches, np.int64), C, axis=0) * C + chunk[:, None],
+            scales.astype(self._precision),
+            np.stack([number, chunk], axis=1),
+        ]
         with self._engine.scope():
-            self._params, self._slots, losses = self._window(
-                self._params, self._slots, x, y, np.asarray(batches, np.int64), scales
-            )
-        self._steps += len(rates)
-        return losses
+            states = self._initial(B) if C > 1 else []
+            carried, losses = self._window((self._params, self._slots, states), self._data, plan)
+        self._params, self._slots, _ = carried
+        self._steps += S * C
+        return losses.reshape(S, C).mean(axis=1)
 
     def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Logits (N, C) of the rows start:stop of every range, one batch each.
+        """Logits (N, C) of the rows start:stop of every range, one batch each."""
+        return self._rows(split, ranges, lambda found: found[1])
 
-        All batches have the size of the largest range, so that no remainder is compiled for itself: a
-        shorter one takes rows beside it along, whose logits are dropped.
-        """
+    def features(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
+        """What the readout reads (N, D·H), of the rows of every range."""
+        return self._rows(split, ranges, lambda found: found[0])
+
+    def _rows(
+        self,
+        split: str,
+        ranges: Sequence[tuple[int, int]],
+        choose: Callable[[tuple[Tensor, Tensor]], Tensor],
+    ) -> np.ndarray:
+        """All batches have the size of the largest range, so that no remainder is compiled for itself: a
+        shorter one takes rows beside it along, whose results are dropped."""
         x, _ = self._splits[split]
         size = max(stop - start for start, stop in ranges)
         found = []
         with self._engine.scope():
             for start, stop in ranges:
                 begin = max(0, min(start, x.shape[0] - size))
-                logits = self._logits(self._params, self._engine.rows(x, begin, size))
-                found.append((logits, slice(start - begin, stop - begin)))
-        return np.concatenate([self._fetch(logits)[rows] for logits, rows in found])
+                rows = choose(self._read(self._params, self._engine.rows(x, begin, size)))
+                found.append((rows, slice(start - begin, stop - begin)))
+        return np.concatenate([self._fetch(rows)[part] for rows, part in found])
 
     def outputs(self, x: np.ndarray) -> Outputs:
-        """The top layer's outputs (B, T, D·H) and the logits (B, C) of x (B, T, I)."""
+        """Outputs of x (B, T, I) from the model's initial states; carries nothing."""
         with self._engine.scope():
-            sequence, logits = self._outputs(self._params, self._put(x))
-        return Outputs(self._fetch(sequence), self._fetch(logits))
+            return self._named(self._outputs(self._params, self._initial(len(x)), self._put(x)))
+
+    def advance(self, x: np.ndarray) -> Outputs:
+        """Outputs of x (B, t, I), any t ≥ 1, read on from the carried states, which move along."""
+        with self._engine.scope():
+            found = self._outputs(self._params, self._carried.before(len(x)), self._put(x))
+        *_, self._carried.tensors = found
+        return self._named(found)
+
+    def states(self) -> States:
+        """The carried states by canonical name; empty before the first `advance`."""
+        return self._states(self._carried.tensors or [])
+
+    def put_states(self, states: Mapping[str, np.ndarray]) -> None:
+        """Carries these states from here on, each (B, length); others stay as they are."""
+        with self._engine.scope():
+            self._carried.put(states)
+
+    def reset(self, *names: str) -> None:
+        """Puts carried states back to the model's initial ones: those of these names, or all."""
+        with self._engine.scope():
+            self._carried.reset(names)
 
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
         """The loss of x (B, T, I), y (B,) and its gradients before clipping; changes nothing."""
         with self._engine.scope():
             labels = self._engine.put(np.asarray(y, np.int64))
-            loss, gradients = self._gradients(self._params, self._put(x), labels)
+            loss, gradients, _ = self._gradients(self._params, self._put(x), labels)
         return Gradients(float(loss), self._canonical(gradients))
 
     def matmul(self, size: int, repeats: int) -> None:
@@ -166,8 +259,10 @@ class KerasSession:
         """Lets go of weights, data and compiled functions; the engine's threads end with the process."""
         self._params, self._slots, self._pending = [], [], []
         self._splits.clear()
+        self._data = ()
         self._operands.clear()
-        del self._forward, self._logits, self._outputs, self._gradients, self._window
+        self._carried.tensors = None
+        del self._forward, self._read, self._outputs, self._gradients, self._window
         self._engine.close()
 
     def _put(self, array: np.ndarray) -> Tensor:
@@ -177,6 +272,19 @@ class KerasSession:
     def _fetch(self, tensor: Tensor) -> np.ndarray:
         found: np.ndarray = ops.convert_to_numpy(tensor)
         return found
+
+    def _initial(self, batch: int) -> list[Tensor]:
+        """The states that B sequences begin with."""
+        return loop.initial(self._model, self._params, batch, self._precision)
+
+    def _named(self, found: tuple[Tensor, ...]) -> Outputs:
+        sequence, last, logits, states = found
+        return Outputs(self._fetch(sequence), self._fetch(last), self._fetch(logits), self._states(states))
+
+    def _states(self, tensors: Sequence[Tensor]) -> States:
+        """Copies by canonical name."""
+        pairs = zip(self._model.states(), tensors, strict=False)
+        return {name: self._fetch(tensor).copy() for name, tensor in pairs}
 
     def _canonical(self, tensors: Sequence[Tensor]) -> Weights:
         return layout.unpack(self._model, self._cell, [self._fetch(tensor) for tensor in tensors])

@@ -17,7 +17,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.engines import Tensor
+from harness.backends.keras.cells import apart, beside
+from harness.backends.keras.engines import State, Tensor
+from harness.spec import Value
 
 GATES = ("z", "r", "n")  # Keras writes h for the candidate n
 
@@ -28,8 +30,10 @@ def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
     return ops.matmul(xs, W_x) + b[0]
 
 
-def step(a: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], options: Mapping[str, str]) -> tuple:
-    """One time step: the projected input a (B, 3H) and the state (h (B, H),) -> the next state."""
+def step(
+    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
+) -> tuple[Tensor, State]:
+    """One time step: the projected input a (B, 3H) and the state (h (B, H),) -> h and the next state."""
     (h,) = state
     _, W_h, b = params
     az, ar, an = ops.split(a, 3, axis=-1)
@@ -39,10 +43,10 @@ def step(a: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], options
     z = ops.sigmoid(az + hz)
     n = ops.tanh(an + r * (hn + b_hn))
     h = (1 - z) * n + z * h
-    return (h,)
+    return h, (h,)
 
 
-def fused(hidden: int, options: Mapping[str, str], **keywords: Any) -> keras.Layer:
+def fused(hidden: int, options: Mapping[str, Value], **keywords: Any) -> keras.Layer:
     """Keras' own layer."""
     return keras.layers.GRU(hidden, reset_after=True, **keywords)
 
@@ -50,23 +54,12 @@ def fused(hidden: int, options: Mapping[str, str], **keywords: Any) -> keras.Lay
 def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as Keras stores them."""
     zero = np.zeros_like(weights["b_hn"])
-    recurrent_bias = {"z": zero, "r": zero, "n": weights["b_hn"]}
-    return [
-        np.concatenate([weights[f"W_x{gate}"] for gate in GATES], axis=1),
-        np.concatenate([weights[f"W_h{gate}"] for gate in GATES], axis=1),
-        np.stack(
-            [
-                np.concatenate([weights[f"b_{gate}"] for gate in GATES]),
-                np.concatenate([recurrent_bias[gate] for gate in GATES]),
-            ]
-        ),
-    ]
+    b = np.stack([beside(weights, "b_", GATES), np.concatenate([zero, zero, weights["b_hn"]])])
+    return [beside(weights, "W_x", GATES), beside(weights, "W_h", GATES), b]
 
 
 def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """The inverse of `pack`, for weights and for gradients."""
-    W_x, W_h, b = (dict(zip(GATES, np.split(param, 3, axis=-1), strict=True)) for param in params)
-    found = {"b_hn": b["n"][1]}
-    for gate in GATES:
-        found |= {f"W_x{gate}": W_x[gate], f"W_h{gate}": W_h[gate], f"b_{gate}": b[gate][0]}
-    return found
+    W_x, W_h, b = params
+    found = apart(W_x, "W_x", GATES) | apart(W_h, "W_h", GATES) | apart(b[0], "b_", GATES)
+    return found | {"b_hn": np.split(b[1], 3)[2]}

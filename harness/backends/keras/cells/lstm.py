@@ -18,7 +18,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.engines import Tensor
+from harness.backends.keras.cells import apart, beside
+from harness.backends.keras.engines import State, Tensor
+from harness.spec import Value
 
 GATES = ("i", "f", "g", "o")  # Keras writes c for the candidate g
 
@@ -29,36 +31,31 @@ def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
     return ops.matmul(xs, W_x) + b
 
 
-def step(a: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], options: Mapping[str, str]) -> tuple:
-    """One time step: the projected input a (B, 4H) and the state (h, c), each (B, H) -> the next state."""
+def step(
+    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
+) -> tuple[Tensor, State]:
+    """One time step: the projected input a (B, 4H) and the state (h, c), each (B, H) -> h and the next
+    state."""
     h, c = state
     _, W_h, _ = params
     i, f, g, o = ops.split(a + ops.matmul(h, W_h), 4, axis=-1)
     i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
     c = f * c + i * g
     h = o * ops.tanh(c)
-    return h, c
+    return h, (h, c)
 
 
-def fused(hidden: int, options: Mapping[str, str], **keywords: Any) -> keras.Layer:
+def fused(hidden: int, options: Mapping[str, Value], **keywords: Any) -> keras.Layer:
     """Keras' own layer."""
     return keras.layers.LSTM(hidden, **keywords)
 
 
 def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as Keras stores them."""
-    return [
-        np.concatenate([weights[f"W_x{gate}"] for gate in GATES], axis=1),
-        np.concatenate([weights[f"W_h{gate}"] for gate in GATES], axis=1),
-        np.concatenate([weights[f"b_{gate}"] for gate in GATES]),
-    ]
+    return [beside(weights, kind, GATES) for kind in ("W_x", "W_h", "b_")]
 
 
 def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """The inverse of `pack`, for weights and for gradients."""
-    W_x, W_h, b = (dict(zip(GATES, np.split(param, 4, axis=-1), strict=True)) for param in params)
-    return {
-        name: array
-        for gate in GATES
-        for name, array in ((f"W_x{gate}", W_x[gate]), (f"W_h{gate}", W_h[gate]), (f"b_{gate}", b[gate]))
-    }
+    W_x, W_h, b = params
+    return apart(W_x, "W_x", GATES) | apart(W_h, "W_h", GATES) | apart(b, "b_", GATES)

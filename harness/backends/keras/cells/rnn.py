@@ -14,7 +14,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.engines import Tensor
+from harness.backends.keras.engines import State, Tensor
+from harness.spec import Value
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
@@ -23,16 +24,18 @@ def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
     return ops.matmul(xs, W_x) + b
 
 
-def step(a: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], options: Mapping[str, str]) -> tuple:
-    """One time step: the projected input a (B, H) and the state (h (B, H),) -> the next state."""
+def step(
+    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
+) -> tuple[Tensor, State]:
+    """One time step: the projected input a (B, H) and the state (h (B, H),) -> h and the next state."""
     (h,) = state
     _, W_h, _ = params
-    φ = {"tanh": ops.tanh, "relu": ops.relu}[options["activation"]]
+    φ = keras.activations.get(options["activation"])
     h = φ(a + ops.matmul(h, W_h))
-    return (h,)
+    return h, (h,)
 
 
-def fused(hidden: int, options: Mapping[str, str], **keywords: Any) -> keras.Layer:
+def fused(hidden: int, options: Mapping[str, Value], **keywords: Any) -> keras.Layer:
     """Keras' own layer; `use_cudnn` says nothing to it, since it has no cuDNN path."""
     keywords.pop("use_cudnn")
     return keras.layers.SimpleRNN(hidden, activation=options["activation"], **keywords)

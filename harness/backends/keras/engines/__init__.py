@@ -3,24 +3,28 @@
 An engine traces pure functions of lists of tensors; weights and slots go in and come out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
 
 Tensor = Any
-Loss = Callable[[list[Tensor], Tensor, Tensor], Tensor]  # (weights, x (B, T, I), y (B,)) -> mean loss ()
-Update = Callable[..., tuple[list[Tensor], list[Tensor], Tensor]]
-"""(weights, slots, x (N, T, I), y (N,), rows (B,), scale (3,)) -> (weights, slots, loss ())"""
-CellStep = Callable[[Tensor, tuple[Tensor, ...], Sequence[Tensor]], tuple[Tensor, ...]]
-"""(projected input, state, the cell's weights) -> state"""
-Scan = Callable[..., tuple[Tensor, tuple[Tensor, ...]]]
+State = tuple[Tensor, ...]  # of one layer and direction, each (B, length)
+Carried = tuple[list[Tensor], list[Tensor], list[Tensor]]  # weights, the optimiser's slots, states
+Loss = Callable[..., tuple[Tensor, list[Tensor]]]  # (weights, …) -> (mean loss (), states)
+Update = Callable[[Carried, Sequence[Tensor], Sequence[Tensor]], tuple[Carried, Tensor]]
+"""(carried, data, one row of every table of the plan) -> (carried, loss ())"""
+CellStep = Callable[[Tensor, State, Sequence[Tensor]], tuple[Tensor, State]]
+"""(projected input, state, the cell's weights) -> (output (B, H), state)"""
+Scan = Callable[..., tuple[Tensor, State]]
 """(cell step, projected inputs (T, B, ·), state, the cell's weights, *, reverse)
 -> (outputs (T, B, H) in the order of the inputs, the last state)"""
-Window = Callable[..., tuple[list[Tensor], list[Tensor], np.ndarray]]
-"""(weights, slots, x, y, batches (S, B), scales (S, 3)), the last two NumPy arrays
--> (weights, slots, losses (S,)) after S updates without a host synchronisation in between"""
+Whole = Callable[[Tensor, State, Sequence[Tensor]], tuple[Tensor, State]]
+"""(xs (T, B, I), state, the cell's weights) -> (outputs (T, B, H), the last state)"""
+Window = Callable[[Carried, Sequence[Tensor], Sequence[np.ndarray]], tuple[Carried, np.ndarray]]
+"""(carried, data, plan: tables of S rows) -> (carried, losses (S,)) after S updates without a host
+synchronisation in between"""
 
 CAPACITY = 32  # updates in one compiled call: shapes are fixed, so that any number of steps is one trace
 STEPS_AT_ONCE = 28  # time steps that are compiled as one piece, where the whole would take too long
@@ -50,11 +54,16 @@ class Engine(Protocol):
     def scan(self, jit: bool) -> Scan | None:
         """The engine's own time loop; None where it runs one step after the other, as Python says."""
 
-    def compile(self, function: Callable[..., Any], jit: bool) -> Callable[..., Any]:
-        """The function as this engine runs it."""
+    def piece(self, function: Whole, jit: bool) -> Whole:
+        """A part of a forward pass, as an engine needs it that compiles parts and not the whole."""
 
-    def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor]]]:
-        """(weights, x, y) -> (loss, its gradient by every weight), to be used inside what is compiled."""
+    def compile(self, function: Callable[..., Any], jit: bool, *, loose: bool = False) -> Callable[..., Any]:
+        """The function as this engine runs it. `loose`: one trace is to serve all lengths of the first
+        two axes of its last argument, as far as there are traces."""
+
+    def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]:
+        """(weights, …) -> (loss, its gradient by every weight, states), to be used inside what is
+        compiled; the gradient by what the loss does not depend on is zeros."""
 
     def window(self, update: Update, jit: bool) -> Window:
         """Many updates in one call."""
@@ -87,15 +96,30 @@ def lengths(steps: int) -> list[int]:
     return [STEPS_AT_ONCE] * whole + [rest] * (rest > 0)
 
 
-def pieces(batches: np.ndarray, scales: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """batches (S, B) and scales (S, 3) cut to CAPACITY rows each, the last one padded, and how many count."""
-    for start in range(0, len(batches), CAPACITY):
-        count = min(CAPACITY, len(batches) - start)
-        missing = ((0, CAPACITY - count), (0, 0))
-        cut = slice(start, start + count)
-        yield np.pad(batches[cut], missing), np.pad(scales[cut], missing), count
+def windowed(run: Callable[..., tuple[Carried, Any]], put: Callable[[np.ndarray], Tensor]) -> Window:
+    """Any number of updates, of `run`, which takes a plan of CAPACITY rows and how many of them count;
+    losses are fetched once, after the last call."""
+
+    def window(
+        carried: Carried, data: Sequence[Tensor], plan: Sequence[np.ndarray]
+    ) -> tuple[Carried, np.ndarray]:
+        parts = []
+        for start in range(0, len(plan[0]), CAPACITY):
+            cut = [table[start : start + CAPACITY] for table in plan]
+            full = [put(np.resize(table, (CAPACITY, *table.shape[1:]))) for table in cut]
+            carried, losses = run(carried, data, full, len(cut[0]))
+            parts.append((losses, len(cut[0])))
+        return carried, np.concatenate([np.asarray(losses, np.float64)[:count] for losses, count in parts])
+
+    return window
 
 
-def losses(parts: Sequence[tuple[Tensor, int]]) -> np.ndarray:
-    """The first `count` of every (losses (CAPACITY,), count), fetched: (S,) float64."""
-    return np.concatenate([np.asarray(part, np.float64)[:count] for part, count in parts])
+def each_in_turn(
+    update: Update, carried: Carried, data: Sequence[Tensor], plan: Sequence[Tensor], count: int
+) -> tuple[Carried, list[Tensor]]:
+    """The first `count` updates of a plan, as a loop in Python."""
+    losses = []
+    for k in range(count):
+        carried, loss = update(carried, data, [table[k] for table in plan])
+        losses.append(loss)
+    return carried, losses

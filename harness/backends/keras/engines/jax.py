@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,7 +10,19 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from harness.backends.keras.engines import CellStep, Loss, Scan, Tensor, Update, Window, losses, pieces
+from harness.backends.keras.engines import (
+    Carried,
+    CellStep,
+    Loss,
+    Scan,
+    State,
+    Tensor,
+    Update,
+    Whole,
+    Window,
+    each_in_turn,
+    windowed,
+)
 from harness.environment import cpu_name
 from harness.errors import Unavailable
 
@@ -54,63 +67,46 @@ class Engine:
 
     def scan(self, jit: bool) -> Scan | None:
         def scan(
-            step: CellStep, xs: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], *, reverse: bool
-        ) -> tuple[Tensor, tuple[Tensor, ...]]:
-            def body(state: tuple[Tensor, ...], x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-                state = step(x, state, params)
-                return state, state[0]
+            step: CellStep, xs: Tensor, state: State, params: Sequence[Tensor], *, reverse: bool
+        ) -> tuple[Tensor, State]:
+            def body(state: State, x: Tensor) -> tuple[State, Tensor]:
+                y, state = step(x, state, params)
+                return state, y
 
             state, outputs = lax.scan(body, state, xs, reverse=reverse)
             return outputs, state
 
         return scan if jit else None
 
-    def compile(self, function: Callable[..., Any], jit: bool) -> Callable[..., Any]:
+    def piece(self, function: Whole, jit: bool) -> Whole:
+        return function
+
+    def compile(self, function: Callable[..., Any], jit: bool, *, loose: bool = False) -> Callable[..., Any]:
         return jax.jit(function) if jit else function
 
-    def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor]]]:
-        found: Callable[..., tuple[Tensor, list[Tensor]]] = jax.value_and_grad(loss)
-        return found
+    def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]:
+        found = jax.value_and_grad(loss, has_aux=True)
+
+        def value_and_gradients(*arguments: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+            (value, states), gradients = found(*arguments)
+            return value, gradients, states
+
+        return value_and_gradients
 
     def window(self, update: Update, jit: bool) -> Window:
         def run(
-            params: list[Tensor],
-            slots: list[Tensor],
-            x: Tensor,
-            y: Tensor,
-            batches: Tensor,
-            scales: Tensor,
-            count: Tensor | int,
-        ) -> Any:
-            def body(k: Tensor | int, carried: Any) -> tuple[list[Tensor], list[Tensor], Tensor]:
-                params, slots, found = carried
-                params, slots, loss = update(params, slots, x, y, batches[k], scales[k])
-                return params, slots, found.at[k].set(loss)
+            carried: Carried, data: Sequence[Tensor], plan: Sequence[Tensor], count: Tensor
+        ) -> tuple[Carried, Tensor]:
+            def body(k: Tensor, found: tuple[Carried, Tensor]) -> tuple[Carried, Tensor]:
+                carried, losses = found
+                carried, loss = update(carried, data, [table[k] for table in plan])
+                return carried, losses.at[k].set(loss)
 
-            carried = params, slots, jnp.zeros_like(scales[:, 0])
-            if jit:
-                return lax.fori_loop(0, count, body, carried)
-            for k in range(int(count)):
-                carried = body(k, carried)
-            return carried
+            losses = jnp.zeros(len(plan[0]), carried[0][0].dtype)
+            found: tuple[Carried, Tensor] = lax.fori_loop(0, count, body, (carried, losses))
+            return found
 
-        compiled = self.compile(run, jit)
-
-        def window(
-            params: list[Tensor],
-            slots: list[Tensor],
-            x: Tensor,
-            y: Tensor,
-            batches: np.ndarray,
-            scales: np.ndarray,
-        ) -> tuple[list[Tensor], list[Tensor], np.ndarray]:
-            parts = []
-            for rows, scale, count in pieces(batches, scales):
-                params, slots, found = compiled(params, slots, x, y, self.put(rows), self.put(scale), count)
-                parts.append((found, count))
-            return params, slots, losses(parts)
-
-        return window
+        return windowed(jax.jit(run) if jit else partial(each_in_turn, update), self.put)
 
     def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
         path = "JAX XLA" if jit else "JAX, one operation at a time"

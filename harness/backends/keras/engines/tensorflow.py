@@ -9,15 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from harness.backends.keras.engines import (
+    Carried,
     CellStep,
     Loss,
     Scan,
+    State,
     Tensor,
     Update,
+    Whole,
     Window,
     lengths,
-    losses,
-    pieces,
+    windowed,
 )
 from harness.environment import cpu_name
 from harness.errors import Unavailable
@@ -67,8 +69,8 @@ class Engine:
 
     def scan(self, jit: bool) -> Scan:
         def scan(
-            step: CellStep, xs: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], *, reverse: bool
-        ) -> tuple[Tensor, tuple[Tensor, ...]]:
+            step: CellStep, xs: Tensor, state: State, params: Sequence[Tensor], *, reverse: bool
+        ) -> tuple[Tensor, State]:
             # under XLA the gradient of one read of xs is as large as xs: long sequences go in cuts
             cuts = tf.split(xs, lengths(xs.shape[0])) if jit else [xs]
             parts = []
@@ -79,57 +81,41 @@ class Engine:
 
         return scan
 
-    def compile(self, function: Callable[..., Any], jit: bool) -> Callable[..., Any]:
-        compiled: Callable[..., Any] = tf.function(
-            function, jit_compile=jit, autograph=False, reduce_retracing=not jit
-        )
-        return compiled
+    def piece(self, function: Whole, jit: bool) -> Whole:
+        return function
 
-    def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor]]]:
-        def value_and_gradients(params: list[Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def compile(self, function: Callable[..., Any], jit: bool, *, loose: bool = False) -> Callable[..., Any]:
+        compiled: Callable[..., Any] = tf.function(function, jit_compile=jit, autograph=False)
+        return _loosened(compiled) if loose and not jit else compiled
+
+    def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]:
+        def value_and_gradients(
+            params: list[Tensor], *arguments: Any
+        ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(params)
-                value = loss(params, x, y)
-            return value, tape.gradient(value, params)
+                value, states = loss(params, *arguments)
+            return value, tape.gradient(value, params, unconnected_gradients="zero"), states
 
         return value_and_gradients
 
     def window(self, update: Update, jit: bool) -> Window:
         def run(
-            params: list[Tensor],
-            slots: list[Tensor],
-            x: Tensor,
-            y: Tensor,
-            batches: Tensor,
-            scales: Tensor,
-            count: Tensor,
-        ) -> Any:
-            def body(k: Tensor, params: list[Tensor], slots: list[Tensor], found: Tensor) -> tuple[Any, ...]:
-                params, slots, loss = update(params, slots, x, y, batches[k], scales[k])
-                return k + 1, params, slots, tf.tensor_scatter_nd_update(found, [[k]], [loss])
+            carried: Carried, data: Sequence[Tensor], plan: Sequence[Tensor], count: Tensor
+        ) -> tuple[Carried, Tensor]:
+            def body(k: Tensor, carried: Carried, losses: Tensor) -> tuple[Tensor, Carried, Tensor]:
+                carried, loss = update(carried, data, [table[k] for table in plan])
+                return k + 1, carried, tf.tensor_scatter_nd_update(losses, [[k]], [loss])
 
-            start = (0, params, slots, tf.zeros_like(scales[:, 0]))
+            losses = tf.zeros(plan[0].shape[0], carried[0][0].dtype)
+            start = (0, carried, losses)
             return tf.while_loop(lambda k, *_: k < count, body, start, parallel_iterations=1)[1:]
 
         compiled = self.compile(run, jit)
-
-        def window(
-            params: list[Tensor],
-            slots: list[Tensor],
-            x: Tensor,
-            y: Tensor,
-            batches: np.ndarray,
-            scales: np.ndarray,
-        ) -> tuple[list[Tensor], list[Tensor], np.ndarray]:
-            parts = []
-            for rows, scale, count in pieces(batches, scales):
-                params, slots, found = compiled(
-                    params, slots, x, y, self.put(rows), self.put(scale), tf.constant(count)
-                )
-                parts.append((found, count))
-            return params, slots, losses(parts)
-
-        return window
+        return windowed(
+            lambda carried, data, plan, count: compiled(carried, data, plan, tf.constant(count)),
+            self.put,
+        )
 
     def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
         if jit:
@@ -151,18 +137,36 @@ class Engine:
         """TensorFlow keeps its pools and its memory until the process ends."""
 
 
-def _while(
-    step: CellStep, xs: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], *, reverse: bool
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The time loop as `tf.while_loop`; XLA can only go back through one whose length it knows."""
-    T = xs.shape[0]
-    inputs = tf.TensorArray(xs.dtype, T, element_shape=xs.shape[1:]).unstack(xs)
-    outputs = tf.TensorArray(xs.dtype, T, element_shape=state[0].shape)
+def _loosened(function: Any) -> Callable[..., Any]:
+    """Traces a function at its first call with no lengths for batch and time, which every call fits."""
+    traced: list[Any] = []
 
-    def body(k: Tensor, state: tuple[Tensor, ...], outputs: tf.TensorArray) -> tuple[Any, ...]:
+    def call(params: list[Tensor], *tensors: Any) -> Any:
+        if not traced:
+            loose = tf.nest.map_structure(_unsized, tensors)
+            traced.append(function.get_concrete_function(params, *loose))
+        return function(params, *tensors)
+
+    return call
+
+
+def _unsized(tensor: Tensor) -> tf.TensorSpec:
+    """Its type, with the length of the last axis alone."""
+    return tf.TensorSpec([None] * (len(tensor.shape) - 1) + [tensor.shape[-1]], tensor.dtype)
+
+
+def _while(
+    step: CellStep, xs: Tensor, state: State, params: Sequence[Tensor], *, reverse: bool
+) -> tuple[Tensor, State]:
+    """The time loop as `tf.while_loop`; XLA can only go back through one whose length it knows."""
+    T = xs.shape[0] or tf.shape(xs)[0]
+    inputs = tf.TensorArray(xs.dtype, T, element_shape=xs.shape[1:]).unstack(xs)
+    outputs = tf.TensorArray(xs.dtype, T, element_shape=state[0].shape)  # (B, H), as the first state
+
+    def body(k: Tensor, state: State, outputs: tf.TensorArray) -> tuple[Tensor, State, tf.TensorArray]:
         t = T - 1 - k if reverse else k
-        state = step(inputs.read(t), state, params)
-        return k + 1, state, outputs.write(t, state[0])
+        y, state = step(inputs.read(t), state, params)
+        return k + 1, state, outputs.write(t, y)
 
     _, state, outputs = tf.while_loop(lambda k, *_: k < T, body, (0, state, outputs), maximum_iterations=T)
     return outputs.stack(), state

@@ -11,7 +11,19 @@ import keras
 import numpy as np
 import torch
 
-from harness.backends.keras.engines import STEPS_AT_ONCE, CellStep, Loss, Scan, Tensor, Update, Window
+from harness.backends.keras.engines import (
+    STEPS_AT_ONCE,
+    Carried,
+    CellStep,
+    Loss,
+    Scan,
+    State,
+    Tensor,
+    Update,
+    Whole,
+    Window,
+    each_in_turn,
+)
 from harness.backends.keras.loop import one_by_one
 from harness.environment import cpu_name
 from harness.errors import Unavailable
@@ -47,21 +59,11 @@ class Engine:
     def scan(self, jit: bool) -> Scan | None:
         if not jit:
             return None
-        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-        if self.device.type == "cpu" and not shutil.which(compiler):
-            raise Unavailable(
-                f"keras on torch has no compiled implementation without a C++ compiler ({compiler})"
-            )
-        # a shape that was not met before is compiled anew; nothing falls back to eager unseen
-        torch._dynamo.config.recompile_limit = 1024
-        torch._dynamo.config.accumulated_recompile_limit = 4096
-        torch._dynamo.config.fail_on_recompile_limit_hit = True
-
-        compiled = torch.compile(one_by_one, fullgraph=True, dynamic=False)
+        compiled = self._inductor(one_by_one)
 
         def scan(
-            step: CellStep, xs: Tensor, state: tuple[Tensor, ...], params: Sequence[Tensor], *, reverse: bool
-        ) -> tuple[Tensor, tuple[Tensor, ...]]:
+            step: CellStep, xs: Tensor, state: State, params: Sequence[Tensor], *, reverse: bool
+        ) -> tuple[Tensor, State]:
             cuts = torch.split(xs, STEPS_AT_ONCE)
             parts = []
             for cut in reversed(cuts) if reverse else cuts:
@@ -71,36 +73,47 @@ class Engine:
 
         return scan
 
-    def compile(self, function: Callable[..., Any], jit: bool) -> Callable[..., Any]:
-        """The function itself: what is compiled here is the time loop inside it."""
+    def piece(self, function: Whole, jit: bool) -> Whole:
+        return self._inductor(function) if jit else function
+
+    def _inductor(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+        if self.device.type == "cpu" and not shutil.which(compiler):
+            raise Unavailable(
+                f"keras on torch has no compiled implementation without a C++ compiler ({compiler})"
+            )
+        # a shape that was not met before is compiled anew; nothing falls back to eager unseen
+        torch._dynamo.config.recompile_limit = 1024
+        torch._dynamo.config.accumulated_recompile_limit = 4096
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
+        compiled: Callable[..., Any] = torch.compile(function, fullgraph=True, dynamic=False)
+        return compiled
+
+    def compile(self, function: Callable[..., Any], jit: bool, *, loose: bool = False) -> Callable[..., Any]:
+        """The function itself: what is compiled here are the time loop and the pieces inside it."""
         eager: Callable[..., Any] = torch.no_grad()(function)
         return eager
 
-    def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor]]]:
-        def value_and_gradients(params: list[Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]:
+        def value_and_gradients(
+            params: list[Tensor], *arguments: Any
+        ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
             with torch.enable_grad():
                 leaves = [w.detach().requires_grad_() for w in params]
-                value = loss(leaves, x, y)
-                gradients = torch.autograd.grad(value, leaves)
-            return value.detach(), list(gradients)
+                value, states = loss(leaves, *arguments)
+                found = torch.autograd.grad(value, leaves, materialize_grads=True)
+            return value.detach(), list(found), [state.detach() for state in states]
 
         return value_and_gradients
 
     def window(self, update: Update, jit: bool) -> Window:
         @torch.no_grad()
         def window(
-            params: list[Tensor],
-            slots: list[Tensor],
-            x: Tensor,
-            y: Tensor,
-            batches: np.ndarray,
-            scales: np.ndarray,
-        ) -> tuple[list[Tensor], list[Tensor], np.ndarray]:
-            found = []
-            for rows, scale in zip(self.put(batches), self.put(scales), strict=True):
-                params, slots, loss = update(params, slots, x, y, rows, scale)
-                found.append(loss)
-            return params, slots, torch.stack(found).cpu().double().numpy()
+            carried: Carried, data: Sequence[Tensor], plan: Sequence[np.ndarray]
+        ) -> tuple[Carried, np.ndarray]:
+            tables = [self.put(table) for table in plan]
+            carried, losses = each_in_turn(update, carried, data, tables, len(plan[0]))
+            return carried, torch.stack(losses).cpu().double().numpy()
 
         return window
 

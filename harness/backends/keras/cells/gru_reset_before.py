@@ -1,0 +1,68 @@
+"""Gated recurrent unit in Keras, reset gate before the matrix product.
+
+    r_t = σ(x_t W_xr + h_{t-1} W_hr + b_r)                       reset gate
+    z_t = σ(x_t W_xz + h_{t-1} W_hz + b_z)                       update gate
+    n_t = tanh(x_t W_xn + (r_t ∘ h_{t-1}) W_hn + b_n)            candidate
+    h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}
+
+K. Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine
+translation, EMNLP 2014 (arXiv:1406.1078v3).
+Keras stores W_x (I, 3H), W_h (H, 3H), b (3H,), the gates side by side in the order of `GATES`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from harness.backends.keras.cells import apart, beside
+from harness.backends.keras.engines import State, Tensor
+from harness.spec import Value
+
+GATES = ("z", "r", "n")  # Keras writes h for the candidate n
+
+
+def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+    """What the inputs add to the gates, all time steps in one product: xs (T, B, I) -> (T, B, 3H)."""
+    W_x, _, b = params
+    return ops.matmul(xs, W_x) + b
+
+
+def once(params: Sequence[Tensor]) -> list[Tensor]:
+    """The recurrent weights of z and r side by side (H, 2H), and those of n (H, H)."""
+    W_hz, W_hr, W_hn = ops.split(params[1], 3, axis=-1)
+    return [ops.concatenate([W_hz, W_hr], axis=-1), W_hn]
+
+
+def step(
+    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
+) -> tuple[Tensor, State]:
+    """One time step: the projected input a (B, 3H) and the state (h (B, H),) -> h and the next state;
+    params is what `once` gives."""
+    (h,) = state
+    W_hzr, W_hn = params
+    az, ar, an = ops.split(a, 3, axis=-1)
+    hz, hr = ops.split(ops.matmul(h, W_hzr), 2, axis=-1)
+    r = ops.sigmoid(ar + hr)
+    z = ops.sigmoid(az + hz)
+    n = ops.tanh(an + ops.matmul(r * h, W_hn))
+    h = (1 - z) * n + z * h
+    return h, (h,)
+
+
+def fused(hidden: int, options: Mapping[str, Value], **keywords: Any) -> keras.Layer:
+    """Keras' own layer."""
+    return keras.layers.GRU(hidden, reset_after=False, **keywords)
+
+
+def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Canonical weights of one layer and direction, as Keras stores them."""
+    return [beside(weights, kind, GATES) for kind in ("W_x", "W_h", "b_")]
+
+
+def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `pack`, for weights and for gradients."""
+    W_x, W_h, b = params
+    return apart(W_x, "W_x", GATES) | apart(W_h, "W_h", GATES) | apart(b, "b_", GATES)

@@ -1,0 +1,58 @@
+"""Neural history compressor in Keras.
+
+    p_t = l_{t-1} W_lx + b_x                                  the lower net's prediction of x_t
+    e_t = mean_i (x_t - p_t)_i²                               its error
+    s_t = 1 if e_t > θ else 0                                 surprise
+    l_t = tanh(x_t W_xl + l_{t-1} W_ll + b_l)                 lower net, every step
+    h_t = s_t tanh(x_t W_xh + h_{t-1} W_hh + b_h) + (1 - s_t) h_{t-1}          upper net
+    loss = cross-entropy + λ mean_t e_t
+
+J. Schmidhuber, Learning complex, extended sequences using the principle of history compression,
+Neural Computation 4(2), 1992.
+Stored are W_xh (I, H), W_hh (H, H), b_h (H,) of the upper net, W_xl (I, H), W_ll (H, H), b_l (H,) of the
+lower one, and W_lx (H, I), b_x (I,) of its prediction.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from keras import ops
+
+from harness.backends.keras.engines import State, Tensor
+from harness.spec import Value
+
+NAMES = ("W_xh", "W_hh", "b_h", "W_xl", "W_ll", "b_l", "W_lx", "b_x")
+
+
+def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+    """What the inputs add to both nets, all time steps in one product each, and the inputs themselves,
+    side by side: xs (T, B, I) -> (T, B, 2H + I)."""
+    W_xh, _, b_h, W_xl, _, b_l, _, _ = params
+    return ops.concatenate([ops.matmul(xs, W_xh) + b_h, ops.matmul(xs, W_xl) + b_l, xs], axis=-1)
+
+
+def step(
+    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
+) -> tuple[Tensor, State]:
+    """One time step: what `project` gives, a (B, 2H + I), and the state (h, l, each (B, H), error,
+    surprises, each (B, 1)) -> h and the next state."""
+    h, l, error, surprises = state
+    _, W_hh, _, _, W_ll, _, W_lx, b_x = params
+    H = W_hh.shape[0]
+    ah, al, x = ops.split(a, [H, 2 * H], axis=-1)
+    p = ops.matmul(l, W_lx) + b_x
+    e = ops.mean(ops.square(x - p), axis=-1, keepdims=True)
+    s = ops.cast(e > float(options["threshold"]), e.dtype)  # a comparison has no gradient
+    l = ops.tanh(al + ops.matmul(l, W_ll))
+    h = s * ops.tanh(ah + ops.matmul(h, W_hh)) + (1 - s) * h
+    return h, (h, l, error + e, surprises + s)
+
+
+def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Canonical weights of one layer and direction, as they are stored."""
+    return [weights[name] for name in NAMES]
+
+
+def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `pack`, for weights and for gradients."""
+    return dict(zip(NAMES, params, strict=True))

@@ -1,0 +1,45 @@
+"""Jordan network in Keras.
+
+    h_t = tanh(x_t W_xh + y_{t-1} W_yh + b_h)          hidden units
+    y_t = tanh(h_t W_hy + b_y)                         output units
+
+M. I. Jordan, Serial order: a parallel distributed processing approach, ICS Report 8604, UCSD, 1986.
+Stored are W_xh (I, H), W_yh (H, H), b_h (H,), W_hy (H, H), b_y (H,).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from keras import ops
+
+from harness.backends.keras.engines import State, Tensor
+from harness.spec import Value
+
+NAMES = ("W_xh", "W_yh", "b_h", "W_hy", "b_y")
+
+
+def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+    """What the inputs add to h_t, all time steps in one product: xs (T, B, I) -> (T, B, H)."""
+    W_xh, _, b_h, _, _ = params
+    return ops.matmul(xs, W_xh) + b_h
+
+
+def step(
+    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
+) -> tuple[Tensor, State]:
+    """One time step: the projected input a (B, H) and the state (y (B, H),) -> y and the next state."""
+    (y,) = state
+    _, W_yh, _, W_hy, b_y = params
+    h = ops.tanh(a + ops.matmul(y, W_yh))
+    y = ops.tanh(ops.matmul(h, W_hy) + b_y)
+    return y, (y,)
+
+
+def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Canonical weights of one layer and direction, as they are stored."""
+    return [weights[name] for name in NAMES]
+
+
+def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `pack`, for weights and for gradients."""
+    return dict(zip(NAMES, params, strict=True))

@@ -1,0 +1,54 @@
+"""Simple recurrent unit in Keras.
+
+    f_t = σ(x_t W_xf + v_f ∘ c_{t-1} + b_f)               forget gate
+    r_t = σ(x_t W_xr + v_r ∘ c_{t-1} + b_r)               reset gate
+    c_t = f_t ∘ c_{t-1} + (1 - f_t) ∘ (x_t W_xn)
+    h_t = r_t ∘ c_t + (1 - r_t) ∘ (x_t W_xk)              highway
+
+T. Lei et al., Simple recurrent units for highly parallelizable recurrence, EMNLP 2018.
+Stored are W_x (I, 4H), the gates side by side in the order of `GATES`, v (2H,) and b (2H,), those of f
+and r.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from keras import ops
+
+from harness.backends.keras.cells import apart, beside
+from harness.backends.keras.engines import State, Tensor
+from harness.spec import Value
+
+GATES = ("f", "r", "n", "k")
+OUTPUT_IS_STATE = False  # the state is c
+
+
+def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+    """What the inputs add to the gates, all time steps in one product: xs (T, B, I) -> (T, B, 4H)."""
+    W_x, _, b = params
+    return ops.matmul(xs, W_x) + ops.concatenate([b, ops.zeros_like(b)])
+
+
+def step(
+    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
+) -> tuple[Tensor, State]:
+    """One time step: the projected input a (B, 4H) and the state (c (B, H),) -> h and the next state."""
+    (c,) = state
+    _, v, _ = params
+    v_f, v_r = ops.split(v, 2)
+    f, r, n, k = ops.split(a, 4, axis=-1)
+    f, r = ops.sigmoid(f + v_f * c), ops.sigmoid(r + v_r * c)
+    c = f * c + (1 - f) * n
+    h = r * c + (1 - r) * k
+    return h, (c,)
+
+
+def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Canonical weights of one layer and direction, as they are stored."""
+    return [beside(weights, "W_x", GATES), beside(weights, "v_", GATES[:2]), beside(weights, "b_", GATES[:2])]
+
+
+def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `pack`, for weights and for gradients."""
+    W_x, v, b = params
+    return apart(W_x, "W_x", GATES) | apart(v, "v_", GATES[:2]) | apart(b, "b_", GATES[:2])

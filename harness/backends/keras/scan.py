@@ -1,0 +1,22 @@
+"""All steps of a linear recurrence at once.
+
+    h_t = a_t ∘ h_{t-1} + b_t
+
+is a composition of maps h -> a h + b. Two of them, first (a₁, b₁) and then (a₂, b₂), are one:
+(a₂ a₁, a₂ b₁ + b₂). Doubling: after k rounds entry t holds the composition of the 2^k maps up to t.
+"""
+
+from keras import ops
+
+from harness.backends.keras.engines import Tensor
+
+
+def linear(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
+    """All h_t (T, B, H) of a, b (T, B, H), from the state h (B, H) before the first; log₂ T rounds."""
+    T, d = b.shape[0], 1
+    b = ops.concatenate([b[:1] + a[:1] * h, b[1:]])
+    while d < T:
+        b = ops.concatenate([b[:d], a[d:] * b[:-d] + b[d:]])
+        a = ops.concatenate([a[:d], a[d:] * a[:-d]])
+        d *= 2
+    return b
