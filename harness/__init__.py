@@ -1,15 +1,17 @@
 """A benchmark harness for recurrent networks: same mathematics, honest time, nothing lost.
 
 `harness.run(["backend=torch", "cell=gru"])` makes one run and returns its record;
-`harness.load("results")` reads every stored run into a pandas DataFrame.
+`harness.load("results")` reads every stored run into a pandas DataFrame;
+`harness.weights` reads and writes weights, and converts them from and to plain PyTorch and Keras.
 """
 
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["RunRecord", "load", "run"]
+__all__ = ["RunRecord", "load", "run", "weights"]
 
 if TYPE_CHECKING:
+    from harness import weights
     from harness.api import run
     from harness.record import RunRecord
     from harness.store import load
@@ -19,6 +21,8 @@ def __getattr__(name: str) -> object:
     """Loads pandas, Hydra and the rest only when they are asked for: `import harness` stays quick."""
     from importlib import import_module
 
+    if name == "weights":
+        return import_module("harness.weights")
     rooms = {"run": "harness.api", "load": "harness.store", "RunRecord": "harness.record"}
     if name not in rooms:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
