@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness import store
+from harness import feasible, store
 from harness.config import Config
 from harness.errors import HarnessError
 from harness.launcher import Outcome, launch
@@ -72,6 +72,7 @@ def check(arguments: list[str]) -> int | None:
         sweeper = whole.hydra.sweeper
         if not (args.multirun or whole.hydra.mode == RunMode.MULTIRUN):
             config = from_hydra(loader.load_configuration("config", args.overrides, RunMode.RUN))
+            feasible.check(config)
             store.prepare(Path(config.results.root))
             return 1
         if not sweeper._target_.endswith(".BasicSweeper"):
@@ -83,6 +84,7 @@ def check(arguments: list[str]) -> int | None:
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
         for job in jobs:
             config = from_hydra(loader.load_sweep_config(whole, list(job)))
+            feasible.check(config)
             store.prepare(Path(config.results.root))
         return len(jobs)
 

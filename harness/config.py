@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness import meaning
 from harness.backends.base import IMPLEMENTATIONS, Setup
 from harness.checks import (
     Check,
@@ -25,7 +26,8 @@ from harness.checks import (
     text,
     whole,
 )
-from harness.data.sequence import SEQUENCES
+from harness.data import DATASETS, OWN, Shape
+from harness.data.sequence import NORMALIZE, SEQUENCES
 from harness.data.sequence import shape as sequence_shape
 from harness.errors import ConfigError
 from harness.init import SCHEMES
@@ -36,7 +38,6 @@ from harness.spec import Value, cell_spec
 T = TypeVar("T")
 HOUSE = Path(__file__).parent
 
-NORMALIZE = ("none", "standard")
 PRECISIONS = ("float32", "float64")
 ENGINES = ("tensorflow", "jax", "torch")
 RERUN = ("failed", "all")
@@ -76,7 +77,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Data:
-    name: str = option(choice("mnist", "fashion_mnist", "digits"))
+    name: str = option(choice(*DATASETS, OWN))
+    path: str | None = option(optional(text))
+    test_fraction: float = option(number(0, 1, open_low=True, open_high=True))
+    split_seed: int = option(whole(0))
     root: str | None = option(optional(text))
     limit: int | None = option(optional(whole(1)))
     download: bool = option(flag)
@@ -162,7 +166,7 @@ class Config:
     save_weights: bool = option(flag)
 
     @staticmethod
-    def fromgroup(values: Mapping[str, Any]) -> "Config":
+    def from_mapping(values: Mapping[str, Any]) -> "Config":
         """Validates a composed configuration as a whole; raises ConfigError."""
         values = dict(values)
         cell = build_cell(group("cell", values.pop("cell", None)))
@@ -199,23 +203,48 @@ class Config:
             raise refuse(
                 "device", self.device, f"{self.backend.name} computes on {', '.join(package.DEVICES)} only"
             )
-        sequence_shape(self.sequence.name, self.sequence.rows_per_step)
+        self._check_data()
+        meaning.check(self)
 
-    def togroup(self) -> dict[str, Any]:
+    def _check_data(self) -> None:
+        own, path, sequence = self.data.name == OWN, self.data.path, self.sequence
+        if own and path is None:
+            raise refuse(
+                "data.path", path, "data=npz needs a file with the arrays x and y: data.path=mine.npz"
+            )
+        if not own and path is not None:
+            raise refuse(
+                "data.path", path, f"data={self.data.name} is no file of your own: use data=npz, or null"
+            )
+        if own and (sequence.name, sequence.rows_per_step) != ("row", 1):
+            key, value = (
+                ("name", sequence.name)
+                if sequence.name != "row"
+                else ("rows_per_step", sequence.rows_per_step)
+            )
+            raise refuse(f"sequence.{key}", value, "is for images; data=npz is read as stored: leave it out")
+        sequence_shape(sequence.name, sequence.rows_per_step)
+
+    def to_mapping(self) -> dict[str, Any]:
         """The configuration as plain data, options of the cell beside its width."""
         values = asdict(self)
         values["cell"] |= values["cell"].pop("options")
         values["measure"]["targets"] = list(values["measure"]["targets"])
         return values
 
-    def model_spec(self) -> ModelSpec:
-        steps, features = sequence_shape(self.sequence.name, self.sequence.rows_per_step)
+    @property
+    def reading(self) -> str:
+        """How sequences come about, as a record says it: by which view of images, or `stored` as such."""
+        return "stored" if self.data.name == OWN else self.sequence.name
+
+    def model_spec(self, shape: Shape) -> ModelSpec:
+        """The model for data of that shape; see `harness.data.shape_of`."""
         return ModelSpec(
             cell=self.cell.name,
-            steps=steps,
-            features=features,
+            steps=shape.steps,
+            features=shape.features,
             hidden=self.cell.hidden,
-            classes=10,
+            classes=shape.classes,
             layers=self.model.layers,
             bidirectional=self.model.bidirectional,
             readout=self.model.readout,
@@ -239,9 +268,9 @@ class Config:
             decay_epochs=t.decay_epochs,
         )
 
-    def setup(self, *, threads: int, device: str) -> Setup:
+    def setup(self, shape: Shape, *, threads: int, device: str) -> Setup:
         return Setup(
-            model=self.model_spec(),
+            model=self.model_spec(shape),
             optimizer=self.optimizer(),
             implementation=self.backend.implementation,
             engine=self.backend.engine,

@@ -16,7 +16,8 @@ Emit = Callable[..., None]
 
 @dataclass(frozen=True)
 class Job:
-    """One run as the launcher decided it: the configuration, what it may use, the directory for files.
+    """One run as the launcher decided it: the configuration, what it may use, the directory for files,
+    the SHA-256 that its own data file must have.
 
     `gpu` is the CUDA device that it holds, by its name in this machine ("cuda:1"); the child sees no
     other, and so as its first.
@@ -27,6 +28,7 @@ class Job:
     cores: tuple[int, ...]
     gpu: str | None
     directory: Path
+    data_sha256: str | None = None
 
     def to_mapping(self) -> dict[str, Any]:
         return {
@@ -35,6 +37,7 @@ class Job:
             "cores": list(self.cores),
             "gpu": self.gpu,
             "directory": str(self.directory),
+            "data_sha256": self.data_sha256,
         }
 
     @staticmethod
@@ -45,4 +48,5 @@ class Job:
             cores=tuple(values["cores"]),
             gpu=values["gpu"],
             directory=Path(values["directory"]),
+            data_sha256=values["data_sha256"],
         )

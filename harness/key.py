@@ -6,22 +6,33 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, weights
+from harness import __version__, data, weights
 from harness.config import Config
 from harness.environment import machine, versions
 
 # does not change what a run finds
-ELSEWHERE = {"results": ..., "run": ..., "sweep": ..., "save_weights": ..., "data": ("root", "download")}
+ELSEWHERE = {
+    "results": ...,
+    "run": ...,
+    "sweep": ...,
+    "save_weights": ...,
+    "data": ("root", "download", "path"),
+}
+SPLIT = ("test_fraction", "split_seed")  # of files that may have to be split
 
 
 def run_key(config: Config, threads: int) -> str:
-    """20 hexadecimal digits over configuration, weights, machine and versions.
+    """20 hexadecimal digits over configuration, contents of weights and data, machine and versions.
 
-    Raises WeightsError where `weights` names a file that cannot be read.
+    Raises WeightsError or DataError where the configuration names a file that cannot be read.
     """
     values = _essential(config.to_mapping())
     if config.weights:
         values["weights"] = weights.fingerprint(Path(config.weights))
+    if config.data.name == data.OWN:
+        values["data"]["sha256"] = data.fingerprint(config)
+    else:
+        values["data"] = {key: value for key, value in values["data"].items() if key not in SPLIT}
     package = import_module(f"harness.backends.{config.backend.name}")
     needed = {"numpy", *package.PACKAGES, *([config.backend.engine] if config.backend.engine else [])}
     parts = {

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from harness import data, environment, store
+from harness import data, environment, feasible, store
 from harness.config import Config
 from harness.devices import label, thread_count, wanted_gpus
 from harness.errors import HarnessError, Unavailable
@@ -20,7 +20,6 @@ from harness.lease import lease
 from harness.measure.clock import now, seconds
 from harness.process import Child, TimedOut, kernel_oom_kills
 from harness.record import RunRecord
-from harness.runner import data_root
 
 
 class Display(Protocol):
@@ -77,8 +76,9 @@ class Draft:
 
 def _named(config: Config) -> dict[str, Any]:
     """The record's columns that the configuration decides."""
-    model = config.model_spec()
+    model = config.model_spec(data.shape_of(config))
     return {
+        "mode": config.mode,
         "backend": config.backend.name,
         "implementation": config.backend.implementation,
         "engine": config.backend.engine,
@@ -86,11 +86,11 @@ def _named(config: Config) -> dict[str, Any]:
         "hidden": config.cell.hidden,
         "layers": config.model.layers,
         "bidirectional": config.model.bidirectional,
-        "sequence": config.sequence.name,
+        "sequence": config.reading,
         "data": config.data.name,
         "seed": config.seed,
         "batch_size": config.train.batch_size,
-        "epochs": config.train.epochs,
+        "epochs": _epochs(config),
         "precision": config.precision,
         "device": config.device,
         "parameters": model.parameters,
@@ -98,13 +98,22 @@ def _named(config: Config) -> dict[str, Any]:
     }
 
 
+def _epochs(config: Config) -> int:
+    """How often the training set is gone through."""
+    if config.mode == "stream":
+        return 0
+    return 1 if config.train.solver == "ridge" else config.train.epochs
+
+
 def launch(config: Config, *, command: str, display: Display) -> Outcome:
     """Makes the run in a child process, unless it is complete already, and stores its record.
 
     Returns for every run that has a valid configuration, also when it was interrupted (status
-    `interrupted`). Raises StoreError where records cannot be written and WeightsError where the file
-    that `weights` names cannot be read: nothing has happened then.
+    `interrupted`). Raises StoreError where records cannot be written, ConfigError for a model that its
+    data does not allow, DataError and WeightsError where a file that the configuration names cannot be
+    used: nothing has happened then.
     """
+    feasible.check(config)
     root = Path(config.results.root)
     store.prepare(root)
     devices = import_module(f"harness.backends.{config.backend.name}").DEVICES
@@ -115,24 +124,21 @@ def launch(config: Config, *, command: str, display: Display) -> Outcome:
         asked = config.threads or 0
         draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
         return _stored(draft.ended("skipped", str(error)), root, could_start=False)
+    sha256 = data.fingerprint(config)
     key = run_key(config, threads)
     with _only_one(root / "runs" / key, display):
         done = store.complete(root, key, with_weights=config.save_weights)
         if done is not None and config.sweep.rerun != "all":
             return Outcome(done, reused=True)
         draft = Draft(config, key=key, threads=threads, command=command)
+        draft.update({"details": {"data_sha256": sha256} if sha256 else {}})
         directory = store.new_attempt(root, key, now())
         could_start = True
         try:
-            data.fetch_missing(
-                config.data.name,
-                data_root(config),
-                download=config.data.download,
-                progress=display.interactive,
-            )
+            data.provide(config, progress=display.interactive)
             with lease(threads, gpus, display.note) as held:
                 draft.values["environment"] = environment.describe(held.cores, held.gpu)
-                job = Job(config, threads, held.cores, label(held.gpu), directory.resolve())
+                job = Job(config, threads, held.cores, label(held.gpu), directory.resolve(), sha256)
                 with Child(job, held) as child:
                     record, could_start = _follow(child, draft, display)
         except KeyboardInterrupt:

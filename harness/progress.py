@@ -34,7 +34,7 @@ class Progress:
                 config.backend.name,
                 f"{config.cell.name}-{config.cell.hidden}",
                 config.data.name,
-                config.sequence.name,
+                config.reading,
                 f"seed {config.seed}",
             )
         )

@@ -50,6 +50,7 @@ class RunRecord:
     threads: int
     parameters: int
     flops_per_sequence: int
+    mode: str = "train"
     kernel: str | None = None
     device_name: str | None = None
     contended: bool | None = None
@@ -70,6 +71,8 @@ class RunRecord:
     inference_throughput_coverage: float | None = None
     latency_p50_seconds: float | None = None
     latency_p99_seconds: float | None = None
+    step_latency_p50_seconds: float | None = None  # of one time step, streamed one sequence at a time
+    step_latency_p99_seconds: float | None = None
     train_seconds: float | None = None
     first_call_seconds: float | None = None
     total_seconds: float | None = None

@@ -10,27 +10,30 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
-from harness import data, evaluation, training, weights
+from harness import data, diagnostics, evaluation, solve, streaming, training, weights
 from harness.backends.base import Session, Setup, Weights
 from harness.config import Config
-from harness.errors import ConfigError, Unavailable
+from harness.errors import ConfigError, DataError, Unavailable
 from harness.init import draw
 from harness.job import Emit, Job
 from harness.measure import parity, roofline
 from harness.measure.contention import LIMIT, Contention
 from harness.measure.memory import peak_memory_bytes
 
+COUNTED = 1000  # test sequences over which a cell's counters are averaged
+
 
 def run(job: Job, emit: Emit) -> None:
     """Makes one run. Raises HarnessError for what a person can mend; emits updates on the way."""
     config = job.config
     emit("note", text="loading data")
-    dataset = data.load(config.data.name, data_root(config), config.data.limit)
+    dataset = data.open_dataset(config)
+    if dataset.sha256 != job.data_sha256:
+        raise DataError(f"data.path={config.data.path}: changed while the run was waiting to start")
+    shape = data.shape_in(config, dataset)
     _check_batch(config, dataset)
     device = "cuda" if config.device.startswith("cuda") else config.device
-    setup = config.setup(threads=job.threads, device=device)
+    setup = config.setup(shape, threads=job.threads, device=device)
     start = _initial_weights(config, setup)
     emit("note", text=f"starting {config.backend.name}")
     session = open_session(config.backend.name, setup)
@@ -41,25 +44,24 @@ def run(job: Job, emit: Emit) -> None:
             "device": job.gpu if job.gpu and session.device.startswith("cuda") else session.device,
             "device_name": session.device_name,
         },
-        details={"train_examples": len(dataset.train_labels), "tf32": False} | _view_details(config),
+        details={"train_examples": len(dataset.train.labels), "shape": asdict(shape), "tf32": False}
+        | _view_details(config),
     )
     session.put_weights(start)
     _load_splits(session, config, dataset)
-    step_seconds = training.warm_up(session, config, len(dataset.train_labels), emit)
-    session.put_weights(start)
-    _prove(session, config, setup, start, dataset, emit)
     contention = Contention(job.cores)
-    training.train(session, config, dataset, step_seconds, emit)
+    if config.mode == "stream":
+        _prove(session, config, setup, start, dataset, emit)
+        x = data.sequences(config, dataset, "test")
+        streaming.stream(session, config, setup.model, x, dataset.test.labels, emit)
+    else:
+        _learn(session, job, setup, start, dataset, emit)
     others = contention.others()
     emit(
         "update",
         fields={"contended": None if others is None else others > LIMIT},
         details={"others_share_of_cores": others},
     )
-    if config.save_weights:
-        weights.save(job.directory / "weights.safetensors", session.weights(), setup.model)
-        emit("update", fields={"weights_path": "weights.safetensors"})
-    evaluation.test(session, config, dataset.test_labels, emit)
     emit("note", text="measuring the matrix-multiply peak")
     peaks = roofline.matmul_peak(session)
     emit(
@@ -73,6 +75,44 @@ def run(job: Job, emit: Emit) -> None:
         details={"matmul_flops_per_second": {str(size): peak for size, peak in peaks.items()}},
     )
     session.close()
+
+
+def _learn(
+    session: Session, job: Job, setup: Setup, start: Weights, dataset: data.Dataset, emit: Emit
+) -> None:
+    """Warm-up, parity, all epochs or the solution in closed form, evaluation."""
+    config, labels = job.config, dataset.train.labels
+    by_gradient = config.train.solver == "gradient"
+    step_seconds = training.warm_up(session, config, len(labels), emit) if by_gradient else 0.0
+    session.put_weights(start)
+    _prove(session, config, setup, start, dataset, emit)
+    _flow(session, config, setup, dataset, "before", emit)
+    if by_gradient:
+        training.train(session, config, setup.model, dataset, step_seconds, emit)
+    else:
+        solve.solve(session, config, labels, dataset.validation.labels, setup.model.classes, emit)
+    if config.save_weights:
+        weights.save(job.directory / "weights.safetensors", session.weights(), setup.model)
+        emit("update", fields={"weights_path": "weights.safetensors"})
+    evaluation.test(session, config, dataset.test.labels, emit)
+    _flow(session, config, setup, dataset, "after", emit)
+    some = data.sequences(config, dataset, "test", COUNTED)
+    counted = diagnostics.counters(session, setup, some)
+    if counted:
+        emit("update", details={"mean_per_step": counted})
+
+
+def _flow(
+    session: Session, config: Config, setup: Setup, dataset: data.Dataset, when: str, emit: Emit
+) -> None:
+    """How far gradients flow back on the first batch of the training set, where it is asked for."""
+    if config.diagnostics != "gradient_flow":
+        return
+    emit("note", text="following gradients")
+    size = config.train.batch_size
+    x = data.sequences(config, dataset, "train", size)
+    found = diagnostics.gradient_flow(setup, session.weights(), x, dataset.train.labels[:size])
+    emit("update", details={f"gradient_flow_{when}": found})
 
 
 def open_session(backend: str, setup: Setup) -> Session:
@@ -93,16 +133,12 @@ def _named(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def data_root(config: Config) -> Path:
-    return Path(config.data.root) if config.data.root else data.default_root()
-
-
 def _check_batch(config: Config, dataset: data.Dataset) -> None:
-    examples = len(dataset.train_labels)
+    examples = len(dataset.train.labels)
     if config.train.batch_size > examples:
         raise ConfigError(
             f"train.batch_size={config.train.batch_size}: larger than the training set; "
-            f"data={config.data.name} has {examples:,} training images here, so at most {examples}"
+            f"data={config.data.name} has {examples:,} training sequences here, so at most {examples}"
         )
 
 
@@ -118,16 +154,9 @@ def _initial_weights(config: Config, setup: Setup) -> Weights:
     return {name: w.astype(setup.precision) for name, w in found.items()}
 
 
-def _sequences(config: Config, images: np.ndarray) -> np.ndarray:
-    """Images (N, 28, 28) uint8 as sequences (N, T, I) in the run's precision."""
-    views = data.view(images, config.sequence.name, config.sequence.rows_per_step)
-    return data.to_float(views, config.data.normalize, config.precision)
-
-
 def _load_splits(session: Session, config: Config, dataset: data.Dataset) -> None:
-    for split in ("train", "validation", "test"):
-        images, labels = getattr(dataset, f"{split}_images"), getattr(dataset, f"{split}_labels")
-        session.load(split, _sequences(config, images), labels)
+    for split in data.SPLITS:
+        session.load(split, data.sequences(config, dataset, split), dataset.part(split).labels)
 
 
 def _prove(
@@ -136,8 +165,8 @@ def _prove(
     """Parity on the first batch of the training set; raises ParityFailed."""
     emit("note", text="comparing with the reference")
     size = config.train.batch_size
-    x = _sequences(config, dataset.train_images[:size])
-    found = parity.measure(session, setup, start, x, dataset.train_labels[:size])
+    x = data.sequences(config, dataset, "train", size)
+    found = parity.measure(session, setup, start, x, dataset.train.labels[:size])
     emit(
         "update",
         fields={"parity_loss": found.loss, "parity_gradient": found.gradient},

@@ -17,6 +17,7 @@ from harness.init import stream
 from harness.job import Emit
 from harness.measure.clock import timed
 from harness.measure.statistics import estimate, pooled
+from harness.model import ModelSpec
 from harness.optim import Schedule
 
 
@@ -29,21 +30,23 @@ class Window:
     seconds: float
 
 
-def train(session: Session, config: Config, dataset: Dataset, step_seconds: float, emit: Emit) -> None:
+def train(
+    session: Session, config: Config, model: ModelSpec, dataset: Dataset, step_seconds: float, emit: Emit
+) -> None:
     """All epochs; `step_seconds` is what a step took in the warm-up, and decides the windows.
 
     Raises Diverged at the first loss that is not finite.
     """
-    examples, size = len(dataset.train_labels), config.train.batch_size
+    examples, size = len(dataset.train.labels), config.train.batch_size
     steps = examples // size  # full batches only
     per_window = max(1, math.ceil(config.measure.window_seconds / max(step_seconds, 1e-9)))
     schedule = config.schedule(steps)
     windows: list[Window] = []
     best, reached = 0.0, {"seconds": _targets(config), "epochs": _targets(config), "steps": _targets(config)}
     for epoch in range(config.train.epochs):
-        losses = _epoch(session, config, schedule, epoch, examples, per_window, windows, emit)
+        losses = _epoch(session, config, model, schedule, epoch, examples, per_window, windows, emit)
         scores = Scores.of(
-            predict(session, config, "validation", dataset.validation_labels), dataset.validation_labels
+            predict(session, config, "validation", dataset.validation.labels), dataset.validation.labels
         )
         best = max(best, scores.accuracy)
         spent = math.fsum(w.seconds for w in windows)
@@ -52,7 +55,7 @@ def train(session: Session, config: Config, dataset: Dataset, step_seconds: floa
             if scores.accuracy >= target and reached["epochs"][str(target)] is None:
                 for unit, value in at.items():
                     reached[unit][str(target)] = value
-        _report(config, session, windows, epoch, steps, losses, scores, best, reached, emit)
+        _report(config, model, windows, epoch, steps, losses, scores, best, reached, emit)
 
 
 def _targets(config: Config) -> dict[str, Any]:
@@ -81,6 +84,7 @@ def warm_up(session: Session, config: Config, examples: int, emit: Emit) -> floa
 def _epoch(
     session: Session,
     config: Config,
+    model: ModelSpec,
     schedule: Schedule,
     epoch: int,
     examples: int,
@@ -101,7 +105,7 @@ def _epoch(
         windows.append(Window(epoch, int(last - first), seconds))
         if not np.isfinite(losses[part]).all():
             at = epoch * steps + int(first + np.argmin(np.isfinite(losses[part])))
-            _timing(config, windows, emit)
+            _timing(config, model, windows, emit)
             raise Diverged(
                 f"the training loss was {losses[at - epoch * steps]} at step {at} (epoch {epoch + 1})"
             )
@@ -122,7 +126,7 @@ def _epoch(
 
 def _report(
     config: Config,
-    session: Session,
+    model: ModelSpec,
     windows: list[Window],
     epoch: int,
     steps: int,
@@ -149,16 +153,16 @@ def _report(
             "seconds": math.fsum(w.seconds for w in windows if w.epoch == epoch),
         },
     )
-    _timing(config, windows, emit)
+    _timing(config, model, windows, emit)
 
 
-def _timing(config: Config, windows: list[Window], emit: Emit) -> None:
+def _timing(config: Config, model: ModelSpec, windows: list[Window], emit: Emit) -> None:
     """Throughput over all windows so far, in sequences/s, and the raw windows."""
     size = config.train.batch_size
     seconds = [w.seconds for w in windows]
     rates = pooled([w.steps * size for w in windows], seconds, config.measure.window_seconds)
     figure = estimate(rates)
-    flops = 3 * config.model_spec().flops_per_sequence * figure.median
+    flops = 3 * model.flops_per_sequence * figure.median
     emit(
         "update",
         fields={

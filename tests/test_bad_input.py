@@ -43,7 +43,7 @@ def refused(done: object, *said: str, status: int = 2) -> str:
         ("train.schedule=warm", ["train.schedule='warm'", "constant, cosine, step"]),
         ("model.layers=0", ["model.layers=0"]),
         ("model.bidirectional=maybe", ["model.bidirectional='maybe'", "true or false"]),
-        ("model.readout=max", ["model.readout='max'", "last, mean"]),
+        ("model.readout=first", ["model.readout='first'", "last, mean, max, attention"]),
         ("sequence.rows_per_step=5", ["sequence.rows_per_step", "5", "1, 2, 4, 7, 14, 28"]),
         ("init=zeros", ["init='zeros'", "keras, torch, irnn"]),
         ("precision=float16", ["precision='float16'", "float32, float64"]),
@@ -54,7 +54,7 @@ def refused(done: object, *said: str, status: int = 2) -> str:
         ("measure.targets=0.9", ["measure.targets=0.9", "list of numbers"]),
         ("cell.hidden=8,16", ["-m", "cell.hidden"]),
         ("cell.hidden=[", ["cell.hidden=["]),
-        ("train.batch_size=1319", ["train.batch_size=1319", "1,318 training images"]),
+        ("train.batch_size=1319", ["train.batch_size=1319", "1,318 training sequences"]),
         ("device=cuda", ["device=cuda", "available: cpu"]),
         ("device=cuda:3", ["device=cuda:3", "available: cpu"]),
         ("threads=4000", ["threads=4000", "cores"]),
@@ -64,6 +64,68 @@ def refused(done: object, *said: str, status: int = 2) -> str:
 def test_a_value_that_is_not_allowed(run: Shell, results: Path, override: str, said: list[str]) -> None:
     env = {"CUDA_VISIBLE_DEVICES": ""}
     refused(run(override, env=env), *said)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ("train.truncate=5", "train.truncate=5: does not divide the sequence's 28 steps"),
+        ("train.truncate=0", "train.truncate=0: must be a whole number"),
+        (
+            "train.truncate=7 model.bidirectional=true",
+            "train.truncate=7: the backward direction has no state",
+        ),
+        ("cell=mlp train.truncate=7", "train.truncate=7: has no meaning for mlp: it has no state to carry"),
+        ("mode=stream", "mode='stream': reads what was trained before: needs weights=PATH"),
+        ("mode=stream weights=w model.bidirectional=true", "the backward direction begins at the end"),
+        ("mode=stream weights=w cell=recursive", "its tree is known only when the sequence has ended"),
+        ("mode=stream weights=w cell=mlp", "mode='stream': has no meaning for mlp"),
+        ("mode=evaluate", "mode='evaluate': must be one of train, stream"),
+        ("cell=echo_state cell.spectral_radius=0", "cell.spectral_radius=0: must be a number in (0, 100]"),
+        ("cell=echo_state cell.spectral_radius=-1", "cell.spectral_radius=-1: must be a number in (0, 100]"),
+        ("cell=ctrnn cell.substeps=0", "cell.substeps=0: must be a whole number from 1 to 1,000"),
+        ("cell=hopfield cell.substeps=-3", "cell.substeps=-3: must be a whole number from 1 to 1,000"),
+        ("cell=fir cell.taps=1.5", "cell.taps=1.5: must be a whole number"),
+        ("+cell.substeps=2", "cell.substeps: unknown key (known: name, hidden)"),
+        ("model.readout=mean cell=recursive", "model.readout='mean': has no meaning for recursive"),
+        ("model.layers=2 cell=history_compressor", "its two levels are the stack"),
+        ("model.bidirectional=true cell=mlp", "it reads all steps at once"),
+        ("model.initial_state=learned cell=mlp", "it has no state"),
+        ("model.initial_state=random", "model.initial_state='random': must be one of zeros, learned"),
+        ("model.dropout=0.5", "model.dropout=0.5: is between layers"),
+        ("model.dropout=1 model.layers=2", "model.dropout=1: must be a number in [0, 1)"),
+        ("train.solver=ridge", "lstm trains W_xi"),
+        ("cell=echo_state model.readout=attention", "model.readout='attention': train.solver=ridge needs"),
+        ("cell=echo_state train.ridge=0", "train.ridge=0: must be a number in (0,"),
+        ("diagnostics=gradient_flow cell=mlp", "it has no state h_t"),
+        ("diagnostics=all", "diagnostics='all': must be one of none, gradient_flow"),
+    ],
+)
+def test_a_combination_without_a_meaning(run: Shell, overrides: str, said: str) -> None:
+    refused(run(*overrides.split()), said)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ("cell=indrnn backend.implementation=fused", "torch has no fused indrnn; it has: loop, compiled"),
+        ("backend.implementation=scan", "torch has no scan lstm; it has: fused, loop, compiled"),
+        (
+            "backend=numpy cell=mingru backend.implementation=fused",
+            "numpy has no fused mingru; it has: loop, scan",
+        ),
+    ],
+)
+def test_an_implementation_that_a_cell_does_not_have(run: Shell, overrides: str, said: str) -> None:
+    assert said in refused(run(*overrides.split()))
+
+
+def test_weights_of_another_cell(run: Shell, results: Path) -> None:
+    assert run("backend=numpy", "cell=indrnn", "save_weights=true").returncode == 0
+    (weights,) = results.glob("runs/*/*/weights.safetensors")
+    for mode in ("train", "stream"):
+        said = run("backend=numpy", "cell=jordan", f"weights={weights}", f"mode={mode}")
+        refused(said, "another model's", "it lacks layers.0.forward.W_yh (8, 8)")
 
 
 def test_a_device_that_the_backend_has_not(run: Shell) -> None:

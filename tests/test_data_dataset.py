@@ -18,15 +18,15 @@ def test_parts(tmp_path: Path) -> None:
     put(tmp_path)
     arrays = small_arrays()
     dataset = read(small_collection(), tmp_path)
-    np.testing.assert_array_equal(dataset.train_images, arrays["train-images-idx3-ubyte.gz"][:10])
-    np.testing.assert_array_equal(dataset.train_labels, arrays["train-labels-idx1-ubyte.gz"][:10])
-    np.testing.assert_array_equal(dataset.validation_images, arrays["train-images-idx3-ubyte.gz"][10:])
-    np.testing.assert_array_equal(dataset.validation_labels, arrays["train-labels-idx1-ubyte.gz"][10:])
-    np.testing.assert_array_equal(dataset.test_images, arrays["t10k-images-idx3-ubyte.gz"])
-    np.testing.assert_array_equal(dataset.test_labels, arrays["t10k-labels-idx1-ubyte.gz"])
-    assert dataset.train_images.dtype == np.uint8
-    assert dataset.train_labels.dtype == np.int64
-    for array in (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels):
+    np.testing.assert_array_equal(dataset.train.examples, arrays["train-images-idx3-ubyte.gz"][:10])
+    np.testing.assert_array_equal(dataset.train.labels, arrays["train-labels-idx1-ubyte.gz"][:10])
+    np.testing.assert_array_equal(dataset.validation.examples, arrays["train-images-idx3-ubyte.gz"][10:])
+    np.testing.assert_array_equal(dataset.validation.labels, arrays["train-labels-idx1-ubyte.gz"][10:])
+    np.testing.assert_array_equal(dataset.test.examples, arrays["t10k-images-idx3-ubyte.gz"])
+    np.testing.assert_array_equal(dataset.test.labels, arrays["t10k-labels-idx1-ubyte.gz"])
+    assert dataset.train.examples.dtype == np.uint8
+    assert dataset.train.labels.dtype == np.int64
+    for array in (dataset.train.examples, dataset.train.labels, dataset.test.examples, dataset.test.labels):
         assert not array.flags.writeable
 
 
@@ -34,10 +34,10 @@ def test_parts(tmp_path: Path) -> None:
 def test_limit_cuts_what_trains_and_nothing_else(limit: int | None, kept: int, tmp_path: Path) -> None:
     put(tmp_path)
     whole, cut = read(small_collection(), tmp_path), read(small_collection(), tmp_path, limit)
-    np.testing.assert_array_equal(cut.train_images, whole.train_images[:kept])
-    np.testing.assert_array_equal(cut.train_labels, whole.train_labels[:kept])
-    np.testing.assert_array_equal(cut.validation_images, whole.validation_images)
-    np.testing.assert_array_equal(cut.test_labels, whole.test_labels)
+    np.testing.assert_array_equal(cut.train.examples, whole.train.examples[:kept])
+    np.testing.assert_array_equal(cut.train.labels, whole.train.labels[:kept])
+    np.testing.assert_array_equal(cut.validation.examples, whole.validation.examples)
+    np.testing.assert_array_equal(cut.test.labels, whole.test.labels)
 
 
 def test_limits_below_one_and_unknown_names_are_refused(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_home_that_is_not_there(tmp_path: Path) -> None:
 def test_home_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     put(tmp_path / "data")
-    assert len(read(small_collection(), Path("~/data")).train_images) == 10
+    assert len(read(small_collection(), Path("~/data")).train.examples) == 10
 
 
 def test_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_catalog() -> None:
 
 def test_real_mnist() -> None:
     dataset = load("mnist", real_mnist())
-    assert dataset.train_images.shape == (55_000, 28, 28)
-    assert dataset.validation_images.shape == (5_000, 28, 28)
-    assert dataset.test_images.shape == (10_000, 28, 28)
-    assert dataset.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
-    assert dataset.validation_labels[-3:].tolist() == [5, 6, 8]
-    assert dataset.test_labels[:5].tolist() == [7, 2, 1, 0, 4]
-    np.testing.assert_allclose(dataset.train_images.mean() / 255, 0.1307, atol=2e-4)
+    assert dataset.train.examples.shape == (55_000, 28, 28)
+    assert dataset.validation.examples.shape == (5_000, 28, 28)
+    assert dataset.test.examples.shape == (10_000, 28, 28)
+    assert dataset.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert dataset.validation.labels[-3:].tolist() == [5, 6, 8]
+    assert dataset.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    np.testing.assert_allclose(dataset.train.examples.mean() / 255, 0.1307, atol=2e-4)
 
 
 def test_real_mnist_with_one_bit_flipped(tmp_path: Path) -> None:

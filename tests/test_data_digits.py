@@ -19,8 +19,8 @@ def dataset() -> Dataset:
 
 
 def test_bytes_on_record(dataset: Dataset) -> None:
-    images = (dataset.train_images, dataset.validation_images, dataset.test_images)
-    labels = (dataset.train_labels, dataset.validation_labels, dataset.test_labels)
+    images = (dataset.train.examples, dataset.validation.examples, dataset.test.examples)
+    labels = (dataset.train.labels, dataset.validation.labels, dataset.test.labels)
     content = np.concatenate(images).tobytes() + np.concatenate(labels).astype("<i8").tobytes()
     assert (
         hashlib.sha256(content).hexdigest()
@@ -29,28 +29,28 @@ def test_bytes_on_record(dataset: Dataset) -> None:
 
 
 def test_split(dataset: Dataset) -> None:
-    assert dataset.train_images.shape == (1318, 28, 28)
-    assert dataset.validation_images.shape == (119, 28, 28)
-    assert dataset.test_images.shape == (360, 28, 28)
-    assert dataset.test_images.dtype == np.uint8
-    assert dataset.test_labels.dtype == np.int64
+    assert dataset.train.examples.shape == (1318, 28, 28)
+    assert dataset.validation.examples.shape == (119, 28, 28)
+    assert dataset.test.examples.shape == (360, 28, 28)
+    assert dataset.test.examples.dtype == np.uint8
+    assert dataset.test.labels.dtype == np.int64
     assert dataset.classes == 10
 
 
 def test_the_test_part_is_stratified(dataset: Dataset) -> None:
     everything = np.bincount(load_digits().target)
-    assert np.bincount(dataset.test_labels).sum() == 360
-    assert np.abs(np.bincount(dataset.test_labels) - everything * 360 / 1797).max() < 1
+    assert np.bincount(dataset.test.labels).sum() == 360
+    assert np.abs(np.bincount(dataset.test.labels) - everything * 360 / 1797).max() < 1
 
 
 def test_every_image_is_used_once(dataset: Dataset) -> None:
-    parts = (dataset.train_images, dataset.validation_images, dataset.test_images)
+    parts = (dataset.train.examples, dataset.validation.examples, dataset.test.examples)
     assert len(np.unique(np.concatenate(parts), axis=0)) == 1797
 
 
 def test_ink_and_centre_of_mass(dataset: Dataset) -> None:
     """As in MNIST: a 20×20 field of greys, its centre of mass at (14, 14) to half a pixel."""
-    images = dataset.train_images.astype(np.float64)
+    images = dataset.train.examples.astype(np.float64)
     total = images.sum(axis=(1, 2))
     for axis in (1, 2):
         centre = images.sum(axis=3 - axis) @ np.arange(28) / total

@@ -48,7 +48,7 @@ def test_missing_files_are_brought_once(server: Server, tmp_path: Path) -> None:
     assert server.asked == [(name, None) for name in NAMES]
     assert fetch(files, tmp_path) == ()
     assert len(server.asked) == 4
-    assert len(read(files, tmp_path).test_images) == 5
+    assert len(read(files, tmp_path).test.examples) == 5
 
 
 def test_files_that_are_there_are_left_alone(server: Server, tmp_path: Path) -> None:
@@ -196,4 +196,4 @@ def test_real_mnist_from_a_mirror(tmp_path: Path) -> None:
     folder = MNIST.folder(real_mnist())
     with serving({file.name: (folder / file.name).read_bytes() for file in MNIST.files}) as server:
         assert len(fetch_missing("mnist", tmp_path, mirrors=(server.url,))) == 4
-    assert len(load("mnist", tmp_path).train_images) == 55_000
+    assert len(load("mnist", tmp_path).train.examples) == 55_000

@@ -1,11 +1,13 @@
-"""Datasets (verified files) and their views as sequences.
+"""Datasets (verified files, or a person's own) and what a run reads of them.
 
-fetch_missing("mnist", root, progress=True)     # once; nothing to do for "digits"
-dataset = load("mnist", root)                   # images (N, 28, 28) uint8, labels (N,) int64
-xs = to_float(view(dataset.train_images, "row"), "none", "float32")  # (N, T, I)
+provide(config)                          # downloads what is missing; nothing to do for "digits" and "npz"
+shape_of(config)                         # Shape(steps, features, classes), before anything runs
+dataset = open_dataset(config)           # parts `train`, `validation`, `test`: examples as stored, labels
+xs = sequences(config, dataset, "test")  # (N, T, I) in the run's precision
 """
 
-from harness.data.dataset import Dataset, default_root, load
+from harness.data.chosen import OWN, Shape, fingerprint, open_dataset, provide, sequences, shape_in, shape_of
+from harness.data.dataset import SPLITS, Dataset, Part, default_root, load
 from harness.data.fetch import fetch_missing
 from harness.data.mnist import DATASETS
 from harness.data.sequence import NORMALIZE, SEQUENCES, permutation_hash, shape, to_float, view
@@ -13,13 +15,23 @@ from harness.data.sequence import NORMALIZE, SEQUENCES, permutation_hash, shape,
 __all__ = [
     "DATASETS",
     "NORMALIZE",
+    "OWN",
     "SEQUENCES",
+    "SPLITS",
     "Dataset",
+    "Part",
+    "Shape",
     "default_root",
     "fetch_missing",
+    "fingerprint",
     "load",
+    "open_dataset",
     "permutation_hash",
+    "provide",
+    "sequences",
     "shape",
+    "shape_in",
+    "shape_of",
     "to_float",
     "view",
 ]

@@ -1,27 +1,39 @@
-"""A dataset in memory: verified images, split into training, validation and test."""
+"""A dataset in memory: verified, split into training, validation and test."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from harness.data import digits, fetch, mnist
 from harness.errors import ConfigError, DataError
 
+SPLITS = ("train", "validation", "test")
+
+
+class Part(NamedTuple):
+    """Examples as they are stored, images (N, 28, 28) uint8 or sequences (N, T, I) of any number type, and
+    their labels (N,) int64; both are read-only."""
+
+    examples: np.ndarray
+    labels: np.ndarray
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images (N, 28, 28) uint8 and labels (N,) int64 of each part; all arrays are read-only."""
+    """The three parts; of a person's own file also its SHA-256."""
 
     name: str
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    validation_images: np.ndarray
-    validation_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
+    train: Part
+    validation: Part
+    test: Part
     classes: int = 10
+    sha256: str | None = None
+
+    def part(self, split: str) -> Part:
+        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
 
 def default_root() -> Path:
@@ -82,10 +94,7 @@ def _split(
     kept = train if limit is None else min(limit, train)
     return Dataset(
         name=name,
-        train_images=images[:kept],
-        train_labels=labels[:kept],
-        validation_images=images[train:],
-        validation_labels=labels[train:],
-        test_images=test_images,
-        test_labels=test_labels,
+        train=Part(images[:kept], labels[:kept]),
+        validation=Part(images[train:], labels[train:]),
+        test=Part(test_images, test_labels),
     )

@@ -19,7 +19,7 @@ BY = ("backend", "cell")
 METRICS = ("test_accuracy", "train_throughput", "inference_throughput", "parity_gradient")
 MAPPINGS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
 # configuration that does not change what is averaged
-APART = ("seed", "save_weights", "results.", "run.", "sweep.", "data.root", "data.download")
+APART = ("seed", "save_weights", "results.", "run.", "sweep.", "data.root", "data.download", "data.path")
 EXACT = ("parity_loss", "parity_gradient")
 
 
@@ -104,6 +104,7 @@ def split(frame: pandas.DataFrame, by: Sequence[str]) -> tuple[pandas.DataFrame,
     good = frame[frame["status"] == "ok"]
     more = pandas.DataFrame([flat(config) for config in good["config"]], index=good.index)
     more = more[[name for name in more.columns if not name.startswith(APART)]]
+    more["data.sha256"] = [str(details.get("data_sha256", ""))[:12] for details in good["details"]]
     more = more.assign(threads=good["threads"], device_name=good["device_name"]).astype(str)
     groups = [good[name].astype(str) for name in by]
     apart: list[str] = []
