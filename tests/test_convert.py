@@ -260,8 +260,8 @@ def test_a_runs_file_is_a_plain_torch_models(run: Shell, results: Path) -> None:
     state = harness.weights.to_torch_state_dict(weights, model, recurrent="lstm.", readout="fc.")
     plain.load_state_dict(state, strict=True)
     with torch.no_grad():
-        logits = plain(torch.tensor(DIGITS.test_images / 255.0)).numpy()
-    accuracy = (logits.argmax(1) == DIGITS.test_labels).mean()
+        logits = plain(torch.tensor(DIGITS.test.examples / 255.0)).numpy()
+    accuracy = (logits.argmax(1) == DIGITS.test.labels).mean()
     assert accuracy == pytest.approx(record["test_accuracy"], abs=3e-3)  # float32 there, float64 here
     assert set(load_file(path)) == set(weights)
 

@@ -128,7 +128,8 @@ def test_the_words_for_an_initialiser_are_true(cell: str, scheme: str) -> None:
             low, high = map(float, found.groups())
             assert low <= w.min() < low + 0.05 * (high - low)
             assert high - 0.05 * (high - low) < w.max() <= high
-        elif words == "orthogonal":
+        elif words.startswith("orthogonal"):
+            assert np.allclose(w, w.T) == words.endswith("symmetric")
             np.testing.assert_allclose(w @ w.T, np.eye(len(w)), atol=1e-9)
         elif words == "identity":
             np.testing.assert_array_equal(w, np.eye(len(w)))

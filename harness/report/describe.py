@@ -36,11 +36,13 @@ class Chosen:
 
 
 def choose(overrides: Sequence[str]) -> Chosen:
-    """The model that `python run.py *overrides` would run; raises ConfigError."""
+    """The model that `python run.py *overrides` would run; raises ConfigError, and DataError for a
+    person's own file that says no shape."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from harness import data
     from harness.app import CONF, explain, from_hydra
 
     try:
@@ -48,7 +50,7 @@ def choose(overrides: Sequence[str]) -> Chosen:
             config = from_hydra(compose("config", list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
-    return Chosen(config.model_spec(), config.init, config.precision)
+    return Chosen(config.model_spec(data.shape_of(config)), config.init, config.precision)
 
 
 def show(chosen: Chosen, out: TextIO | None = None) -> None:

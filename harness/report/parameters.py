@@ -131,6 +131,8 @@ def starts_as(name: str, param: Param, shape: Shape, model: ModelSpec, scheme: s
             return _constant(param, model.cell)
         case "recurrent":
             return "orthogonal" if plain else "identity"
+        case "symmetric":
+            return "orthogonal, symmetric" if plain else "identity"
     if not plain:
         return "normal, deviation 0.001"
     return f"Glorot uniform ±{math.sqrt(6 / (math.prod(shape[:-1]) + shape[-1])):.3g}"
