@@ -170,8 +170,10 @@ def stock_cell(framework: str, model: ModelSpec, *, linear: bool = True) -> Modu
     """The cell's file, for a model that a plain one of this framework can be; raises WeightsError."""
     title = TITLES[framework]
     if model.cell not in LAYERS[framework]:
-        known = ", ".join(f"{cell} ({layer})" for cell, layer in LAYERS[framework].items())
-        raise WeightsError(f"cell={model.cell}: {title} has no layer of its own for it, only for {known}")
+        known = ", ".join(f"{layer} for {cell}" for cell, layer in LAYERS[framework].items())
+        raise WeightsError(
+            f"cell={model.cell}: {title} has no recurrent layer that computes it, only {known}"
+        )
     layer = LAYERS[framework][model.cell]
     if model.learned_states():
         raise WeightsError(

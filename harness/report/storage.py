@@ -123,8 +123,8 @@ def _layer(framework: str, model: ModelSpec) -> str:
     """The framework's own layer as it is written, or that there is none."""
     layer = LAYERS[framework].get(model.cell)
     if layer is None:
-        own = f"{TITLES[framework]} has no layer of its own for this cell"
-        return f"{own}; these are the arrays of the one written here."
+        none = f"{TITLES[framework]} has no recurrent layer that computes this cell"
+        return f"{none}; these are the arrays of the one written here."
     if framework == "torch":
         arguments = [f"{model.features}", f"{model.hidden}"]
         arguments += [f"num_layers={model.layers}"] * (model.layers > 1)
