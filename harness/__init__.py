@@ -2,15 +2,17 @@
 
 `harness.run(["backend=torch", "cell=gru"])` makes one run and returns its record;
 `harness.load("results")` reads every stored run into a pandas DataFrame;
-`harness.open_session(["backend=torch", "cell=gru"])` is a model to feed by hand: outputs, states, gradients.
+`harness.open_session(["backend=torch", "cell=gru"])` is a model to feed by hand: outputs, states, gradients;
+`harness.weights` reads and writes weights, and converts them from and to plain PyTorch and Keras.
 """
 
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["RunRecord", "load", "open_session", "run"]
+__all__ = ["RunRecord", "load", "open_session", "run", "weights"]
 
 if TYPE_CHECKING:
+    from harness import weights
     from harness.api import open_session, run
     from harness.record import RunRecord
     from harness.store import load
@@ -20,6 +22,8 @@ def __getattr__(name: str) -> object:
     """Loads pandas, Hydra and the rest only when they are asked for: `import harness` stays quick."""
     from importlib import import_module
 
+    if name == "weights":
+        return import_module("harness.weights")
     rooms = {
         "run": "harness.api",
         "open_session": "harness.api",

@@ -47,6 +47,34 @@ def table(
 
 
 @app.command()
+def describe(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="As for run.py: cell=gru sequence=pixel model.layers=2 …")
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Draw the model unrolled over time into this file.")
+    ] = None,
+) -> None:
+    """A cell explained: equations, shapes on the way of a batch, every weight and how it is stored."""
+    from harness.report import describe, unrolled
+
+    chosen = describe.choose(overrides or [])
+    if svg is not None:
+        unrolled.write(svg, chosen.model)
+    describe.show(chosen)
+    if svg is not None:
+        typer.echo(f"Drawn: {svg}")
+
+
+@app.command()
+def matrix(style: Annotated[str, typer.Option("--format", help="md or text.")] = "text") -> None:
+    """Which cell has which implementation in which backend; what it has not is a –."""
+    from harness.report import matrix
+
+    typer.echo(matrix.render(style))
+
+
+@app.command()
 def doctor() -> None:
     """What works here, and what to do about the rest. Exit status 1 where a backend does not work."""
     from harness import checkup

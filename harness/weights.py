@@ -1,4 +1,7 @@
-"""Weights on disk: safetensors under canonical names, with the model's spec as metadata. No pickle."""
+"""Weights on disk: safetensors under canonical names, with the model's spec as metadata. No pickle.
+
+For a model of your own, in plain PyTorch or Keras, there are the four conversions of `harness.convert`.
+"""
 
 import hashlib
 from pathlib import Path
@@ -7,8 +10,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from harness.backends.base import Weights
+from harness.convert import (
+    from_keras_weights,
+    from_torch_state_dict,
+    to_keras_weights,
+    to_torch_state_dict,
+)
 from harness.errors import WeightsError
 from harness.model import ModelSpec
+
+__all__ = [
+    "fingerprint",
+    "from_keras_weights",
+    "from_torch_state_dict",
+    "load",
+    "save",
+    "to_keras_weights",
+    "to_torch_state_dict",
+]
 
 
 def save(path: Path, weights: Weights, model: ModelSpec) -> None:

@@ -1,0 +1,458 @@
+"""A cell explained: every number on the page against the frameworks' live objects and the drawn weights."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import yaml
+
+import harness
+from harness.app import CONF
+from harness.convert import LAYERS, cell_module
+from harness.init import SCHEMES, draw
+from harness.model import ModelSpec
+from harness.report import describe, storage, unrolled
+from harness.report.layout import Stored, boxes, look, place
+from harness.report.parameters import alike, starts_as
+from tests.conftest import ROOT, Shell, environment
+
+HOUSE = Path(harness.__file__).parent
+CELLS = sorted(path.stem for path in (HOUSE / "cells").glob("*.py") if path.stem != "__init__")
+FRAMEWORKS = ("torch", "keras")
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def there(framework: str) -> list[str]:
+    folder = HOUSE / "backends" / framework / "cells"
+    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+STORED = [(framework, cell) for framework in FRAMEWORKS for cell in there(framework)]
+STOCK = [(framework, cell) for framework, cell in STORED if cell in LAYERS[framework]]
+
+
+def model_of(cell: str, **changes: Any) -> ModelSpec:
+    """A cell as its file in `conf/cell` has it, of MNIST's rows."""
+    values = yaml.safe_load((CONF / "cell" / f"{cell}.yaml").read_text("utf-8"))
+    values = values.get("cell", values)
+    options = {key: value for key, value in values.items() if key not in ("name", "hidden")}
+    model = ModelSpec(cell, 28, 28, 128, 10, options=options)
+    return replace(model, **changes)
+
+
+def said(model: ModelSpec, scheme: str = "keras") -> str:
+    out = StringIO()
+    describe.show(describe.Chosen(model, scheme), out)
+    return out.getvalue()
+
+
+def part(text: str, title: str) -> str:
+    """A section of the page, without its head."""
+    _, _, after = text.partition(f"\n{title} ")
+    assert after, title
+    return re.split(r"\n[A-Z ]{9,} ─", after)[0].partition("\n")[2]
+
+
+# --- the page ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_is_explained_in_eighty_columns(cell: str) -> None:
+    model = model_of(cell)
+    text = said(model)
+    assert all(len(line) <= 80 for line in text.splitlines()), text
+    assert "…" not in text.replace(" … ", "")  # nothing is cut off
+    flat = " ".join(text.split())
+    assert model.spec.title in text
+    assert " ".join(f"{model.spec.paper}.".split()) in flat
+    assert "Variant: " in text
+    for line in model.spec.equations.splitlines():
+        assert line in text
+    table = part(text, "PARAMETERS")
+    for name, (param, shape) in model.params().items():
+        own = name.removeprefix("layers.0.forward.")
+        line = next(line for line in table.splitlines() if line.startswith(f"{own} "))
+        assert f" {math.prod(shape):,} " in line
+        assert str(shape) in line
+        assert param.role in line
+        assert ("frozen" in line) != param.trained
+    assert f"In all {model.parameters:,} trained numbers" in table
+    cost = part(text, "WHAT ONE SEQUENCE COSTS")
+    assert f"{model.flops_per_sequence:,} FLOPs" in cost
+    assert f"{4 * sum(math.prod(shape) for shape in model.shapes().values()):,} bytes" in cost
+    assert f"{4 * sum(model.states().values()):,} bytes" in cost
+
+
+def test_the_shapes_on_the_way() -> None:
+    model = model_of("lstm", layers=2, bidirectional=True, readout="attention", initial_state="learned")
+    way = part(said(model), "SHAPES ON THE WAY OF A BATCH")
+    rows = [re.split(r"  +", line.strip()) for line in way.splitlines()]
+    shapes = [(row[-2], row[-1]) for row in rows if row[-1].startswith("(")]
+    layer = [("(B, T, 4·H)", "(B, 28, 512)"), ("(B, H)", "(B, 128)"), ("(B, H)", "(B, 128)")]
+    layer += [("(B, T, H)", "(B, 28, 128)"), ("(B, T, D·H)", "(B, 28, 256)")]
+    end = [("(B, T)", "(B, 28)"), ("(B, D·H)", "(B, 256)"), ("(B, C)", "(B, 10)")]
+    assert shapes == [("(B, T, I)", "(B, 28, 28)"), *layer, *layer, *end]
+    assert way.count("its start is learned") == 4
+
+
+def test_a_whole_cell_gives_one_output() -> None:
+    way = part(said(model_of("mlp")), "SHAPES ON THE WAY OF A BATCH")
+    assert "(B, 1, 128)" in way
+    assert "state" not in way
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_words_for_an_initialiser_are_true(cell: str, scheme: str) -> None:
+    model = model_of(cell, readout="last" if "readout" in model_of(cell).spec.refuses else "attention")
+    if "initial_state" not in model.spec.refuses:
+        model = replace(model, initial_state="learned")
+    weights = draw(model, seed=1, scheme=scheme)
+    for name, (param, shape) in model.params().items():
+        words, w = starts_as(name, param, shape, model, scheme), weights[name]
+        if found := re.fullmatch(r"(?:Glorot )?uniform ±(\S+)", words):
+            bound = float(found[1])
+            assert np.abs(w).max() <= bound * 1.005, (name, words)
+            assert np.abs(w).max() >= bound * (0.7 if w.size < 20 else 0.95), (name, words)
+            assert w.min() < 0 < w.max()
+        elif found := re.fullmatch(r"uniform (\S+) to (\S+)", words):
+            low, high = map(float, found.groups())
+            assert low <= w.min() < low + 0.05 * (high - low)
+            assert high - 0.05 * (high - low) < w.max() <= high
+        elif words.startswith("orthogonal"):
+            assert np.allclose(w, w.T) == words.endswith("symmetric")
+            np.testing.assert_allclose(w @ w.T, np.eye(len(w)), atol=1e-9)
+        elif words == "identity":
+            np.testing.assert_array_equal(w, np.eye(len(w)))
+        elif words == "normal, deviation 0.001":
+            assert w.std() == pytest.approx(0.001, rel=0.05)
+        elif found := re.fullmatch(r"normal, (\S+) of it connected, spectral radius (\S+)", words):
+            assert (w != 0).mean() == pytest.approx(float(found[1]), rel=0.1)
+            assert np.abs(np.linalg.eigvals(w)).max() == pytest.approx(float(found[2]))
+        else:
+            found = re.fullmatch(r"(\d+)(?: \(forget gate\))?", words)
+            assert found, words
+            assert np.all(w == float(found[1])), (name, words)
+
+
+def test_the_forget_gate_is_named() -> None:
+    assert re.search(r"^b_f .* 1 \(forget gate\)$", said(model_of("lstm")), re.MULTILINE)
+    assert "1 (forget gate)" not in said(model_of("lstm"), "torch")
+
+
+# --- how it is stored ----------------------------------------------------------------------------------
+
+
+def live(framework: str, model: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of what the framework's own layer holds, made as anyone makes it."""
+    activation = model.options.get("activation", "tanh")
+    if framework == "torch":
+        from torch import nn
+
+        more: dict[str, Any] = {"nonlinearity": activation} if model.cell == "rnn" else {}
+        layer = getattr(nn, LAYERS["torch"][model.cell])(
+            model.features,
+            model.hidden,
+            num_layers=model.layers,
+            bidirectional=model.bidirectional,
+            **more,
+        )
+        return {name: tuple(tensor.shape) for name, tensor in layer.named_parameters()}
+    storage._settle_engine()
+    import keras
+
+    more = {"reset_after": False} if model.cell == "gru_reset_before" else {}
+    layer = getattr(keras.layers, LAYERS["keras"][model.cell])(model.hidden, **more)
+    layer.build((None, model.steps, model.features))
+    return {
+        weight.path.rsplit("/", 1)[-1]: np.shape(array)
+        for weight, array in zip(layer.weights, layer.get_weights(), strict=True)
+    }
+
+
+@pytest.mark.parametrize(("framework", "cell"), STOCK)
+def test_names_and_shapes_are_those_of_the_live_layer(framework: str, cell: str) -> None:
+    model = model_of(cell)
+    (group,) = alike(model)
+    stored = storage.arrays(framework, cell_module(framework, cell), model, group)
+    assert {array.name: array.shape for array in stored} == live(framework, model)
+    text = part(said(model), f"HOW {'PYTORCH' if framework == 'torch' else 'KERAS'} STORES THEM")
+    for array in stored:
+        assert re.search(rf"^  {array.name} +{re.escape(str(array.shape))} ", text, re.MULTILINE), text
+    assert f"layers.0.forward: {sum(math.prod(s) for s in live(framework, model).values()):,} numbers" in text
+
+
+@pytest.mark.parametrize("cell", [cell for framework, cell in STOCK if framework == "torch"])
+def test_every_layer_and_direction_of_a_stack_in_torch(cell: str) -> None:
+    model = model_of(cell, layers=3, bidirectional=True)
+    expected = live("torch", model)
+    text = part(said(model), "HOW PYTORCH STORES THEM")
+    lower, upper = alike(model)
+    module = cell_module("torch", cell)
+    for group in (lower, upper):
+        for array in storage.arrays("torch", module, model, group):
+            assert expected[array.name] == array.shape
+    assert "in _l0, _l0_reverse" in " ".join(text.split())
+    assert "in _l1, _l1_reverse, _l2, _l2_reverse" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(("framework", "cell"), STORED)
+def test_every_weight_lies_where_the_page_says(framework: str, cell: str) -> None:
+    """Unpacks by the page's own places, not by the cell's `unpack`."""
+    model = model_of(cell, hidden=6)
+    (group,) = alike(model)
+    module = cell_module(framework, cell)
+    weights = {name: np.random.default_rng(3).normal(size=s) for name, (_, s) in group.params(model).items()}
+    packed = module.pack(dict(weights))
+    arrays = list(packed.values()) if framework == "torch" else list(packed)
+    seen: dict[str, int] = {}
+    for stored, array in zip(storage.arrays(framework, module, model, group), arrays, strict=True):
+        assert stored.shape == array.shape
+        assert sum(array[piece.box].size for piece in stored.pieces) == array.size
+        for piece in stored.pieces:
+            block = array[piece.box]
+            if piece.source is None:
+                assert not block.any()
+                continue
+            w = weights[piece.source]
+            seen[piece.source] = seen.get(piece.source, 0) + block.size
+            if piece.moved in ("", "transposed"):
+                np.testing.assert_array_equal(
+                    block.reshape(w.T.shape if piece.moved else w.shape), w.T if piece.moved else w
+                )
+    assert seen == {name: w.size for name, w in weights.items()}
+
+
+@pytest.mark.parametrize(("framework", "cell"), STORED)
+def test_redundant_is_what_the_harness_never_trains(framework: str, cell: str) -> None:
+    model = model_of(cell, hidden=6)
+    (group,) = alike(model)
+    stored = storage.arrays(framework, cell_module(framework, cell), model, group)
+    own = sum(math.prod(shape) for _, shape in group.params(model).values())
+    assert sum(array.size - array.redundant for array in stored) == own
+    assert ("Redundant" in said(model)) == any(
+        array.redundant
+        for name in FRAMEWORKS
+        if cell in there(name)
+        for array in storage.arrays(name, cell_module(name, cell), model, group)
+    )
+
+
+def test_gate_orders() -> None:
+    text = said(model_of("gru"))
+    assert "Gates r, z, n, one below the other:" in part(text, "HOW PYTORCH STORES THEM")
+    assert "Gates z, r, n, side by side:" in part(text, "HOW KERAS STORES THEM")
+
+
+def places(stored: Stored) -> list[tuple[str, str | None, str]]:
+    return [(place(piece.box, stored.shape), piece.source, piece.moved) for piece in stored.pieces]
+
+
+def test_looking_finds_what_was_done() -> None:
+    params = {"a": (("I", "H"), (2, 3)), "k": (("K", "I", "H"), (4, 2, 3)), "b": (("H",), (3,))}
+
+    def pack(w: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {
+            "tall": np.concatenate([w["a"].T, np.zeros((2, 2))]),
+            "filter": w["k"][::-1].transpose(2, 1, 0),
+            "flat": np.concatenate([w["k"].reshape(8, 3)], axis=0),
+            "rows": np.stack([np.zeros(3), w["b"]]),
+            "halves": np.concatenate([w["a"][1], w["a"][0]]),
+            "less": -w["b"],
+        }
+
+    found = {stored.name: places(stored) for stored in look(pack, params)}
+    assert found == {
+        "tall": [("rows 0:3", "a", "transposed"), ("rows 3:5", None, "")],
+        "filter": [("", "k", "axes H, I, K, K reversed")],
+        "flat": [("", "k", "reshaped")],
+        "rows": [("row 0", None, ""), ("row 1", "b", "")],
+        "halves": [("", "a", "reshaped, I reversed")],
+        "less": [("", "computed from the weights", "")],
+    }
+
+
+def test_boxes_cover_a_mask_and_nothing_else() -> None:
+    mask = np.random.default_rng(0).random((5, 6, 4)) < 0.4
+    covered = np.zeros(mask.shape, int)
+    for box in boxes(mask):
+        covered[box] += 1
+    np.testing.assert_array_equal(covered, mask)
+
+
+def test_a_layer_too_large_to_look_through_is_said() -> None:
+    text = said(model_of("lstm", hidden=20_000))
+    assert "are too many to look where each one goes" in " ".join(text.split())
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(
+    framework: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib.util import find_spec
+
+    monkeypatch.setattr(
+        "harness.convert.find_spec", lambda name: None if name == framework else find_spec(name)
+    )
+    text = said(model_of("lstm"))
+    title = {"torch": "PyTorch", "keras": "Keras"}[framework]
+    assert part(text, f"HOW {title.upper()} STORES THEM").strip() == f"{title} is not installed."
+    assert text.count("Gates i, f, g, o") == 1
+    assert "WHAT ONE SEQUENCE COSTS" in text
+
+
+# --- the command line ----------------------------------------------------------------------------------
+
+
+def test_the_command(harness_command: Shell) -> None:
+    done = harness_command("describe", "cell=gru", "sequence=pixel", "model.layers=2", "cell.hidden=32")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert all(len(line) <= 80 and line == line.rstrip() for line in done.stdout.splitlines())
+    assert "(B, 784, 1)" in done.stdout
+    assert "nn.GRU(1, 32, num_layers=2)" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["cell=lstmm"], ["lstmm", "gru"]),
+        (["cell.hidden=0"], ["cell.hidden=0", "1 to 65,536"]),
+        (["cell.hiden=3"], ["hiden"]),
+        (["cell=gru,lstm"], ["cell"]),
+        (["cell.hidden=["], ["cell.hidden=["]),
+        (["colour"], ["colour"]),
+        (["cell=gru", "--svg", "nowhere/at/all.svg"], ["--svg nowhere/at/all.svg", "No such file"]),
+        (["cell=gru", "--svg", "harness"], ["--svg harness", "Is a directory"]),
+    ],
+)
+def test_a_mistake_is_one_message(harness_command: Shell, arguments: list[str], words: list[str]) -> None:
+    done = harness_command("describe", *arguments)
+    text = done.stdout + done.stderr
+    assert done.returncode == 2, text
+    assert done.stdout == ""
+    assert "Traceback" not in text
+    assert 0 < len(done.stderr.strip().splitlines()) <= 30
+    assert all(word in done.stderr for word in words), text
+
+
+@pytest.mark.parametrize("columns", [45, 160])
+def test_on_a_terminal_it_has_colours_and_fits(columns: int) -> None:
+    import pty
+    import select
+    import struct
+    import termios
+    from fcntl import ioctl
+
+    ours, theirs = pty.openpty()
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    env = {key: value for key, value in environment(TERM="xterm").items() if key != "COLUMNS"}
+    command = [sys.executable, "-m", "harness", "describe", "cell=lstm"]
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    text = b""
+    while select.select([ours], [], [], 120)[0]:
+        try:
+            text += os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"\x1b[" in text
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.decode())
+    assert all(len(line) <= columns for line in plain.splitlines()), plain
+
+
+# --- the drawing ---------------------------------------------------------------------------------------
+
+
+def texts(model: ModelSpec) -> list[str]:
+    root = ElementTree.fromstring(unrolled.draw(model))
+    return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_can_be_drawn(cell: str) -> None:
+    model = model_of(cell)
+    found = texts(model)
+    assert model.spec.title in found
+    assert found.count("(B, 28)") == 4  # x₁, x₂, x₃, x₂₈
+    assert "x₂₈" in found
+    assert "(B, 10)" in found
+    for line in model.spec.equations.splitlines():
+        assert line in found
+    for name, size in model.state_sizes(28).items():
+        assert found.count(f"{name} (B, {size})") == 3
+        assert f"{name} (B, {size}) = 0" in found
+
+
+def test_the_shapes_of_a_stack_of_both_directions() -> None:
+    model = ModelSpec("lstm", 28, 28, 128, 10, 2, True, "mean", "learned", 0.2)
+    found = texts(model)
+    assert [found.count(f"layer {n}") for n in (0, 1, 2)] == [2, 2, 0]
+    assert found.count("(B, 128)") == 2 * 2 * 4  # one output of each direction and step
+    assert found.count("(B, 256)") == 4 + 4 + 1  # into layer 1, into the readout, out of it
+    assert found.count("h (B, 128)") == found.count("c (B, 128)") == 2 * 2 * 3
+    assert found.count("h (B, 128) learned") == 4
+    assert "dropout 0.2" in found
+    assert any("over all T = 28 outputs" in text for text in found)
+
+
+@pytest.mark.parametrize(("steps", "shown"), [(1, 1), (2, 2), (4, 4), (5, 4), (784, 4)])
+def test_the_steps_that_are_drawn(steps: int, shown: int) -> None:
+    found = texts(ModelSpec("gru", steps, 3, 8, 10))
+    assert found.count("(B, 3)") == shown
+    assert f"t = {steps}" in found
+    assert ("· · ·" in found) == (steps > 4)
+
+
+@pytest.mark.parametrize(
+    "model", [model_of("history_compressor", bidirectional=True), model_of("mlp"), model_of("lstm")]
+)
+def test_all_lies_within_the_frame(model: ModelSpec) -> None:
+    root = ElementTree.fromstring(unrolled.draw(model))
+    left, top, width, height = map(float, root.attrib["viewBox"].split())
+    for text in root.iter(f"{SVG}text"):
+        assert left < float(text.attrib["x"]) < left + width
+        assert top < float(text.attrib["y"]) < top + height
+    for path in root.iter(f"{SVG}g"):
+        for line in path.iter(f"{SVG}path"):
+            points = re.findall(r"[ML](\S+) (\S+)", line.attrib["d"])
+            assert all(left < float(x) < left + width and top < float(y) < top + height for x, y in points)
+
+
+def test_hostile_text_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = model_of("lstm").spec
+    evil = "</title><script>alert('&\"')</script>\x00\x1b[31m[bold]"
+    hostile = replace(spec, title=evil, paper=evil, equations=evil)
+    monkeypatch.setattr("harness.model.cell_spec", lambda name: hostile)
+    model = model_of("lstm")
+    document = unrolled.draw(model)
+    root = ElementTree.fromstring(document)
+    assert {child.tag for child in root.iter()} <= {
+        f"{SVG}{tag}" for tag in ("svg", "title", "defs", "marker", "path", "rect", "g", "text")
+    }
+    assert "</title><script>alert('&\"')</script>" in "".join(root.itertext())
+    assert "[bold]" in said(model)
+
+
+def test_a_file_that_stands_alone(harness_command: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "a picture.svg"
+    done = harness_command("describe", "cell=gru", "model.bidirectional=true", "--svg", str(path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"Drawn: {path}"
+    document = path.read_text("utf-8")
+    assert document.startswith("<?xml")
+    assert "href" not in document
+    assert ElementTree.fromstring(document).tag == f"{SVG}svg"

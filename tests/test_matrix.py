@@ -1,0 +1,74 @@
+"""The matrix of cells, backends and implementations: what lies in the folders, and the holes."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.app import CONF
+from harness.report import matrix
+from tests.conftest import Shell
+
+HOUSE = Path(harness.__file__).parent
+CELLS = [path.stem for path in (HOUSE / "cells").glob("*.py") if path.stem != "__init__"]
+BACKENDS = [path.parent.name for path in (HOUSE / "backends").glob("*/backend.py")]
+
+
+def test_every_square_is_what_the_backend_offers() -> None:
+    built = matrix.build()
+    assert set(built.rows) == set(CELLS) | {path.stem for path in (CONF / "cell").glob("*.yaml")}
+    assert built.silent == {}
+    for backend in BACKENDS:
+        offered = import_module(f"harness.backends.{backend}.backend").implementations
+        for row, cell in built.rows.items():
+            marked = {i for b, i in built.columns if b == backend and built.mark(row, b, i) == matrix.HERE}
+            assert marked == set(offered(cell)), (row, backend)
+
+
+def test_what_is_only_configuration_has_a_row_and_says_what_it_is(harness_command: Shell) -> None:
+    done = harness_command("matrix")
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+    assert lines["irnn"].split()[1:] != []
+    assert "irnn is rnn with cell.activation=relu and init=irnn." in done.stdout
+    assert lines["rnn"].split()[1:] == done.stdout.split("\nirnn ")[1].splitlines()[0].split()
+
+
+def test_text_fits_eighty_columns_and_shows_the_holes(harness_command: Shell) -> None:
+    text = harness_command("matrix").stdout
+    assert all(len(line) <= 80 for line in text.splitlines()), text
+    heads, implementations, *rows = text.split("\n\n")[0].splitlines()
+    assert heads.split() == sorted(BACKENDS)
+    lstm = next(row for row in rows if row.startswith("lstm "))
+    for word in ("fused", "loop", "compiled"):
+        assert lstm[implementations.index(word)] == matrix.HERE
+    assert matrix.HOLE in text
+
+
+def test_markdown(harness_command: Shell) -> None:
+    done = harness_command("matrix", "--format", "md")
+    table = done.stdout.split("\n\n")[0].splitlines()
+    assert len({len(line) for line in table}) == 1
+    assert len(table) == 2 + len(matrix.build().rows)
+    assert "torch fused" in table[0]
+    assert "numpy loop" in table[0]
+
+
+def test_another_format_is_refused(harness_command: Shell) -> None:
+    done = harness_command("matrix", "--format", "csv")
+    assert done.returncode == 2
+    assert done.stderr.strip() == "--format 'csv': must be one of md, text"
+
+
+def test_a_backend_that_cannot_be_asked_is_no_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(name: str) -> object:
+        if name == "harness.backends.torch.backend":
+            raise ModuleNotFoundError("No module named 'torch'")
+        return import_module(name)
+
+    monkeypatch.setattr(matrix, "import_module", gone)
+    built = matrix.build()
+    assert built.silent == {"torch": "No module named 'torch'"}
+    assert built.mark("lstm", "torch", "fused") == matrix.UNKNOWN
+    assert "torch cannot be asked here: No module named 'torch'." in matrix.render("text")
