@@ -27,7 +27,7 @@ def draw(model: ModelSpec, seed: int, scheme: str = "keras") -> Weights:
     """Initial weights (float64) of a model by canonical name.
 
     keras   matrices Glorot-uniform (Glorot and Bengio 2010), recurrent matrices orthogonal
-            (Saxe et al. 2014), vectors and biases as the cell says: mostly 0, the forget gate's 1
+            (Saxe et al. 2014), symmetric ones too, with eigenvalues of ±1; vectors and biases as the cell says: mostly 0, the forget gate's 1
             (Gers et al. 2000)
     torch   everything uniform within ±1/√H, the readout within ±1/√(D·H)
     irnn    recurrent matrices the identity, input matrices normal with deviation 0.001, biases 0
@@ -57,6 +57,9 @@ def _keras(rng: np.random.Generator, param: Param, shape: Shape, fan: int) -> np
         return np.full(shape, param.initial)
     if param.role == "recurrent":
         return orthogonal(rng, shape[0])
+    if param.role == "symmetric":
+        q = orthogonal(rng, shape[0])
+        return (q * rng.choice([-1.0, 1.0], shape[0])) @ q.T
     bound = math.sqrt(6.0 / (math.prod(shape[:-1]) + shape[-1]))
     return rng.uniform(-bound, bound, shape)
 
@@ -69,7 +72,7 @@ def _torch(rng: np.random.Generator, param: Param, shape: Shape, fan: int) -> np
 def _irnn(rng: np.random.Generator, param: Param, shape: Shape, fan: int) -> np.ndarray:
     if param.role == "bias":
         return np.zeros(shape)
-    if param.role == "recurrent":
+    if param.role in ("recurrent", "symmetric"):
         return np.eye(shape[0])
     if param.role == "diagonal":
         return _keras(rng, param, shape, fan)

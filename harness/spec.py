@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import Literal
 
 Shape = tuple[int, ...]
-Role = Literal["input", "recurrent", "diagonal", "bias", "reservoir", "reservoir input", "initial state"]
+Role = Literal[
+    "input", "recurrent", "symmetric", "diagonal", "bias", "reservoir", "reservoir input", "initial state"
+]
 Applied = Literal["step", "substep", "merge", "once"]  # T, T·substeps, T-1 and 1 times a sequence
 Value = str | int | float
 

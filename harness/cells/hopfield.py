@@ -27,7 +27,7 @@ h_t = tanh(u_t)""",
     state=(State("u"),),
     params=(
         Param("W_xh", ("I", "H"), "input"),
-        Param("W_hh", ("H", "H"), "recurrent", applied="substep"),
+        Param("W_hh", ("H", "H"), "symmetric", applied="substep"),
         Param("b_h", ("H",), "bias"),
     ),
     options={"substeps": Whole(1, 1000), "step_size": Number(0.0, 1.0)},
