@@ -254,8 +254,8 @@ def choose(path: Path, found: Content, split: Split) -> tuple[np.ndarray, np.nda
 def _stratified(labels: np.ndarray, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Parts `rows` into (the others, `size` of them): of each class its share, and never all of it.
 
-    It is the first of each class that are taken. The shares are rounded down; what is left goes to the classes with the
-    largest remainders, as far as they have more than one row left.
+    The first of each class are taken. The shares are rounded down; what is left goes to the classes with
+    the largest remainders, as far as they have more than one row left.
     """
     y = labels[rows]
     counts = np.bincount(y)
