@@ -1,4 +1,4 @@
-"""`python -m harness`: what can be done with stored results, and what works on this machine."""
+"""`python -m harness`: tables from stored results, a cell explained, what there is, what works here."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,8 @@ from rich.console import Console
 from harness.errors import HarnessError
 
 app = typer.Typer(
-    help="Tables from stored runs, and what works on this machine. Runs are made by `python run.py`.",
+    help="Tables from stored runs, cells explained, what there is and what works on this machine. "
+    "Runs are made by `python run.py`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -485,7 +485,7 @@ def test_the_example_of_the_readme(tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, *command[1:]],
             cwd=tmp_path,
-            env=environment(),
+            env=environment(HARNESS_LEASES=str(tmp_path / "leases")),
             capture_output=True,
             text=True,
             timeout=600,

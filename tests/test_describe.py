@@ -432,6 +432,27 @@ def test_all_lies_within_the_frame(model: ModelSpec) -> None:
             assert all(left < float(x) < left + width and top < float(y) < top + height for x, y in points)
 
 
+@pytest.mark.parametrize("steps", [1, 28])
+@pytest.mark.parametrize("cell", ["lstm", "mlp", "recursive"])
+def test_no_text_runs_out_of_its_box(cell: str, steps: int) -> None:
+    readout = "last" if cell != "lstm" else "attention"
+    root = ElementTree.fromstring(unrolled.draw(model_of(cell, steps=steps, readout=readout)))
+    rects = [
+        {k: float(rect.attrib[k]) for k in ("x", "y", "width", "height")} for rect in root.iter(f"{SVG}rect")
+    ]
+    for text in root.iter(f"{SVG}text"):
+        x, y, size = (float(text.attrib[key]) for key in ("x", "y", "font-size"))
+        width = 0.56 * size * len(text.text or "")
+        left = x - width * {"start": 0.0, "middle": 0.5, "end": 1.0}[text.attrib["text-anchor"]]
+        for rect in rects:
+            if (
+                rect["x"] <= left + width / 2 <= rect["x"] + rect["width"]
+                and rect["y"] <= y <= rect["y"] + rect["height"]
+            ):
+                assert rect["x"] - 4 <= left, text.text
+                assert left + width <= rect["x"] + rect["width"] + 4, text.text
+
+
 def test_hostile_text_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = model_of("lstm").spec
     evil = "</title><script>alert('&\"')</script>\x00\x1b[31m[bold]"

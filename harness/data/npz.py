@@ -235,7 +235,8 @@ def choose(path: Path, found: Content, split: Split) -> tuple[np.ndarray, np.nda
     What tests and validates has the classes in the proportions of all, and every class is among what
     trains. Raises DataError where there is not enough for that.
     """
-    rows = stream(split.seed, "split").permutation(len(found.y))
+    random = stream(split.seed, "split")
+    rows = random.permutation(len(found.y))
     test = rows[:0]
     if found.test is None:
         rows, test = _stratified(found.y, rows, math.ceil(split.test_fraction * len(rows)))
@@ -247,14 +248,14 @@ def choose(path: Path, found: Content, split: Split) -> tuple[np.ndarray, np.nda
             f"{len(found.y)} sequences of {found.classes} classes are too few to leave some for "
             f"{parts} and every class to train on",
         )
-    return train, np.sort(validation), np.sort(test)
+    return random.permutation(train), np.sort(validation), np.sort(test)
 
 
 def _stratified(labels: np.ndarray, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Parts `rows` into (the others, `size` of them): of each class its share, and never all of it.
 
-    Both keep the order of `rows`. The shares are rounded down; what is left goes to the classes with the
-    largest remainders, as far as they have more than one row left.
+    The first of each class are taken. The shares are rounded down; what is left goes to the classes with
+    the largest remainders, as far as they have more than one row left.
     """
     y = labels[rows]
     counts = np.bincount(y)

@@ -89,7 +89,7 @@ def _plain(matrix: Matrix, rows: list[list[str]]) -> str:
     above = ["", *(backend if first else "" for backend, first in zip(backends, starts, strict=True))]
     heads = ["cell", *(implementation for _, implementation in matrix.columns)]
     widths = [max(cell_len(row[k]) for row in [heads, *rows]) for k in range(len(heads))]
-    gaps = ["", *("   " if first else " " for first in starts)]
+    gaps = ["", *("  " if first and n else " " for n, first in enumerate(starts))]
 
     def line(row: list[str]) -> str:
         padded = (gap + cell.ljust(width) for gap, cell, width in zip(gaps, row, widths, strict=True))

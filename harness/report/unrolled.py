@@ -101,7 +101,7 @@ class Canvas:
             style["xml:space"] = "preserve"
         words = NOT_XML.sub("\ufffd", words)
         ElementTree.SubElement(self.texts, "text", style).text = words
-        width = len(words) * size * (0.61 if mono else 0.56)
+        width = _width(words, size, mono=mono)
         start = x - width * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
         self._hold(start, y - size)
         self._hold(start + width, y + 0.3 * size)
@@ -309,7 +309,8 @@ class Unrolled:
             self._dots(self.y - 28)
         kind = "one way" if model.readout == "last" and not model.bidirectional else model.readout
         words = BARS[kind].format(T=model.steps)
-        self.canvas.box(middle, foot - 20, self.xs[-1] - self.xs[0] + 2 * SIDE + 40, 40, READOUT)
+        width = max(self.xs[-1] - self.xs[0] + 2 * SIDE + 40, _width(words, 13) + 40)
+        self.canvas.box(middle, foot - 20, width, 40, READOUT)
         self.canvas.text(middle, foot - 15, words, size=13, color=READOUT)
         self.y = foot - 40
 
@@ -323,12 +324,15 @@ class Unrolled:
             self.canvas.arrow((x, self.y), (x, foot + 2), color=INPUT)
             words = self._shape(self.model.features)
             self.canvas.text(x + 7, self.y - 22, words, size=11, anchor="start", color=INPUT)
-        self.canvas.box(middle, foot - height / 2, self.xs[-1] - self.xs[0] + 120, height, FORWARD)
+        wide = max(_width(line, 12, mono=True) for line in lines)
+        width = max(self.xs[-1] - self.xs[0] + 120, wide + 40)
+        self.canvas.box(middle, foot - height / 2, width, height, FORWARD)
         self.canvas.text(
             middle, foot - height + 24, self.spec.name.replace("_", " "), bold=True, color=FORWARD
         )
         for k, line in enumerate(lines):
-            self.canvas.text(middle, foot - height + 48 + LINE * k, line, mono=True, color=FORWARD)
+            y = foot - height + 48 + LINE * k
+            self.canvas.text(middle - wide / 2, y, line, anchor="start", mono=True, color=FORWARD)
         self.y = foot - height
 
     def _logits(self) -> None:
@@ -390,6 +394,11 @@ BARS = {
     "max": "readout max: the largest of all T = {T} outputs, unit by unit",
     "attention": "readout attention: Σ α_t y_t, α = softmax_t(v · tanh(y_t W + b)), α is (B, {T})",
 }
+
+
+def _width(words: str, size: float, *, mono: bool = False) -> float:
+    """About how wide a text is, in pixels."""
+    return len(words) * size * (0.61 if mono else 0.56)
 
 
 def _sub(number: int) -> str:
