@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from harness.api import configuration
+from harness.errors import ConfigError
 from tests.conftest import Shell
 
 
@@ -101,8 +103,14 @@ def test_a_value_that_is_not_allowed(run: Shell, results: Path, override: str, s
         ("diagnostics=all", "diagnostics='all': must be one of none, gradient_flow"),
     ],
 )
-def test_a_combination_without_a_meaning(run: Shell, overrides: str, said: str) -> None:
-    refused(run(*overrides.split()), said)
+def test_a_combination_without_a_meaning(overrides: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        configuration(["data=digits", *overrides.split()])
+    assert said in str(error.value)
+
+
+def test_a_combination_without_a_meaning_as_typed(run: Shell) -> None:
+    refused(run("cell=recursive", "model.layers=2"), "model.layers=2: has no meaning for recursive")
 
 
 @pytest.mark.parametrize(
