@@ -1,0 +1,38 @@
+"""What the README says in Python runs as it stands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT, environment
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_a_session_does_what_its_example_says(tmp_path: Path) -> None:
+    (code,) = (
+        block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "open_session" in block
+    )
+    proof = """
+np.testing.assert_allclose(rest.logits, found.logits, atol=1e-5)
+np.testing.assert_allclose(rest.states["layers.1.forward.c"], found.states["layers.1.forward.c"], atol=1e-5)
+assert all((session.states()[name] == state).all() for name, state in kept.items())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code + proof],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "(5, 28, 128) (5, 128) (5, 10)"
+    assert "'layers.0.forward.h': (5, 128)" in done.stdout
+
+
+def test_every_cell_is_in_its_table() -> None:
+    section = README[README.index("## Cells") : README.index("## States")]
+    for path in (ROOT / "conf" / "cell").glob("*.yaml"):
+        assert f"`{path.stem}`" in section, path.stem
