@@ -57,8 +57,9 @@ def describe(
     ] = None,
 ) -> None:
     """A cell explained: equations, shapes on the way of a batch, every weight and how it is stored."""
-    from harness.report import describe, unrolled
+    from harness.report import describe, storage, unrolled
 
+    storage.settle_engine()
     chosen = describe.choose(overrides or [])
     if svg is not None:
         unrolled.write(svg, chosen.model)

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 import harness
 from harness import weights as conversions
 from harness.backends.base import Setup, Weights
+from harness.backends.keras.backend import start_engine
 from harness.backends.numpy.backend import open_session
 from harness.convert import LAYERS
 from harness.data import load
@@ -69,6 +70,12 @@ def reference(model: ModelSpec, weights: Weights) -> np.ndarray:
     logits = session.outputs(sequences()).logits
     session.close()
     return logits
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tensorflow() -> None:
+    """Keras starts once in a process, and keeps 64 bits on TensorFlow only."""
+    start_engine("tensorflow", threads=1)
 
 
 # --- plain PyTorch -------------------------------------------------------------------------------------
@@ -215,16 +222,6 @@ def keras_logits(plain: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(plain(sequences())))
 
 
-@pytest.fixture
-def in_double() -> None:
-    """Keras keeps 64 bits on TensorFlow and PyTorch only."""
-    import keras
-
-    if keras.backend.backend() == "jax":
-        pytest.skip("Keras on JAX computes in float32")
-
-
-@pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize("model", models("keras"))
 def test_a_plain_keras_model_takes_our_weights(model: ModelSpec) -> None:
     weights, plain = random(model), plain_keras(model)
@@ -232,7 +229,6 @@ def test_a_plain_keras_model_takes_our_weights(model: ModelSpec) -> None:
     np.testing.assert_allclose(keras_logits(plain), reference(model, weights), rtol=RTOL)
 
 
-@pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize("model", models("keras"))
 def test_we_take_a_plain_keras_models_weights(model: ModelSpec) -> None:
     plain = plain_keras(model)

@@ -17,6 +17,7 @@ import yaml
 
 import harness
 from harness.app import CONF
+from harness.backends.keras.backend import start_engine
 from harness.convert import LAYERS, cell_module
 from harness.init import SCHEMES, draw
 from harness.model import ModelSpec
@@ -34,6 +35,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 def there(framework: str) -> list[str]:
     folder = HOUSE / "backends" / framework / "cells"
     return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tensorflow() -> None:
+    """Keras starts once in a process, and other tests want it on TensorFlow."""
+    start_engine("tensorflow", threads=1)
 
 
 STORED = [(framework, cell) for framework in FRAMEWORKS for cell in there(framework)]
@@ -167,7 +174,6 @@ def live(framework: str, model: ModelSpec) -> dict[str, tuple[int, ...]]:
             **more,
         )
         return {name: tuple(tensor.shape) for name, tensor in layer.named_parameters()}
-    storage._settle_engine()
     import keras
 
     more = {"reset_after": False} if model.cell == "gru_reset_before" else {}

@@ -31,8 +31,6 @@ START = {"torch": "h_0", "keras": "initial_state"}
 
 def section(framework: str, model: ModelSpec) -> list[RenderableType]:
     title = head(f"HOW {TITLES[framework].upper()} STORES THEM")
-    if framework == "keras":
-        _settle_engine()
     try:
         cell = cell_module(framework, model.cell)
     except Unavailable as error:
@@ -152,9 +150,9 @@ def _lines(array: Stored) -> list[Row | Text]:
     return rows
 
 
-def _settle_engine() -> None:
-    """Keras wants to know on what it computes before it is imported; here it computes nothing."""
+def settle_engine() -> None:
+    """Lets Keras start on whatever is quickest to import, and quietly: for a process that computes nothing.
+    Keras wants to know before it is imported."""
     here = [name for name in ENGINES if find_spec(name) is not None]
-    if here:
-        os.environ.setdefault("KERAS_BACKEND", here[0])
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = here[0] if here else ENGINES[0]
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
