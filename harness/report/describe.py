@@ -15,7 +15,6 @@ import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from harness.errors import ConfigError
 from harness.model import ModelSpec
 from harness.report import parameters, storage
 from harness.report.page import LETTERS, Row, columns, head
@@ -38,18 +37,10 @@ class Chosen:
 def choose(overrides: Sequence[str]) -> Chosen:
     """The model that `python run.py *overrides` would run; raises ConfigError, and DataError for a
     person's own file that says no shape."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     from harness import data
-    from harness.app import CONF, explain, from_hydra
+    from harness.api import configuration
 
-    try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            config = from_hydra(compose("config", list(overrides)))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error)) from error
+    config = configuration(overrides)
     return Chosen(config.model_spec(data.shape_of(config)), config.init, config.precision)
 
 
