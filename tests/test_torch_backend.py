@@ -1,55 +1,47 @@
 """What is PyTorch's own here; that it computes the same as every other backend is in test_parity.py."""
 
-from collections.abc import Iterator
+import subprocess
+import sys
 from dataclasses import replace
+from importlib import import_module
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
-from torch._dynamo.exc import FailOnRecompileLimitHit
-from torch._dynamo.testing import CompileCounter
 
 from harness.backends.base import Setup
-from harness.backends.torch import backend, device, inductor, kernel, loop
-from harness.backends.torch.cells import gru, lstm, rnn
+from harness.backends.torch import backend, device, kernel
+from harness.backends.torch.cells import gru, lstm
 from harness.backends.torch.optimizer import Optimizer
+from harness.backends.torch.session import TorchSession
 from harness.errors import Unavailable
 from harness.init import draw
 from harness.optim import OptimizerSpec
 from tests.parity import Case, compare, open_session, optimizers, train, worst
+from tests.test_parity import CELLS
 
-CELLS = {"rnn": rnn, "lstm": lstm, "gru": gru}
+STOCK = ("rnn", "lstm", "gru")  # the cells with a recurrent layer of PyTorch's own
 ADAM = OptimizerSpec("adam", clip_norm=0.5)
 
 
 def session(
     case: Case, implementation: str = "fused", optimizer: OptimizerSpec = ADAM, **setup: object
-) -> backend.TorchSession:
+) -> TorchSession:
     chosen = Setup(model=case.model, optimizer=optimizer, implementation=implementation)
     opened = backend.open_session(replace(chosen, **setup))
+    assert isinstance(opened, TorchSession)
     opened.put_weights(case.weights())
     x, y = case.data()
     opened.load("train", x.astype(np.float32), y)
     return opened
 
 
-@pytest.fixture
-def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[CompileCounter]:
-    """Counts the graphs that torch.compile makes, and runs them without Inductor, which takes long."""
-    counter = CompileCounter()
-    compiler = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, **options: compiler(f, backend=counter, **options))
-    torch._dynamo.reset()
-    yield counter
-    torch._dynamo.reset()
-
-
 # Redundant biases
 
 
 @pytest.mark.parametrize("optimizer", optimizers() + optimizers(None), ids=str)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", STOCK)
 def test_redundant_biases_stay_exactly_zero(cell: str, optimizer: OptimizerSpec) -> None:
     case = Case(cell, layers=2, bidirectional=True)
     opened = session(case, optimizer=optimizer)
@@ -62,7 +54,7 @@ def test_redundant_biases_stay_exactly_zero(cell: str, optimizer: OptimizerSpec)
         assert b_hn is None or b_hn.all()
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", STOCK)
 def test_a_trained_redundant_bias_is_found_by_the_comparison(cell: str) -> None:
     case, optimizer = Case(cell), replace(ADAM, clip_norm=None)
     _, expected = train(open_session("numpy", case, "loop", optimizer))
@@ -109,12 +101,13 @@ def test_swapping_two_gates_is_found_by_the_comparison(
 
 @pytest.mark.parametrize("name", CELLS)
 def test_unpack_is_the_inverse_of_pack(name: str) -> None:
+    module = import_module(f"harness.backends.torch.cells.{name}")
     weights = {
         key.removeprefix("layers.0.forward."): w
         for key, w in Case(name).weights().items()
         if key.startswith("layers.0.forward.")
     }
-    back = CELLS[name].unpack(CELLS[name].pack(weights))
+    back = module.unpack(module.pack(weights))
     assert back.keys() == weights.keys()
     for key, w in weights.items():
         np.testing.assert_array_equal(back[key], w)
@@ -205,70 +198,6 @@ def test_any_batch_size_gives_the_same_logits(implementation: str) -> None:
     np.testing.assert_allclose(parts, whole, rtol=1e-12)
 
 
-# Compiled
-
-
-def test_a_long_sequence_is_compiled_once_in_pieces(graphs: CompileCounter) -> None:
-    case = Case("rnn", steps=784)
-    opened = session(case, "compiled", precision="float64")
-    found = opened.gradients(*case.data())
-    assert graphs.frame_count == 1
-    assert graphs.op_count < 40 * 28
-    expected = session(case, "loop", precision="float64").gradients(*case.data())
-    assert worst(found.gradients, expected.gradients)[0] < 1e-9
-
-
-@pytest.mark.parametrize("steps", [1, 27, 28, 29, 60, 784])
-def test_pieces_are_short_near_equal_and_nothing_is_left_out(steps: int) -> None:
-    sizes = []
-
-    def run(xw: list[torch.Tensor], state: loop.State, p: loop.Packed, keep: bool) -> tuple[list, loop.State]:
-        sizes.append(len(xw))
-        return list(xw), state
-
-    xw = list(torch.arange(float(steps)))
-    hs, _ = loop.in_chunks(run)(xw, (), {}, True)
-    assert hs == xw
-    assert max(sizes) <= 28
-    assert len(set(sizes)) <= 2
-
-
-def test_compiling_knows_no_way_back_to_eager(
-    graphs: CompileCounter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened = session(Case("rnn"), "compiled")
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
-    opened.predict("train", [(0, 1), (0, 2)])
-    with pytest.raises(FailOnRecompileLimitHit):
-        opened.predict("train", [(0, 3)])
-
-
-def test_warming_up_compiles_everything_that_training_needs(graphs: CompileCounter) -> None:
-    case = Case("lstm", layers=2, bidirectional=True)
-    opened = session(case, "compiled")
-    first = train(opened)
-    compiled = graphs.frame_count
-    opened.put_weights(case.weights())
-    second = train(opened)
-    assert graphs.frame_count == compiled
-    np.testing.assert_array_equal(first[0], second[0])
-
-
-def test_inductor_computes_what_the_loop_computes() -> None:
-    case = Case("rnn", steps=30)
-    found, expected = (session(case, name, precision="float64") for name in ("compiled", "loop"))
-    assert found.kernel == "Inductor"
-    (losses, weights), (expected_losses, expected_weights) = train(found), train(expected)
-    np.testing.assert_allclose(losses, expected_losses, rtol=1e-9)
-    assert worst(weights, expected_weights)[0] < 1e-9
-
-
-def test_without_a_compiler_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(Unavailable, match=r"lacks a C\+\+ compiler \(no-such-compiler\)"):
-        session(Case("rnn"), "compiled")
-
-
 # What runs, and what does not
 
 
@@ -280,6 +209,7 @@ def test_without_a_compiler_it_says_what_is_missing(monkeypatch: pytest.MonkeyPa
         ("gru", "fused", "float32", "ATen"),
         ("rnn", "auto", "float32", "ATen"),
         ("lstm", "loop", "float32", "ATen loop"),
+        ("mingru", "scan", "float32", "ATen scan"),
     ],
 )
 def test_the_kernel_is_the_one_that_ran(
@@ -299,12 +229,21 @@ def test_training_goes_through_onednn_forward_and_backward() -> None:
     assert {"mkldnn_rnn_layer", "mkldnn_rnn_layer_backward"} <= watch.seen
 
 
-def test_a_cell_without_a_stock_layer_has_no_fused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(lstm, "fused")
-    assert backend.implementations("lstm") == ("loop", "compiled")
-    assert session(Case("lstm"), "auto").implementation == "loop"
-    with pytest.raises(Unavailable, match="torch has no fused lstm; it has: loop, compiled"):
-        session(Case("lstm"), "fused")
+def test_a_cell_has_what_its_file_has_functions_for() -> None:
+    assert backend.implementations("lstm") == ("fused", "loop", "compiled")
+    assert backend.implementations("fir") == ("fused", "loop", "compiled")
+    assert backend.implementations("mingru") == ("loop", "compiled", "scan")
+    assert session(Case("peephole_lstm"), "auto").implementation == "loop"
+    with pytest.raises(Unavailable, match="torch has no fused peephole_lstm; it has: loop, compiled"):
+        session(Case("peephole_lstm"), "fused")
+
+
+def test_cells_can_be_told_without_importing_torch() -> None:
+    code = (
+        "import sys; from harness.backends.torch.backend import implementations; "
+        "assert implementations('lstm'); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_cell_that_torch_does_not_have() -> None:
@@ -351,7 +290,7 @@ def test_settings_and_what_a_session_gives_back() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("implementation", ["fused", "loop"])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", STOCK)
 def test_cuda_computes_the_same(cell: str, implementation: str) -> None:
     case = Case(cell, layers=2, bidirectional=True)
     reference = open_session("numpy", case, "loop", ADAM)
@@ -365,9 +304,3 @@ def test_cuda_computes_the_same(cell: str, implementation: str) -> None:
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-9)
     assert worst(weights, expected_weights)[0] < 1e-9
     assert (opened.device_peak_memory_bytes() or 0) > 0
-
-
-def test_inductor_needs_triton_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inductor, "find_spec", lambda name: None)
-    with pytest.raises(Unavailable, match="the package triton"):
-        inductor.require(torch.device("cuda"))

@@ -27,7 +27,13 @@ class Optimizer:
         self.optimizer.state.clear()
 
     def update(self, rate: float) -> None:
-        """One update with the gradients in `.grad` at this learning rate, without waiting for the device."""
+        """One update with the gradients in `.grad` at this learning rate, without waiting for the device.
+
+        A tensor that the loss does not depend on has a gradient of zeros: its slots still decay.
+        """
+        for tensor in self.trained:
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
         for tensor, mask in self.partly:
             tensor.grad.mul_(mask)
         if self.clip_norm is not None:
