@@ -310,15 +310,15 @@ def test_states_handed_back_continue_exactly(cell: str, implementation: str) -> 
 
 
 def test_states_are_reset_by_name_and_bad_ones_refused() -> None:
-    session, x = carried(Case("lstm", initial_state="learned"), "loop")
+    case = Case("lstm", initial_state="learned")
+    (session, x), weights = carried(case, "loop"), case.weights()
     h, c = "layers.0.forward.h", "layers.0.forward.c"
     session.reset(h)
     session.advance(x)
     before = session.states()
     session.reset(h)
     after = session.states()
-    initial = Case("lstm", initial_state="learned").weights()["layers.0.forward.initial_h"]
-    np.testing.assert_array_equal(after[h], np.broadcast_to(initial, (24, 5)))
+    np.testing.assert_array_equal(after[h], np.tile(weights["layers.0.forward.initial_h"], (24, 1)))
     np.testing.assert_array_equal(after[c], before[c])
     with pytest.raises(ValueError, match=rf"nothing: is no state of this model, which has {h}, {c}"):
         session.reset("nothing")
@@ -332,9 +332,7 @@ def test_states_are_reset_by_name_and_bad_ones_refused() -> None:
         session.advance(x[:3])
     session.reset()
     session.put_states({h: np.zeros((3, 5))})
-    np.testing.assert_array_equal(session.states()[c][0], Case("lstm", initial_state="learned").weights()[
-        "layers.0.forward.initial_c"
-    ])
+    np.testing.assert_array_equal(session.states()[c][0], weights["layers.0.forward.initial_c"])
     session.advance(x[:3])
 
 
