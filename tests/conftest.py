@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # to compile is most of its time
 SMALL = (
     "data=digits",
     "cell.hidden=8",

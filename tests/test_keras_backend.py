@@ -1,7 +1,6 @@
-"""The Keras backend: what is special to it. That it computes the same is in `test_parity.py`, for
-TensorFlow; here JAX and PyTorch are held to the reference too, each in a process of its own."""
+"""The Keras backend on TensorFlow: what is special to it. That it computes the same is in
+`test_parity.py`; JAX and PyTorch are in `test_keras_engines.py`."""
 
-import json
 import os
 import subprocess
 import sys
@@ -18,9 +17,8 @@ from harness.backends.base import Setup
 from harness.backends.keras import backend
 from harness.errors import Unavailable
 from harness.optim import OptimizerSpec
-from tests.parity import Case, compare, distance, open_session, optimizers, train, worst
+from tests.parity import Case, compare, open_session, optimizers, train, worst
 
-CELLS = ("rnn", "lstm", "gru")
 HOUSE = Path(__file__).parent.parent
 
 
@@ -55,9 +53,16 @@ def test_what_there_is_can_be_told_without_keras() -> None:
     assert done.stdout.strip() == "('fused', 'loop', 'compiled') ()"
 
 
-def test_a_cell_without_a_stock_layer_has_no_fused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_cell_offers_is_what_its_file_defines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert backend.implementations("mingru") == ("loop", "compiled", "scan")
+    assert backend.implementations("fir") == backend.implementations("gru_reset_before")
+    assert backend.implementations("recursive") == ("loop", "compiled")
+    for offered in ("stock", "fused", "scan"):
+        (tmp_path / f"{offered}.py").write_text(f"def {offered}(): ...\n")
     (tmp_path / "minimal.py").write_text("def step(a, state, params, options): ...\n")
     monkeypatch.setattr(backend, "CELLS", tmp_path)
+    assert backend.implementations("stock") == backend.implementations("fused") == ("fused",)
+    assert backend.implementations("scan") == ("scan",)
     assert backend.implementations("minimal") == ("loop", "compiled")
     setup = Setup(replace(Case("lstm").model, cell="minimal"), OptimizerSpec(), implementation="fused")
     with pytest.raises(Unavailable, match="keras has no fused minimal; it has: loop, compiled"):
@@ -190,6 +195,22 @@ def test_nothing_is_traced_twice(implementation: str, monkeypatch: pytest.Monkey
     for steps in (2, 31, 70):
         session.train(batches[:steps], np.full(steps, 0.1))
     session.predict("train", [(0, 6), (6, 12), (12, 17)])
+    session.features("train", [(0, 6)])
+    assert len(traced) == count
+
+
+def test_one_trace_reads_any_batch_of_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = import_module("harness.backends.keras.cells.gru")
+    step, traced = module.step, []
+    monkeypatch.setattr(module, "step", lambda *a, **options: traced.append(1) or step(*a, **options))
+    case = Case("gru", layers=2, initial_state="learned")
+    session = opened(case, "loop")
+    x, _ = case.data()
+    session.outputs(x)
+    count = len(traced)
+    session.advance(x[:3, :1])
+    session.advance(x[:3, 1:])
+    session.outputs(x[:1])
     assert len(traced) == count
 
 
@@ -227,91 +248,195 @@ def test_products_for_the_peak() -> None:
     assert session.device == "cpu"
 
 
-@pytest.mark.parametrize("engine", ["jax", "torch"])
-def test_other_engines_compute_the_same(engine: str, tmp_path: Path) -> None:
-    if find_spec(engine) is None:
-        pytest.skip(f"the package {engine} is not installed")
-    (tmp_path / "keras.json").write_text('{"floatx": "float16", "backend": "tensorflow"}')
-    done = python("-m", "tests.test_keras_backend", engine, KERAS_HOME=str(tmp_path))
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["refusal"] == (
-        f"precision=float64: Keras on {engine} computes in float32 instead; "
-        "use backend.engine=tensorflow or precision=float32"
-    )
-    assert found["float32"] < 1e-5
-    for square, (kernel, far) in found["squares"].items():
-        assert far < (1e-7 if "compiled" in square else 1e-9), (square, kernel, far)
-    assert {cell for cell in CELLS for square in found["squares"] if cell in square} == set(CELLS)
-    kernels = {square.split()[1]: kernel for square, (kernel, _) in found["squares"].items()}
-    if engine == "jax":
-        assert kernels == {
-            "fused": "JAX XLA",
-            "loop": "JAX, one operation at a time",
-            "compiled": "JAX XLA",
-        }
-    else:
-        assert kernels.pop("compiled", "PyTorch Inductor") == "PyTorch Inductor"
-        assert kernels == {"fused": "PyTorch eager", "loop": "PyTorch eager"}
+def carried(case: Case, implementation: str = "fused"):
+    """A session and data for it."""
+    return opened(case, implementation), case.data()[0]
 
 
-def other_engine(engine: str) -> None:
-    """In a child process: prints distances from the reference, as JSON on the last line."""
-    setup = Setup(Case("lstm").model, OptimizerSpec(), engine=engine, precision="float64")
-    try:
-        backend.open_session(setup)
-        refusal = ""
-    except Unavailable as error:
-        refusal = str(error)
-    single = backend.open_session(replace(setup, precision="float32"))
-    single.put_weights(Case("lstm").weights())
-    x, y = Case("lstm").data()
-    expected = reference(Case("lstm"), OptimizerSpec()).gradients(x, y)
-    gradients = single.gradients(x, y).gradients
-    assert all(array.dtype == np.float32 for array in gradients.values())
-    float32 = worst(gradients, expected.gradients)[0]
+@pytest.mark.parametrize("cell", ["lstm", "gru_reset_before"])
+def test_final_states_are_those_of_plain_keras_layers(cell: str) -> None:
+    """By name: a model that a person would write, with the weights that the session stores."""
+    import keras
 
-    # Keras lets 64-bit types through on TensorFlow alone; without this table it does everywhere, and
-    # the same code can be held to the reference in float64
-    import_module("keras.src.backend.common.dtypes").BIT64_TO_BIT32_DTYPE.clear()
-    squares = {}
-    for cell in CELLS:
-        for implementation in backend.implementations(cell):
-            slow = (engine, implementation) == ("torch", "compiled")  # each direction is compiled anew
-            cases = [Case(cell, bidirectional=not slow, steps=5)]
-            if implementation == "fused":
-                cases.append(Case(cell, layers=2, bidirectional=True, readout="mean", steps=5))
-            for case in cases:
-                try:
-                    far, kernel = distances(case, implementation, engine)
-                except Unavailable as error:
-                    sys.stderr.write(f"{error}\n")
-                    continue
-                squares[f"{cell} {implementation} {case.layers}"] = kernel, far
-    sys.stdout.write("\n" + json.dumps({"refusal": refusal, "float32": float32, "squares": squares}))
+    case = Case(cell, layers=2, bidirectional=True)
+    session, x = carried(case)
+    stock = {
+        "lstm": keras.layers.LSTM,
+        "gru_reset_before": lambda H, **how: keras.layers.GRU(H, reset_after=False, **how),
+    }[cell]
+    names = [state.name for state in case.model.spec.state]
+    module = import_module(f"harness.backends.keras.cells.{cell}")
+    y, expected = x, {}
+    for layer in range(2):
+        plain = keras.layers.Bidirectional(
+            stock(5, return_sequences=True, return_state=True, dtype="float64"), dtype="float64"
+        )
+        plain.build(y.shape)
+        stored = []
+        for direction in ("forward", "backward"):
+            prefix = f"layers.{layer}.{direction}."
+            own = {n.removeprefix(prefix): w for n, w in case.weights().items() if n.startswith(prefix)}
+            stored += module.pack(own)
+        plain.set_weights(stored)
+        y, *states = plain(y)
+        keys = [f"layers.{layer}.{way}.{name}" for way in ("forward", "backward") for name in names]
+        expected |= dict(zip(keys, map(np.array, states), strict=True))
+    found = session.outputs(x)
+    assert list(found.states) == list(expected)
+    assert worst(found.states, expected)[0] < 1e-12
+    np.testing.assert_allclose(found.sequence, np.array(y), rtol=1e-12)
+    np.testing.assert_allclose(found.last[:, :5], expected["layers.1.forward.h"], rtol=1e-12)
+    np.testing.assert_allclose(found.last[:, 5:], expected["layers.1.backward.h"], rtol=1e-12)
 
 
-def distances(case: Case, implementation: str, engine: str) -> tuple[float, str]:
-    """The worst of losses, gradients, outputs and 20 steps of Adam; and the kernel."""
-    optimizer = OptimizerSpec("adam", clip_norm=0.5)
-    setup = Setup(case.model, optimizer, implementation, engine, precision="float64")
+@pytest.mark.parametrize(("cell", "implementation"), [("lstm", "fused"), ("fir", "fused"), ("sru", "loop")])
+def test_states_handed_back_continue_exactly(cell: str, implementation: str) -> None:
+    session, x = carried(Case(cell, layers=2, initial_state="learned"), implementation)
+    assert session.states() == {}
+    start = session.advance(x[:, :3])
+    states = session.states()
+    assert list(states) == list(session.outputs(x).states)
+    for name, state in start.states.items():
+        np.testing.assert_array_equal(states[name], state)
+    straight = session.advance(x[:, 3:])
+    session.reset()
+    assert session.states() == {}
+    session.put_states(states)
+    for state in states.values():
+        state[...] = np.nan  # the session has a copy
+    again = session.advance(x[:, 3:])
+    np.testing.assert_array_equal(again.sequence, straight.sequence)
+    np.testing.assert_array_equal(again.logits, straight.logits)
+
+
+def test_states_are_reset_by_name_and_bad_ones_refused() -> None:
+    case = Case("lstm", initial_state="learned")
+    (session, x), weights = carried(case, "loop"), case.weights()
+    h, c = "layers.0.forward.h", "layers.0.forward.c"
+    session.reset(h)
+    session.advance(x)
+    before = session.states()
+    session.reset(h)
+    after = session.states()
+    np.testing.assert_array_equal(after[h], np.tile(weights["layers.0.forward.initial_h"], (24, 1)))
+    np.testing.assert_array_equal(after[c], before[c])
+    with pytest.raises(ValueError, match=rf"nothing: is no state of this model, which has {h}, {c}"):
+        session.reset("nothing")
+    with pytest.raises(ValueError, match="x: is no state"):
+        session.put_states({"x": np.zeros((24, 5))})
+    with pytest.raises(ValueError, match=r"has shape \(24, 4\), must be \(B, 5\)"):
+        session.put_states({h: np.zeros((24, 4))})
+    with pytest.raises(ValueError, match="states of 3 and 24 sequences cannot go together"):
+        session.put_states({h: np.zeros((3, 5))})
+    with pytest.raises(ValueError, match=r"the carried states are of 24 sequences, not of 3; reset\(\)"):
+        session.advance(x[:3])
+    session.reset()
+    session.put_states({h: np.zeros((3, 5))})
+    np.testing.assert_array_equal(session.states()[c][0], weights["layers.0.forward.initial_c"])
+    session.advance(x[:3])
+
+
+def dropping(implementation: str, *, dropout: float = 0.5, seed: int = 0, layers: int = 2):
+    case = Case("gru", layers=layers)
+    model = replace(case.model, dropout=dropout)
+    setup = Setup(model, OptimizerSpec("sgd"), implementation, precision="float64", seed=seed)
     session = backend.open_session(setup)
-    weights = case.weights()
-    session.put_weights(weights)
-    for array in weights.values():
-        array[...] = np.nan  # the session has a copy
+    session.put_weights(case.weights())
     session.load("train", *case.data())
-    expected = reference(case, optimizer)
-    x, y = (array[:6] for array in case.data())
-    a, b = session.gradients(x, y), expected.gradients(x, y)
-    far = [abs(a.loss - b.loss) / b.loss, worst(a.gradients, b.gradients)[0]]
-    far += [distance(p, q) for p, q in zip(session.outputs(x), expected.outputs(x), strict=True)]
-    (losses, trained), (expected_losses, expected_weights) = train(session), train(expected)
-    far += [distance(losses, expected_losses), worst(trained, expected_weights)[0]]
-    kernel = session.kernel
-    session.close()
-    return max(far), kernel
+    return session
 
 
-if __name__ == "__main__":
-    other_engine(sys.argv[1])
+@pytest.mark.parametrize("implementation", ["fused", "compiled"])
+def test_dropout_is_the_seeds_and_only_in_training(implementation: str) -> None:
+    case, session = Case("gru", layers=2), dropping(implementation)
+    x, y = case.data()
+    plain = dropping(implementation, dropout=0.0)
+    np.testing.assert_array_equal(session.outputs(x).logits, plain.outputs(x).logits)
+    assert session.gradients(x, y).loss == plain.gradients(x, y).loss
+    losses, weights = train(session)
+    assert np.all(losses != train(plain)[0])
+    session.put_weights(case.weights())
+    losses_again, weights_again = train(session)
+    np.testing.assert_array_equal(losses, losses_again)
+    assert worst(weights_again, weights)[0] == 0
+    assert np.all(train(dropping(implementation, seed=1))[0] != losses)
+
+
+def test_every_update_drops_anew_its_share() -> None:
+    """At a rate of zero the weights stay, so that only the masks tell one update from the next."""
+    session = dropping("loop")
+    losses = session.train(np.tile(np.arange(6), (40, 1)), np.zeros(40))
+    assert len(set(losses.tolist())) == 40
+    single = dropping("loop", layers=1)  # nothing lies between its layers
+    assert len(set(single.train(np.tile(np.arange(6), (3, 1)), np.zeros(3)).tolist())) == 1
+
+
+def test_dropout_zeroes_a_share_and_scales_up_the_rest() -> None:
+    from harness.backends.keras.dropout import dropout
+
+    drop = dropout(replace(Case("gru", layers=3).model, dropout=0.25), seed=3)(7)
+    first, second = np.array(drop(np.ones((50, 40)))), np.array(drop(np.ones((50, 40))))
+    assert set(np.unique(first)) == {0.0, np.float64(1 / 0.75)}
+    assert abs(np.mean(first == 0) - 0.25) < 0.03
+    assert np.any(first != second)
+
+
+@pytest.mark.parametrize("implementation", ["fused", "loop"])
+def test_one_chunk_is_ordinary_training_bit_for_bit(implementation: str) -> None:
+    case = Case("lstm", layers=2, initial_state="learned")
+    losses, weights = train(opened(case, implementation))
+    chunked_losses, chunked_weights = train(opened(replace(case, truncate=7), implementation))
+    np.testing.assert_array_equal(losses, chunked_losses)
+    assert worst(chunked_weights, weights)[0] == 0
+
+
+@pytest.mark.parametrize("cell", ["lstm", "fir"])
+def test_chunks_of_stacked_layers_with_learned_starts(cell: str) -> None:
+    """Over more updates than fit in one compiled call, so that states are handed from call to call."""
+    case = Case(cell, layers=2, readout="attention", initial_state="learned", steps=8, truncate=2)
+    optimizer = OptimizerSpec("adam", clip_norm=0.5)
+    losses, weights = train(opened(case, "fused", optimizer))
+    expected_losses, expected_weights = train(reference(case, optimizer))
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-9)
+    assert worst(weights, expected_weights)[0] < 1e-9
+
+
+@pytest.mark.parametrize("cell", ["mingru", "minlstm"])
+def test_a_scan_is_the_loop_at_any_length(cell: str) -> None:
+    loop, scan = opened(Case(cell, steps=784), "loop"), opened(Case(cell, steps=784), "scan")
+    x, y = Case(cell, steps=784).data()
+    for T in (1, 2, 3, 784):
+        a, b = loop.outputs(x[:2, :T]), scan.outputs(x[:2, :T])
+        np.testing.assert_allclose(a.sequence, b.sequence, rtol=1e-10, atol=1e-12)
+    gradients = loop.gradients(x[:2], y[:2]).gradients
+    assert worst(scan.gradients(x[:2], y[:2]).gradients, gradients)[0] < 1e-10
+
+
+def test_a_reservoir_stays_exactly_as_it_is() -> None:
+    case = Case("echo_state", layers=2)
+    session = opened(case, "loop", OptimizerSpec("adam", clip_norm=0.5))
+    _, weights = train(session)
+    for name, (param, _) in case.model.params().items():
+        changed = np.any(weights[name] != case.weights()[name])
+        assert changed == param.trained, name
+
+
+def test_features_are_what_the_readout_reads() -> None:
+    case = Case("jordan", bidirectional=True, readout="attention")
+    session = opened(case, "loop")
+    found = session.features("train", [(0, 10), (10, 20), (20, 24)])
+    W, b = case.weights()["readout.W"], case.weights()["readout.b"]
+    assert found.shape == (24, 10)
+    np.testing.assert_allclose(found @ W + b, session.outputs(case.data()[0]).logits, rtol=1e-10)
+
+
+def test_equal_maxima_share_a_gradient() -> None:
+    import tensorflow as tf
+
+    from harness.backends.keras.readout import feature
+
+    sequence = tf.constant([[[1.0], [3.0], [3.0]]])
+    with tf.GradientTape() as tape:
+        tape.watch(sequence)
+        value = feature(Case("rnn", readout="max").model, {}, sequence, None)
+    np.testing.assert_array_equal(tape.gradient(value, sequence)[0, :, 0], [0, 0.5, 0.5])

@@ -70,7 +70,7 @@ class KerasSession:
         forward, jit = self._layers()
         truncated = self._chunks > 1
         drop_at = dropout(model, self._seed) if model.dropout else None
-        trained = [None if mask is None else engine.put(mask) for mask in layout.trained(model, self._cell)]
+        keep = [kept(mask, engine.put) for mask in layout.trained(model, self._cell)]
 
         def passed(params: list[Tensor], *where: Any, **how: Any) -> tuple[loop.Passed, Tensor, Tensor]:
             """The forward pass, what the readout reads and the logits."""
@@ -111,8 +111,7 @@ class KerasSession:
             numbers: Tensor | None = None,
         ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
             value, found, states = value_and_gradients(params, x, y, states, numbers)
-            pairs = zip(found, trained, strict=True)
-            return value, [g if mask is None else ops.where(mask, g, 0) for g, mask in pairs], states
+            return value, [trained(g) for trained, g in zip(keep, found, strict=True)], states
 
         def update(carried: Carried, data: Sequence[Tensor], row: Sequence[Tensor]) -> tuple[Carried, Tensor]:
             params, slots, states = carried
@@ -288,6 +287,16 @@ class KerasSession:
 
     def _canonical(self, tensors: Sequence[Tensor]) -> Weights:
         return layout.unpack(self._model, self._cell, [self._fetch(tensor) for tensor in tensors])
+
+
+def kept(mask: np.ndarray | None, put: Callable[[np.ndarray], Tensor]) -> Callable[[Tensor], Tensor]:
+    """What leaves of a gradient the numbers that are trained; nothing is computed for one without any."""
+    if mask is None:
+        return lambda gradient: gradient
+    if not mask.any():
+        return ops.zeros_like
+    on_device = put(mask)
+    return lambda gradient: ops.where(on_device, gradient, 0)
 
 
 def hartley(size: int) -> np.ndarray:

@@ -50,7 +50,7 @@ def _delayed(xs: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
 
 def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as Keras stores them."""
-    return [weights["W_xh"][::-1], weights["b_h"]]
+    return [weights["W_xh"][::-1].copy(), weights["b_h"]]
 
 
 def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
