@@ -209,6 +209,9 @@ def test_any_batch_size_gives_the_same_logits(implementation: str) -> None:
         ("gru", "fused", "float32", "ATen"),
         ("rnn", "auto", "float32", "ATen"),
         ("lstm", "loop", "float32", "ATen loop"),
+        ("fir", "fused", "float32", "oneDNN"),
+        ("fir", "fused", "float64", "ATen"),
+        ("mlp", "fused", "float32", "ATen"),
         ("mingru", "scan", "float32", "ATen scan"),
     ],
 )
@@ -280,6 +283,7 @@ def test_settings_and_what_a_session_gives_back() -> None:
     assert torch.get_num_threads() == before + 1
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.deterministic
     assert (opened.device, bool(opened.device_name)) == ("cpu", True)
     assert opened.device_peak_memory_bytes() is None
     opened.matmul(16, 3)

@@ -40,10 +40,12 @@ def dtype(precision: str, device: str) -> torch.dtype:
 
 
 def settle(threads: int) -> None:
-    """Sets the threads, and float32 products in float32 everywhere (no TF32, no bfloat16)."""
+    """Sets the threads, float32 products in float32 everywhere (no TF32, no bfloat16), and convolutions
+    that give the same bits again."""
     torch.set_num_threads(threads)
     with suppress(RuntimeError):  # it may be set once in a process; no model here has work for that pool
         torch.set_num_interop_threads(1)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True

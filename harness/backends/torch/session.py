@@ -111,7 +111,8 @@ class TorchSession:
 
     def features(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         """What the readout reads (N, D·H), of the rows of every range, one batch each."""
-        return torch.cat([read.features for read in self._read(split, ranges)]).cpu().numpy()
+        found = [read.features.clone() for read in self._read(split, ranges)]  # a view would keep them all
+        return torch.cat(found).cpu().numpy()
 
     @torch.no_grad()
     def outputs(self, x: np.ndarray) -> Outputs:

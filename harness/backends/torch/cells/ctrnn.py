@@ -1,8 +1,10 @@
 """Continuous-time recurrent network in PyTorch.
 
-dh/dt = -h / τ + tanh(h) W_hh + x_t W_xh + b_h          τ = exp(log_tau)
-h ← h + (dh/dt) / n                                     n times for each x_t
-h_t = h
+    dh/dt = -h / τ + tanh(h) W_hh + x_t W_xh + b_h          τ = exp(log_tau)
+    h ← h + (dh/dt) / n                                     n times for each x_t
+    h_t = h
+
+1 / τ is worked out once a pass.
 """
 
 import torch

@@ -1,6 +1,8 @@
 """Echo state network in PyTorch.
 
-h_t = (1 - α) h_{t-1} + α tanh(x_t W_xh + h_{t-1} W_hh + b_h)
+    h_t = (1 - α) h_{t-1} + α tanh(x_t W_xh + h_{t-1} W_hh + b_h)
+
+Nothing in it is trained: PyTorch records no gradient through its loop.
 """
 
 import torch

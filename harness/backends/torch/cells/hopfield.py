@@ -1,8 +1,10 @@
 """Continuous Hopfield network in PyTorch.
 
-S = (W_hh + W_hhᵀ) / 2
-u ← u + δ (-u + tanh(u) S + x_t W_xh + b_h)          n times for each x_t
-h_t = tanh(u_t)
+    S = (W_hh + W_hhᵀ) / 2
+    u ← u + δ (-u + tanh(u) S + x_t W_xh + b_h)          n times for each x_t
+    h_t = tanh(u_t)
+
+S is worked out once a pass.
 """
 
 import torch

@@ -1,6 +1,8 @@
 """Independently recurrent network in PyTorch.
 
-h_t = max(0, x_t W_xh + u ∘ h_{t-1} + b_h)
+    h_t = max(0, x_t W_xh + u ∘ h_{t-1} + b_h)
+
+The loop has no matrix product.
 """
 
 import torch

@@ -1,7 +1,9 @@
 """Jordan network in PyTorch.
 
-h_t = tanh(x_t W_xh + y_{t-1} W_yh + b_h)
-y_t = tanh(h_t W_hy + b_y)
+    h_t = tanh(x_t W_xh + y_{t-1} W_yh + b_h)
+    y_t = tanh(h_t W_hy + b_y)
+
+The output y alone is carried.
 """
 
 import torch

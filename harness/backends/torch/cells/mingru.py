@@ -1,8 +1,10 @@
 """Minimal gated recurrent unit in PyTorch.
 
-z_t = σ(x_t W_xz + b_z)
-n_t = x_t W_xn + b_n
-h_t = (1 - z_t) ∘ h_{t-1} + z_t ∘ n_t
+    z_t = σ(x_t W_xz + b_z)
+    n_t = x_t W_xn + b_n
+    h_t = (1 - z_t) ∘ h_{t-1} + z_t ∘ n_t
+
+No gate sees the state, so that a scan computes all steps at once.
 """
 
 import torch

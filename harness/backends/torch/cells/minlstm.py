@@ -1,9 +1,11 @@
 """Minimal long short-term memory in PyTorch.
 
-f_t = σ(x_t W_xf + b_f)
-i_t = σ(x_t W_xi + b_i)
-n_t = x_t W_xn + b_n
-h_t = (f_t ∘ h_{t-1} + i_t ∘ n_t) / (f_t + i_t)
+    f_t = σ(x_t W_xf + b_f)
+    i_t = σ(x_t W_xi + b_i)
+    n_t = x_t W_xn + b_n
+    h_t = (f_t ∘ h_{t-1} + i_t ∘ n_t) / (f_t + i_t)
+
+No gate sees the state, so that a scan computes all steps at once.
 """
 
 import torch

@@ -1,11 +1,13 @@
 """Long short-term memory with peepholes in PyTorch.
 
-i_t = σ(x_t W_xi + h_{t-1} W_hi + p_i ∘ c_{t-1} + b_i)
-f_t = σ(x_t W_xf + h_{t-1} W_hf + p_f ∘ c_{t-1} + b_f)
-g_t = tanh(x_t W_xg + h_{t-1} W_hg + b_g)
-c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
-o_t = σ(x_t W_xo + h_{t-1} W_ho + p_o ∘ c_t + b_o)
-h_t = o_t ∘ tanh(c_t)
+    i_t = σ(x_t W_xi + h_{t-1} W_hi + p_i ∘ c_{t-1} + b_i)
+    f_t = σ(x_t W_xf + h_{t-1} W_hf + p_f ∘ c_{t-1} + b_f)
+    g_t = tanh(x_t W_xg + h_{t-1} W_hg + b_g)
+    c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
+    o_t = σ(x_t W_xo + h_{t-1} W_ho + p_o ∘ c_t + b_o)
+    h_t = o_t ∘ tanh(c_t)
+
+The output gate sees the new cell state, the other two the old one.
 """
 
 import torch

@@ -1,9 +1,11 @@
 """Simple recurrent unit in PyTorch.
 
-f_t = σ(x_t W_xf + v_f ∘ c_{t-1} + b_f)
-r_t = σ(x_t W_xr + v_r ∘ c_{t-1} + b_r)
-c_t = f_t ∘ c_{t-1} + (1 - f_t) ∘ (x_t W_xn)
-h_t = r_t ∘ c_t + (1 - r_t) ∘ (x_t W_xk)
+    f_t = σ(x_t W_xf + v_f ∘ c_{t-1} + b_f)
+    r_t = σ(x_t W_xr + v_r ∘ c_{t-1} + b_r)
+    c_t = f_t ∘ c_{t-1} + (1 - f_t) ∘ (x_t W_xn)
+    h_t = r_t ∘ c_t + (1 - r_t) ∘ (x_t W_xk)
+
+The gates alone have a bias and see the state.
 """
 
 import torch
