@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # to compile is most of its time
+# the parity tests compile hundreds of small models, which is most of their time; a run as a person types
+# it compiles as it does for that person, see `environment`
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 SMALL = (
     "data=digits",
     "cell.hidden=8",
@@ -23,7 +25,7 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def environment(**more: str) -> dict[str, str]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith("HYDRA_")}
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA_", "XLA_"))}
     return {**env, "COLUMNS": "200", **more}
 
 

@@ -128,7 +128,8 @@ def compare(session: Session, reference: Session, case: Case) -> dict[str, float
         found["states"] = worst(mine.states, theirs.states)[0]
     if not case.bidirectional and "stream" not in cell_spec(case.cell).refuses:
         session.reset()
-        first, second = session.advance(x[:, :3]), session.advance(x[:, 3:])
+        half = case.steps // 2
+        first, second = session.advance(x[:, :half]), session.advance(x[:, half:])
         found["parts"] = distance(np.concatenate([first.sequence, second.sequence], axis=1), theirs.sequence)
         found["carried"] = worst(second.states, theirs.states)[0] if theirs.states else 0.0
     return found
