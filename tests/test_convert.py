@@ -75,7 +75,7 @@ def reference(model: ModelSpec, weights: Weights) -> np.ndarray:
 @pytest.fixture(autouse=True, scope="module")
 def _tensorflow() -> None:
     """Keras starts once in a process, and keeps 64 bits on TensorFlow only."""
-    start_engine("tensorflow", threads=1)
+    start_engine("tensorflow", threads=1)("cpu", threads=1, precision="float64")  # one thread for all
 
 
 # --- plain PyTorch -------------------------------------------------------------------------------------

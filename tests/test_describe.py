@@ -40,7 +40,7 @@ def there(framework: str) -> list[str]:
 @pytest.fixture(autouse=True, scope="module")
 def _tensorflow() -> None:
     """Keras starts once in a process, and other tests want it on TensorFlow."""
-    start_engine("tensorflow", threads=1)
+    start_engine("tensorflow", threads=1)("cpu", threads=1, precision="float64")  # one thread for all
 
 
 STORED = [(framework, cell) for framework in FRAMEWORKS for cell in there(framework)]

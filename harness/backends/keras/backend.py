@@ -4,7 +4,6 @@ Keras is imported when a session is opened, not before: what it computes on is d
 which cells there are can be told without it.
 """
 
-import ast
 import os
 import sys
 from importlib import import_module
@@ -14,30 +13,15 @@ from pathlib import Path
 from harness.backends.base import Session, Setup
 from harness.backends.keras import ENGINES
 from harness.backends.keras.engines import Engine, environment
+from harness.backends.offers import offers
 from harness.errors import Unavailable
 
 CELLS = Path(__file__).parent / "cells"
 
 
 def implementations(cell: str) -> tuple[str, ...]:
-    """What the functions in the cell's file offer; the file is read, not run.
-
-    fused            a stock recurrent layer (`fused`) or what a stock layer calls (`stock`)
-    loop, compiled   one time step (`step`), or the outputs of a whole sequence (`whole`)
-    scan             all steps at once, by a parallel scan (`scan`)
-    """
-    path = CELLS / f"{cell}.py"
-    if not path.exists():
-        return ()
-    functions = {
-        node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)
-    }
-    offered = {
-        ("fused",): {"fused", "stock"},
-        ("loop", "compiled"): {"step", "whole"},
-        ("scan",): {"scan"},
-    }
-    return tuple(name for names, any_of in offered.items() if functions & any_of for name in names)
+    """What the cell's file offers: "fused" where Keras has a stock layer, "loop", "compiled", "scan"."""
+    return offers(CELLS, cell)
 
 
 def devices() -> dict[str, str]:
