@@ -86,7 +86,17 @@ def summary(record: RunRecord, *, reused: bool) -> str:
     parts = [f"accuracy {record.test_accuracy:.4f}"]
     if record.train_throughput is not None:
         parts.append(f"{record.train_throughput:,.0f} sequences/s")
+    if record.step_latency_p50_seconds is not None:
+        after = record.details["accuracy_after_step"]
+        early = [f"{after[step - 1]:.2f} after {step}" for step in quarters(len(after))]
+        parts[0] += f" ({', '.join(early)} steps)"
+        parts.append(f"{1e6 * record.step_latency_p50_seconds:,.0f} µs a step")
     parts += [f"gradient distance {record.parity_gradient:.0e}", f"{record.total_seconds:.0f} s"]
     if record.contended:
         parts.append("others used its cores: timing is not to be trusted")
     return ("complete already: " if reused else "ok: ") + ", ".join(parts)
+
+
+def quarters(steps: int) -> list[int]:
+    """A quarter, half and three quarters of the steps, at least the first."""
+    return sorted({max(1, steps * k // 4) for k in (1, 2, 3)})

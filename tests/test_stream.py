@@ -1,5 +1,6 @@
 """Rows that come one at a time: the same predictions, an accuracy after every row, a latency per row."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,10 @@ def test_a_trained_model_streams(run: Shell, results: Path, backend: str, overri
     assert done.returncode == 0, done.stderr
     (path,) = streamed.glob("runs/*/*/record.json")
     record = RunRecord.read(path)
+    assert "step_latency_p50_seconds" in done.stdout
+    assert re.search(
+        r"after 7, 0\.\d\d after 14, 0\.\d\d after 21 steps\), [\d,]+ µs a step", done.stdout + done.stderr
+    )
     assert record.mode == "stream"
     assert record.test_accuracy == before.test_accuracy
     after = record.details["accuracy_after_step"]

@@ -17,6 +17,7 @@ from harness.record import COLUMNS, DETAIL, RunRecord
 FORMATS = ("md", "csv", "latex", "json")
 BY = ("backend", "cell")
 METRICS = ("test_accuracy", "train_throughput", "inference_throughput", "parity_gradient")
+STREAM_METRICS = ("test_accuracy", "step_latency_p50_seconds", "step_latency_p99_seconds", "parity_gradient")
 MAPPINGS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
 # configuration that does not change what is averaged
 APART = ("seed", "save_weights", "results.", "run.", "sweep.", "data.root", "data.download", "data.path")
@@ -276,5 +277,6 @@ def _boxed(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> Ta
 def show_runs(records: Sequence[RunRecord]) -> None:
     """The table of a sweep on stdout, by backend and cell."""
     frame = pandas.DataFrame([asdict(record) for record in records], columns=[*COLUMNS, *DETAIL])
-    show(frame, BY, METRICS, Console())
+    streamed = all(record.mode == "stream" for record in records)
+    show(frame, BY, STREAM_METRICS if streamed else METRICS, Console())
     sys.stdout.flush()
