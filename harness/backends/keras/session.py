@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from harness.backends import carried
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.keras import layout, loop, optimizer, readout
-from harness.backends.keras.carried import CarriedStates
 from harness.backends.keras.dropout import dropout
 from harness.backends.keras.engines import Carried, Engine, Tensor
 
@@ -43,7 +43,12 @@ class KerasSession:
         self._data: tuple[Tensor, ...] = ()  # what `train` takes its batches from
         self._operands: dict[int, tuple[Tensor, Tensor]] = {}
         self._pending: list[Tensor] = []
-        self._carried = CarriedStates(setup.model, self._initial, self._put)
+        self._carried = carried.Carried(
+            setup.model,
+            initial=self._initial,
+            put=self._put,
+            fetch=lambda tensor: self._fetch(tensor).copy(),
+        )
         with engine.scope():
             self._compile()
         self.put_weights({name: np.zeros(shape) for name, shape in setup.model.shapes().items()})
@@ -216,7 +221,7 @@ class KerasSession:
 
     def states(self) -> States:
         """The carried states by canonical name; empty before the first `advance`."""
-        return self._states(self._carried.tensors or [])
+        return self._carried.named(self._carried.tensors)
 
     def put_states(self, states: Mapping[str, np.ndarray]) -> None:
         """Carries these states from here on, each (B, length); others stay as they are."""
@@ -278,12 +283,8 @@ class KerasSession:
 
     def _named(self, found: tuple[Tensor, ...]) -> Outputs:
         sequence, last, logits, states = found
-        return Outputs(self._fetch(sequence), self._fetch(last), self._fetch(logits), self._states(states))
-
-    def _states(self, tensors: Sequence[Tensor]) -> States:
-        """Copies by canonical name."""
-        pairs = zip(self._model.states(), tensors, strict=False)
-        return {name: self._fetch(tensor).copy() for name, tensor in pairs}
+        named = self._carried.named(states)
+        return Outputs(self._fetch(sequence), self._fetch(last), self._fetch(logits), named)
 
     def _canonical(self, tensors: Sequence[Tensor]) -> Weights:
         return layout.unpack(self._model, self._cell, [self._fetch(tensor) for tensor in tensors])

@@ -18,8 +18,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
-from harness.backends.numpy.carried import Carried
-from harness.backends.numpy.network import BlockStates, Network
+from harness.backends.carried import Carried, by_block, flat
+from harness.backends.numpy.network import BlockStates, Network, initial_states
 from harness.backends.numpy.optimizer import Optimizer
 from harness.backends.numpy.parameters import Factors, Layout, cell_module
 from harness.environment import cpu_name
@@ -73,7 +73,13 @@ class NumpySession:
         self.optimizer = Optimizer(setup.optimizer, self.layout.size, self.dtype)
         self.data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.networks: dict[tuple[int, int, int, bool], Network] = {}
-        self.carried = Carried(setup.model, self.dtype)
+        self.carried = Carried(
+            setup.model,
+            initial=lambda batch: flat(initial_states(setup.model, self.factors.views, batch)),
+            put=lambda state: np.array(state.T, self.dtype, order="C"),
+            fetch=lambda state: np.array(state.T, order="C"),
+            batch_axis=1,
+        )
         self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         self.blas = ThreadpoolController().select(user_api="blas")
         self._seed_dropout()
@@ -121,17 +127,19 @@ class NumpySession:
         return self._outputs(x, None)[0]
 
     def advance(self, x: np.ndarray) -> Outputs:
-        found, self.carried.blocks = self._outputs(x, self.carried.before(len(x), self.factors.views))
+        start = by_block(self.layout.model, self.carried.before(len(x)))
+        found, final = self._outputs(x, start)
+        self.carried.tensors = flat(final)
         return found
 
     def states(self) -> States:
-        return self.carried.read()
+        return self.carried.named(self.carried.tensors)
 
     def put_states(self, states: Mapping[str, np.ndarray]) -> None:
-        self.carried.put(states, self.factors.views)
+        self.carried.put(states)
 
     def reset(self, *names: str) -> None:
-        self.carried.reset(names, self.factors.views)
+        self.carried.reset(names)
 
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
         x = np.asarray(x, self.dtype)
@@ -231,7 +239,7 @@ class NumpySession:
         with self._single_threaded_blas():
             network = self._network(0, len(x), x.shape[1], keep=False)
             logits = network.forward(self.factors, np.asarray(x, self.dtype), start)
-        states = self.carried.named(network.final)
+        states = self.carried.named(flat(network.final))
         return Outputs(network.sequence(), network.last(), logits.T.copy(), states), network.final
 
     def _evaluate(

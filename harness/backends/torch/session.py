@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
+from harness.backends.carried import Carried, by_block, flat
 from harness.backends.torch import inductor, kernel
 from harness.backends.torch.cells import State
 from harness.backends.torch.device import devices, dtype, resolve, settle
 from harness.backends.torch.model import Model, Read
 from harness.backends.torch.optimizer import Optimizer
 from harness.backends.torch.randomness import Stream
-from harness.backends.torch.state import Carried, copied
 
 
 class TorchSession:
@@ -45,7 +45,12 @@ class TorchSession:
         self._model = Model(setup.model, cell, implementation, **place)
         self._optimizer = Optimizer(setup.optimizer, self._model.trained, self._model.partly)
         self._dropping = Stream(setup.seed, self._device) if setup.model.dropout else None
-        self._carried = Carried(setup.model, self._model.initial_states, **place)
+        self._carried = Carried(
+            setup.model,
+            initial=lambda batch: flat(self._model.initial_states(batch)),
+            put=lambda state: torch.tensor(state, **place),
+            fetch=copied,
+        )
         self._splits: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self._operands: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -122,13 +127,14 @@ class TorchSession:
     @torch.no_grad()
     def advance(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, t, I), read on from the carried states, which move along."""
-        read = self._model(self._time_first(x), self._carried.before(len(x)), keep=True)
-        self._carried.after(read.states)
+        states = by_block(self._spec, self._carried.before(len(x)))
+        read = self._model(self._time_first(x), [tuple(block) for block in states], keep=True)
+        self._carried.tensors = flat(read.states)
         return self._outputs(read)
 
     def states(self) -> States:
         """The carried states by canonical name; empty before the first `advance`."""
-        return self._carried.read()
+        return self._carried.named(self._carried.tensors)
 
     @torch.no_grad()
     def put_states(self, states: Mapping[str, np.ndarray]) -> None:
@@ -191,7 +197,7 @@ class TorchSession:
             copied(read.ys.transpose(0, 1)),
             copied(read.last),
             copied(read.logits),
-            self._carried.read(read.states),
+            self._carried.named(flat(read.states)),
         )
 
     def _time_first(self, x: np.ndarray) -> torch.Tensor:
@@ -208,3 +214,8 @@ class TorchSession:
         if self._device.type == "cuda":
             indices = indices.pin_memory()
         return indices.to(self._device, non_blocking=True)
+
+
+def copied(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor for the caller to keep: no memory in common, whatever device it was on."""
+    return np.array(tensor.cpu().numpy(), order="C")
