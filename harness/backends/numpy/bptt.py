@@ -9,7 +9,8 @@ SHARED   how many gates end the one and begin the other: their gradients share t
 HALVED   gates whose rows come in halved, for σ(a) = (1 + tanh(a/2)) / 2
 H_BIASES recurrent biases: name -> the gate of the recurrent side whose gradient is theirs too
 
-Every other parameter reaches the tape under its canonical name, and its gradient is added to there.
+A cell without the last two says nothing of them. Every other parameter reaches the tape under its
+canonical name, and its gradient is added to there.
 """
 
 from types import ModuleType
@@ -100,7 +101,7 @@ class Stepped:
             da_h = self.da[h_first:]
             np.matmul(self._following(da_h), self._before(y).T, out=gradients.h)
             gradients.h += da_h[:, self.order[0]] @ self.states[0][0].T
-            for name, gate in self.cell.H_BIASES.items():
+            for name, gate in getattr(self.cell, "H_BIASES", {}).items():
                 row = self.cell.H_GATES.index(gate) * H
                 dp[name] += da_h[row : row + H].sum(axis=(1, 2))
         if dx is not None:

@@ -133,11 +133,12 @@ class Factors:
         self.views = views
         self.x = {prefix: block.x for prefix, block in views.blocks.items()}
         self.h = {prefix: block.h for prefix, block in views.blocks.items()}
-        self.halved = bool(cell.HALVED)
+        halved = getattr(cell, "HALVED", ())
+        self.halved = bool(halved)
         if self.halved:
             dtype = views.readout.dtype
-            self.x_scale = _scale(cell.X_GATES, cell.HALVED, H, dtype)
-            self.h_scale = _scale(cell.H_GATES, cell.HALVED, H, dtype)
+            self.x_scale = _scale(cell.X_GATES, halved, H, dtype)
+            self.h_scale = _scale(cell.H_GATES, halved, H, dtype)
             self.x = {prefix: np.empty_like(x) for prefix, x in self.x.items()}
             self.h = {prefix: np.empty_like(h) for prefix, h in self.h.items()}
 

@@ -18,8 +18,6 @@ from harness.backends.numpy.cells import State
 X_GATES = ("h",)
 H_GATES = ("h",)
 SHARED = 1
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 
 class Tape:

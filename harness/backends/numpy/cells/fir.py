@@ -17,8 +17,6 @@ from harness.backends.base import Weights
 
 X_GATES: tuple[str, ...] = ()
 H_GATES: tuple[str, ...] = ()
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 Options = Mapping[str, Any]
 

@@ -21,8 +21,6 @@ from harness.backends.numpy.cells import State, outer, sigmoid
 X_GATES = ("n", "r", "z")
 H_GATES = ("r", "z")
 SHARED = 2
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 
 class Tape:

@@ -23,8 +23,6 @@ from harness.backends.numpy.cells import State, outer
 X_GATES = ("l", "h")
 H_GATES = ("h",)
 SHARED = 1
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 
 class Tape:

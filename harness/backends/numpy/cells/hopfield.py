@@ -21,8 +21,6 @@ from harness.backends.numpy.cells import State, outer
 X_GATES = ("h",)
 H_GATES: tuple[str, ...] = ()
 SHARED = 0
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 
 class Tape:

@@ -18,8 +18,6 @@ from harness.backends.numpy.cells import State
 X_GATES = ("h",)
 H_GATES: tuple[str, ...] = ()
 SHARED = 0
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 
 class Tape:

@@ -25,7 +25,6 @@ from harness.backends.numpy.cells import State
 X_GATES = H_GATES = ("i", "f", "o", "g")
 SHARED = 4
 HALVED = ("i", "f", "o")
-H_BIASES: Mapping[str, str] = {}
 
 
 class Tape:

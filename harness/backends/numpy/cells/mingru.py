@@ -5,7 +5,6 @@
 Backward:  dz = dβ ∘ n - dα          dn = dβ ∘ z          da_z = dz ∘ z ∘ (1 - z)
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,6 @@ from harness.backends.numpy.cells import sigmoid
 
 X_GATES = ("z", "n")
 H_GATES: tuple[str, ...] = ()
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 
 def coefficients(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:

@@ -7,7 +7,6 @@ Backward, with dq = dα - dβ ∘ n the gradient by α alone, and α ∘ (1 - α
     da_f = dq ∘ α ∘ (1 - α) ∘ (1 - f)          da_i = -dq ∘ α ∘ (1 - α) ∘ (1 - i)          dn = dβ ∘ (1 - α)
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,6 @@ from harness.backends.numpy.cells import sigmoid
 
 X_GATES = ("f", "i", "n")
 H_GATES: tuple[str, ...] = ()
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 
 def coefficients(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:

@@ -22,8 +22,6 @@ from harness.backends.numpy.cells import State, sigmoid
 X_GATES = ("i", "f", "g", "o")
 H_GATES = ("i", "f", "g", "o")
 SHARED = 4
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 
 class Tape:

@@ -10,8 +10,6 @@ from harness.backends.numpy.cells import State
 
 X_GATES = H_GATES = ("h",)
 SHARED = 1
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 
 class Tape:

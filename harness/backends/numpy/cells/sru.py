@@ -22,8 +22,6 @@ from harness.backends.numpy.cells import State, sigmoid
 X_GATES = ("f", "r", "n", "k")
 H_GATES: tuple[str, ...] = ()
 SHARED = 0
-HALVED: tuple[str, ...] = ()
-H_BIASES: Mapping[str, str] = {}
 
 
 class Tape:
