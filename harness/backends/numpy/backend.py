@@ -80,7 +80,7 @@ class NumpySession:
             fetch=lambda state: np.array(state.T, order="C"),
             batch_axis=1,
         )
-        self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self.pool = ThreadPoolExecutor(max(1, self.threads - 1))  # starts a thread when it is first needed
         self.blas = ThreadpoolController().select(user_api="blas")
         self._seed_dropout()
 
@@ -180,8 +180,7 @@ class NumpySession:
         return None
 
     def close(self) -> None:
-        if self.pool:
-            self.pool.shutdown()
+        self.pool.shutdown()
         self.networks.clear()
         self.data.clear()
 
@@ -275,9 +274,9 @@ class NumpySession:
             into[rows] = result(network).T
 
     def _each(self, work: Callable[[int, slice], Any], parts: list[slice]) -> list[Any]:
-        if self.pool is None or len(parts) == 1:
-            return [work(shard, part) for shard, part in enumerate(parts)]
-        return list(self.pool.map(work, range(len(parts)), parts))
+        """`work` on every part at once, the first one in this thread."""
+        others = [self.pool.submit(work, shard, part) for shard, part in enumerate(parts) if shard]
+        return [work(0, parts[0]), *(other.result() for other in others)]
 
     def _network(self, shard: int, batch: int, steps: int, *, keep: bool) -> Network:
         key = (shard, batch, steps, keep)

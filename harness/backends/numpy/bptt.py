@@ -7,19 +7,36 @@ X_GATES  gates whose input side `x_t W_x· + b_·` is projected for all steps at
 H_GATES  gates whose recurrent side `h_{t-1} W_h·` is one product per step, h the first state
 SHARED   how many gates end the one and begin the other: their gradients share their rows of `da`
 HALVED   gates whose rows come in halved, for σ(a) = (1 + tanh(a/2)) / 2
-H_BIASES recurrent biases: name -> the gate of the recurrent side whose gradient is theirs too
+H_BIASES recurrent biases: name -> the gate of the recurrent side that it is added to
+PASSES_H whether part of dh reaches h_{t-1} beside the recurrent product (True where it is not said)
 
-A cell without the last two says nothing of them. Every other parameter reaches the tape under its
-canonical name, and its gradient is added to there.
+Where both sides have the same gates in the same order, a step has a single product, of [x; 1; h] and all
+its matrices side by side. Every other parameter reaches the tape under its canonical name, and its
+gradient is added to there.
+
+What a step computes on is contiguous: the slots of the tape and one `da`. Only `z` and the `da` of all
+steps, which the products over all steps read, have their time axis in the middle. Steps are counted in
+the order of reading, from the end where the direction is backward.
 """
 
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.backends.numpy.parameters import Block, Factors
+from harness.backends.numpy.parameters import Block, Factors, joint
 from harness.model import ModelSpec
+
+
+class Step(NamedTuple):
+    """Views of what one step reads and writes, made once: making them holds up the other threads."""
+
+    z: np.ndarray  # [x; 1; h] (I+1+H, B)
+    x: np.ndarray  # (I, B)
+    h: np.ndarray  # [1; h] (1+H, B)
+    y: np.ndarray  # the next step's h (H, B)
+    a: np.ndarray  # (Gx·H, B)
+    hs: np.ndarray  # (Gh·H, B), or nothing where `a` has both sides
 
 
 class Stepped:
@@ -36,42 +53,76 @@ class Stepped:
         batch: int,
         dtype: Any,
         keep: bool,
+        brief: bool,
     ) -> None:
-        H, T, B = model.hidden, steps, batch
-        self.cell, self.prefix, self.H, self.T, self.B = cell, prefix, H, T, B
-        self.x_rows = len(cell.X_GATES) * H
-        self.rows = self.x_rows + (len(cell.H_GATES) - cell.SHARED) * H
-        self.pre = np.empty((self.x_rows, T, B), dtype)
-        self.h_side = np.empty((len(cell.H_GATES) * H, B), dtype)
-        self.tape = cell.Tape(T if keep else 1, H, B, dtype, model.options)
+        H, T, B, I = model.hidden, steps, batch, features
+        slots = T if keep else 1
+        self.cell, self.prefix, self.H, self.T, self.I, self.brief = cell, prefix, H, T, I, brief and keep
+        self.x_rows, self.h_rows = len(cell.X_GATES) * H, len(cell.H_GATES) * H
+        self.rows = self.x_rows + self.h_rows - cell.SHARED * H
+        self.joint = joint(cell)
+        self.passes_h = getattr(cell, "PASSES_H", True)
+        self.tape = cell.Tape(slots, H, B, dtype, model.options)
+        self.z = np.ones((I + 1 + H, T + 1, B), dtype)  # [x_t; 1; h_{t-1}] of every step
+        self.a = self._slots("a", slots if self.joint else T, self.x_rows, B, dtype)
+        hs = self._slots("hs", slots, 0 if self.joint else self.h_rows, B, dtype)
+        self.steps = [
+            Step(
+                self.z[:, k],
+                self.z[:I, k],
+                self.z[I:, k],
+                self.z[I + 1 :, k + 1],
+                self.a[k % len(self.a)],
+                hs[k % len(hs)],
+            )
+            for k in range(T)
+        ]
         self.states: list[tuple[np.ndarray, ...]] = []  # before the first step and after every one
         self.flow: np.ndarray | None = None
         if keep:
             self.da = np.empty((self.rows, T, B), dtype)
+            self.da_k = np.empty((self.rows, B), dtype)
             self.through = np.empty((H, B), dtype)
         self.reverse = prefix.endswith(".backward")
-        self.order = list(range(T))[::-1] if self.reverse else list(range(T))
-        self.last = self.order[-1]
+        self.way = slice(None, None, -1 if self.reverse else 1)
+        self.last = 0 if self.reverse else T - 1
+
+    def _slots(self, name: str, slots: int, rows: int, batch: int, dtype: Any) -> np.ndarray:
+        """Where a product is written, (rows, B) for every step kept: the tape's own place, if it has one."""
+        found: np.ndarray | None = getattr(self.tape, name, None)
+        return np.empty((slots, rows, batch), dtype) if found is None else found
 
     def forward(
         self, factors: Factors, x: np.ndarray, y: np.ndarray, start: list[np.ndarray]
     ) -> list[np.ndarray]:
-        np.matmul(factors.x[self.prefix], x.reshape(len(x), -1), out=self.pre.reshape(self.x_rows, -1))
-        W_h, tape, p = factors.h[self.prefix], self.tape, factors.views.blocks[self.prefix].own
+        I, z, tape = self.I, self.z, self.tape
+        W, p = factors.blocks[self.prefix], factors.views.blocks[self.prefix].own
+        z[:I, :-1] = x[:-1, self.way]
         if hasattr(tape, "prepare"):
             tape.prepare(p)
+        if not self.joint:
+            np.matmul(W.x, z[: I + 1, :-1].transpose(1, 0, 2), out=self.a)
         state = tuple(start)
+        if not hasattr(tape, "receive"):
+            z[I + 1 :, 0] = start[0]
+            state = (z[I + 1 :, 0], *start[1:])
         self.states = [state]
-        for k, t in enumerate(self.order):
-            if len(W_h):
-                np.matmul(W_h, state[0], out=self.h_side)
-            state = tape.forward(k, self.pre[:, t], self.h_side, x[:-1, t], state, p, y[:, t])
+        for k, (z_k, x_k, h_k, y_k, a, hs) in enumerate(self.steps):
+            if self.joint:
+                np.matmul(W.joint, z_k, out=a)
+            elif self.h_rows:
+                np.matmul(W.h, h_k, out=hs)
+            state = tape.forward(k, a, hs, x_k, state, p, y_k)
             self.states.append(state)
+        if self.brief:
+            y[:, self.last] = z[I + 1 :, -1]
+        else:
+            y[:, self.way] = z[I + 1 :, 1:]
         return list(state)
 
     def backward(
         self,
-        weights: Block,
+        factors: Factors,
         gradients: Block,
         x: np.ndarray,
         y: np.ndarray,
@@ -79,37 +130,32 @@ class Stepped:
         dstate: list[np.ndarray],
         dx: np.ndarray | None,
     ) -> None:
-        H, tape, dp = self.H, self.tape, gradients.own
-        h_first = self.rows - len(self.cell.H_GATES) * H
+        H, I, T, tape, dp, da = self.H, self.I, self.T, self.tape, gradients.own, self.da_k
+        weights, x_rows, h_first = factors.views.blocks[self.prefix], self.x_rows, self.rows - self.h_rows
+        dy = dy[:, self.way]
         receives = hasattr(tape, "receive")  # the output is not the first state itself
-        for k in range(self.T - 1, -1, -1):
-            t = self.order[k]
-            if receives:
-                tape.receive(k, dy[:, t], y[:, t], dstate)
-            else:
-                dstate[0] += dy[:, t]
+        for k in range(T - 1, -1, -1):
+            if k == T - 1 or not self.brief:
+                if receives:
+                    tape.receive(k, dy[:, k], self.z[I + 1 :, k + 1], dstate)
+                else:
+                    dstate[0] += dy[:, k]
             if self.flow is not None:
-                self.flow[t] = np.linalg.norm(dstate[0])
-            da = self.da[:, t]
-            tape.backward(k, dy[:, t], dstate, self.states[k], self.states[k + 1], weights.own, dp, da)
-            if len(weights.h):
-                np.matmul(weights.h.T, da[h_first:], out=self.through)
-                dstate[0] += self.through
-        da_x = self.da[: self.x_rows].reshape(self.x_rows, -1)
-        np.matmul(da_x, x.reshape(len(x), -1).T, out=gradients.x)
-        if len(weights.h):
-            da_h = self.da[h_first:]
-            np.matmul(self._following(da_h), self._before(y).T, out=gradients.h)
-            gradients.h += da_h[:, self.order[0]] @ self.states[0][0].T
-            for name, gate in getattr(self.cell, "H_BIASES", {}).items():
-                row = self.cell.H_GATES.index(gate) * H
-                dp[name] += da_h[row : row + H].sum(axis=(1, 2))
+                self.flow[self.way][k] = np.linalg.norm(dstate[0])
+            tape.backward(k, dy[:, k], dstate, self.states[k], self.states[k + 1], weights.own, dp, da)
+            self.da[:, k] = da
+            if self.passes_h and self.h_rows:
+                dstate[0] += np.matmul(weights.h.T, da[h_first:], out=self.through)
+            elif self.h_rows:
+                np.matmul(weights.h.T, da[h_first:], out=dstate[0])
+        z, da = self.z[:, :-1].reshape(len(self.z), -1), self.da.reshape(self.rows, -1)
+        if self.joint:
+            np.matmul(da, z.T, out=gradients.joint)
+        else:
+            np.matmul(da[:x_rows], z[: I + 1].T, out=gradients.x)
+            np.matmul(da[h_first:], z[I + 1 :].T, out=gradients.h)
+        for name, gate in getattr(self.cell, "H_BIASES", {}).items():
+            row = h_first + self.cell.H_GATES.index(gate) * H
+            dp[name] += da[row : row + H].sum(axis=1)
         if dx is not None:
-            dx += (weights.x[:, :-1].T @ da_x).reshape(dx.shape)
-
-    def _before(self, y: np.ndarray) -> np.ndarray:
-        """h_{t-1} of all steps but the first: (H, (T-1)·B)."""
-        return (y[:, 1:] if self.reverse else y[:, :-1]).reshape(self.H, -1)
-
-    def _following(self, da: np.ndarray) -> np.ndarray:
-        return (da[:, :-1] if self.reverse else da[:, 1:]).reshape(len(da), -1)
+            dx[:, self.way] += (weights.x[:, :-1].T @ da[:x_rows]).reshape(dx.shape)

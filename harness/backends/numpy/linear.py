@@ -45,7 +45,8 @@ class Linear:
     def forward(
         self, factors: Factors, x: np.ndarray, y: np.ndarray, start: list[np.ndarray]
     ) -> list[np.ndarray]:
-        np.matmul(factors.x[self.prefix], x.reshape(len(x), -1), out=self.pre.reshape(self.rows, -1))
+        weights = factors.views.blocks[self.prefix]
+        np.matmul(weights.x, x.reshape(len(x), -1), out=self.pre.reshape(self.rows, -1))
         self.α, β, self.saved = self.cell.coefficients(self.pre)
         way = slice(None, None, -1 if self.reverse else 1)
         y[:, way] = self.run(self.α[:, way], β[:, way], start[0])
@@ -56,7 +57,7 @@ class Linear:
 
     def backward(
         self,
-        weights: Block,
+        factors: Factors,
         gradients: Block,
         x: np.ndarray,
         y: np.ndarray,
@@ -77,6 +78,7 @@ class Linear:
         da = self.da.reshape(self.rows, -1)
         np.matmul(da, x.reshape(len(x), -1).T, out=gradients.x)
         if dx is not None:
+            weights = factors.views.blocks[self.prefix]
             dx += (weights.x[:, :-1].T @ da).reshape(dx.shape)
 
 

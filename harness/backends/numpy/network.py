@@ -29,6 +29,7 @@ class Network:
         self.x = [np.ones((model.features + 1, steps, batch), dtype)]
         self.y = [np.ones((model.width + 1, out, batch), dtype) for _ in range(model.layers)]
         self.x += [np.ones_like(y) if model.dropout else y for y in self.y[:-1]]
+        D = len(model.directions)
         passes = [
             make(
                 model,
@@ -40,10 +41,10 @@ class Network:
                 dtype=dtype,
                 keep=keep,
                 scan=scan,
+                brief=model.readout == "last" and block >= D * (model.layers - 1),
             )
-            for prefix, features in model.blocks()
+            for block, (prefix, features) in enumerate(model.blocks())
         ]
-        D = len(model.directions)
         self.layers: list[list[Pass]] = [passes[k : k + D] for k in range(0, len(passes), D)]
         self.readout = Readout(model, [one.last for one in self.layers[-1]])
         self.features = np.ones((model.width + 1, batch), dtype)
@@ -117,7 +118,7 @@ class Network:
         if counted is not None:
             grown = [end[counted] - begin[counted] for end, begin in zip(self.final, self.start, strict=True)]
             loss += weight * sum(float(g.sum(dtype=np.float64)) for g in grown)
-        dstart = self._backward(factors.views, logits, into, weight, counted, dropped=drop is not None)
+        dstart = self._backward(factors, logits, into, weight, counted, dropped=drop is not None)
         if start is None:
             self._learn_start(into, dstart)
         return loss
@@ -132,7 +133,7 @@ class Network:
 
     def _backward(
         self,
-        weights: Views,
+        factors: Factors,
         dlogits: np.ndarray,
         into: Views,
         weight: float,
@@ -141,7 +142,7 @@ class Network:
         dropped: bool,
     ) -> BlockStates:
         """The gradient by the first states of every block."""
-        H, model = self.model.hidden, self.model
+        H, model, weights = self.model.hidden, self.model, factors.views
         np.matmul(dlogits, self.features.T, out=into.readout)
         dfeatures = weights.readout[:, :-1].T @ dlogits
         self.readout.backward(weights.attention, into.attention, self.y[-1][:-1], dfeatures, self.dy[-1])
@@ -157,7 +158,7 @@ class Network:
             for d, one in enumerate(self.layers[layer]):
                 rows = slice(d * H, (d + 1) * H)
                 one.backward(
-                    weights.blocks[one.prefix],
+                    factors,
                     into.blocks[one.prefix],
                     self.x[layer],
                     self.y[layer][rows],

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import groupby
 from types import ModuleType
 
 import numpy as np
@@ -27,7 +28,8 @@ def cell_module(cell: str) -> ModuleType:
 class Block:
     """One direction of one layer: views into a flat vector."""
 
-    x: np.ndarray  # (Gx·H, I+1)
+    joint: np.ndarray  # (G·H, I+1+H), x and h side by side where they have the same gates; else empty
+    x: np.ndarray  # (Gx·H, I+1), the last column the bias
     h: np.ndarray  # (Gh·H, H)
     own: Weights  # the cell's other parameters and its learned initial states, canonical
 
@@ -65,11 +67,14 @@ class Layout:
             size = math.prod(shape)
             found.setdefault(place, {})[name] = flat[offset : offset + size].reshape(shape)
             offset += size
-        blocks = {
-            prefix: Block(arrays.pop("x·"), arrays.pop("h·"), arrays)
-            for prefix, _ in self.model.blocks()
-            for arrays in (found[prefix],)
-        }
+        blocks = {}
+        for prefix, features in self.model.blocks():
+            arrays = found[prefix]
+            both = arrays.pop("x·h")
+            x, h = both[:, : features + 1], both[:, features + 1 :]
+            if not joint(self.cell):
+                x, h = arrays.pop("x·"), arrays.pop("h·")
+            blocks[prefix] = Block(both, x, h, arrays)
         return Views(blocks, found.get("attention", {}), found["readout"]["W"])
 
     def pack(self, weights: Weights, flat: np.ndarray) -> None:
@@ -113,8 +118,12 @@ class Layout:
         stacked |= {f"W_h{gate}" for gate in cell.H_GATES}
         shapes = model.shapes()
         for prefix, features in model.blocks():
-            yield prefix, "x·", (len(cell.X_GATES) * H, features + 1)
-            yield prefix, "h·", (len(cell.H_GATES) * H, H)
+            if joint(cell):
+                yield prefix, "x·h", (len(cell.X_GATES) * H, features + 1 + H)
+            else:
+                yield prefix, "x·h", (0, features + 1 + H)
+                yield prefix, "x·", (len(cell.X_GATES) * H, features + 1)
+                yield prefix, "h·", (len(cell.H_GATES) * H, H)
             for name, shape in shapes.items():
                 own = name.removeprefix(f"{prefix}.")
                 if own != name and own not in stacked:
@@ -125,32 +134,63 @@ class Layout:
         yield "readout", "W", (model.classes, model.width + 1)
 
 
+@dataclass
+class Forward:
+    """The matrices of one block as the forward pass multiplies them, rows of sigmoid gates halved.
+
+    A step's input is [x; 1; h], so the biases of both sides stand between their matrices.
+    """
+
+    joint: np.ndarray  # (G·H, I+1+H) where both sides have the same gates, else empty
+    x: np.ndarray  # (Gx·H, I+1)
+    h: np.ndarray  # (Gh·H, 1+H), with the biases of H_BIASES
+
+
 class Factors:
-    """The matrices as the forward pass multiplies them: rows of sigmoid gates halved."""
+    """The weights, and of each block the copies that the forward pass multiplies."""
 
     def __init__(self, layout: Layout, views: Views) -> None:
-        cell, H = layout.cell, layout.model.hidden
-        self.views = views
-        self.x = {prefix: block.x for prefix, block in views.blocks.items()}
-        self.h = {prefix: block.h for prefix, block in views.blocks.items()}
-        halved = getattr(cell, "HALVED", ())
-        self.halved = bool(halved)
-        if self.halved:
-            dtype = views.readout.dtype
-            self.x_scale = _scale(cell.X_GATES, halved, H, dtype)
-            self.h_scale = _scale(cell.H_GATES, halved, H, dtype)
-            self.x = {prefix: np.empty_like(x) for prefix, x in self.x.items()}
-            self.h = {prefix: np.empty_like(h) for prefix, h in self.h.items()}
+        self.cell, self.H, self.views = layout.cell, layout.model.hidden, views
+        self.x_scales, self.h_scales = (
+            _scales(gates, getattr(self.cell, "HALVED", ()), self.H)
+            for gates in (self.cell.X_GATES, self.cell.H_GATES)
+        )
+        self.blocks = {
+            prefix: Forward(
+                np.empty_like(block.joint),
+                np.empty_like(block.x),
+                np.zeros((len(block.h), 1 + self.H), views.readout.dtype),
+            )
+            for prefix, block in views.blocks.items()
+        }
 
     def refresh(self) -> None:
         """To be called whenever the weights have changed."""
-        if not self.halved:
-            return
         for prefix, block in self.views.blocks.items():
-            np.multiply(block.x, self.x_scale, out=self.x[prefix])
-            np.multiply(block.h, self.h_scale, out=self.h[prefix])
+            to = self.blocks[prefix]
+            if block.joint.size:
+                for rows, scale in self.x_scales:
+                    np.multiply(block.joint[rows], scale, out=to.joint[rows])
+                continue
+            for rows, scale in self.x_scales:
+                np.multiply(block.x[rows], scale, out=to.x[rows])
+            for rows, scale in self.h_scales:
+                np.multiply(block.h[rows], scale, out=to.h[rows, 1:])
+            for name, gate in getattr(self.cell, "H_BIASES", {}).items():
+                first = self.cell.H_GATES.index(gate) * self.H
+                to.h[first : first + self.H, 0] = block.own[name]
 
 
-def _scale(gates: tuple[str, ...], halved: tuple[str, ...], hidden: int, dtype: np.dtype) -> np.ndarray:
-    scale = [0.5 if gate in halved else 1.0 for gate in gates]
-    return np.repeat(np.array(scale, dtype), hidden)[:, None]
+def joint(cell: ModuleType) -> bool:
+    """Whether the input side and the recurrent side of a cell make the same pre-activations."""
+    return bool(cell.X_GATES == cell.H_GATES)
+
+
+def _scales(gates: tuple[str, ...], halved: tuple[str, ...], hidden: int) -> list[tuple[slice, float]]:
+    """What the rows of stacked gates are multiplied by: ½ for halved ones; neighbours in one slice."""
+    found, first = [], 0
+    for half, run in groupby(gate in halved for gate in gates):
+        rows = len(list(run)) * hidden
+        found.append((slice(first, first + rows), 0.5 if half else 1.0))
+        first += rows
+    return found

@@ -28,7 +28,7 @@ class Pass(Protocol):
 
     def backward(
         self,
-        weights: Block,
+        factors: Factors,
         gradients: Block,
         x: np.ndarray,
         y: np.ndarray,
@@ -54,15 +54,17 @@ def make(
     dtype: Any,
     keep: bool,
     scan: bool,
+    brief: bool,
 ) -> Pass:
-    """The pass of a cell: `keep=False` keeps nothing for the way back, `scan` computes all steps at once."""
+    """The pass of a cell: `keep=False` keeps nothing for the way back, `scan` computes all steps at once,
+    `brief` says that the loss depends on the last output alone."""
     from harness.backends.numpy.bptt import Stepped
     from harness.backends.numpy.linear import Linear
     from harness.backends.numpy.whole import Whole
 
     sizes: dict[str, Any] = {"steps": steps, "batch": batch, "dtype": dtype}
     if hasattr(cell, "Tape"):
-        return Stepped(model, cell, prefix, features, **sizes, keep=keep)
+        return Stepped(model, cell, prefix, features, **sizes, keep=keep, brief=brief)
     if hasattr(cell, "coefficients"):
         return Linear(model, cell, prefix, **sizes, scan=scan)
     return Whole(model, cell, prefix, features, **sizes)

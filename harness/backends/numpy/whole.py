@@ -43,7 +43,7 @@ class Whole:
 
     def backward(
         self,
-        weights: Block,
+        factors: Factors,
         gradients: Block,
         x: np.ndarray,
         y: np.ndarray,
@@ -51,7 +51,7 @@ class Whole:
         dstate: list[np.ndarray],
         dx: np.ndarray | None,
     ) -> None:
-        p, dp = weights.own, gradients.own
+        p, dp = factors.views.blocks[self.prefix].own, gradients.own
         found, dstart, dh = self.cell.backward(p, dp, dy[:, self.way], self.saved, self.options)
         for into, d in zip(dstate, dstart, strict=True):
             into[...] = d

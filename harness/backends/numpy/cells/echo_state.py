@@ -26,15 +26,13 @@ class Tape:
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
-        self.slots, self.α = slots, float(options["leak"])
-        self.n = np.empty((slots, hidden, batch), dtype)
+        self.α = float(options["leak"])
+        self.a = np.empty((slots, hidden, batch), dtype)
 
     def forward(
         self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        n = self.n[k % self.slots]
-        np.add(a, hs, out=n)
-        np.tanh(n, out=n)
+        n = np.tanh(a, out=a)
         np.subtract(n, prev[0], out=y)
         y *= self.α
         y += prev[0]
@@ -51,7 +49,7 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        (dh,), n = d, self.n[k]
+        (dh,), n = d, self.a[k]
         np.multiply(n, n, out=da)
         np.subtract(1, da, out=da)
         da *= dh

@@ -14,7 +14,7 @@ The x side is ordered n, r, z and the h side r, z, n, so that r and z share thei
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,36 +28,52 @@ HALVED = ("r", "z")
 H_BIASES: Mapping[str, str] = {"b_hn": "n"}
 
 
+class Slot(NamedTuple):
+    """Views of one slot (4, H, B), made once, by the names of what is in them."""
+
+    r_z: np.ndarray
+    q_m: np.ndarray
+    r: np.ndarray
+    z: np.ndarray
+    q: np.ndarray
+    m: np.ndarray
+    n: np.ndarray  # of a memory of its own
+
+
 class Tape:
-    """What the way back needs: r, z, n and q for every step kept."""
+    """What the way back needs, in one slot for every step: r, z, q and m = h_{t-1} - n; and, apart, n.
+
+    In this order r and z meet q and m in one product.
+    """
 
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
-        self.slots, self.H = slots, hidden
-        self.rz = np.empty((slots, 2 * hidden, batch), dtype)
-        self.n = np.empty((slots, hidden, batch), dtype)
-        self.q = np.empty((slots, hidden, batch), dtype)
-        self.scratch = np.empty((2 * hidden, batch), dtype)
+        memory = np.empty((slots, 4, hidden, batch), dtype)
+        self.hs = memory[:, :3].reshape(slots, 3 * hidden, batch)
+        n = np.empty((slots, hidden, batch), dtype)
+        self.slots = [
+            Slot(s[:2], s[2:], s[0], s[1], s[2], s[3], n_k) for s, n_k in zip(memory, n, strict=True)
+        ]
+        self.slope = np.empty((2, hidden, batch), dtype)
+        self.by_r, self.by_z = self.slope
 
     def forward(
         self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        H, slot, (h_prev,) = self.H, k % self.slots, prev
-        rz, n, q = self.rz[slot], self.n[slot], self.q[slot]
-        np.add(a[H:], hs[: 2 * H], out=rz)
-        np.tanh(rz, out=rz)
-        rz *= 0.5
-        rz += 0.5
-        r, z = rz[:H], rz[H:]
-        np.add(hs[2 * H :], p["b_hn"][:, None], out=q)
-        np.multiply(r, q, out=n)
-        n += a[:H]
+        s = self.slots[k % len(self.slots)]
+        a_n, a_rz = a[: len(y)], a[len(y) :].reshape(s.r_z.shape)
+        r_z, n = s.r_z, s.n
+        r_z += a_rz
+        np.tanh(r_z, out=r_z)
+        r_z *= 0.5
+        r_z += 0.5
+        np.multiply(s.r, s.q, out=n)
+        n += a_n
         np.tanh(n, out=n)
-        step = self.scratch[:H]
-        np.subtract(h_prev, n, out=step)
-        step *= z
-        np.add(step, n, out=y)
+        np.subtract(prev[0], n, out=s.m)
+        np.multiply(s.z, s.m, out=self.by_z)
+        np.add(self.by_z, n, out=y)
         return (y,)
 
     def backward(
@@ -71,21 +87,17 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        H, rz, n, q, (dh,), (h_prev,) = self.H, self.rz[k], self.n[k], self.q[k], d, prev
-        r, z = rz[:H], rz[H:]
-        da_n, da_r, da_z, dq = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H :]
-        slope, part = self.scratch, self.scratch[:H]
-        np.subtract(1, z, out=part)
-        part *= dh
-        np.multiply(n, n, out=da_n)
+        s, slope, (dh,) = self.slots[k], self.slope, d
+        da_n, da_r, da_z, dq = da.reshape(4, *dh.shape)
+        np.square(s.n, out=da_n)
         np.subtract(1, da_n, out=da_n)
-        da_n *= part
-        np.multiply(da_n, r, out=dq)
-        np.multiply(rz, rz, out=slope)
-        np.subtract(rz, slope, out=slope)
-        np.multiply(da_n, q, out=da_r)
-        da_r *= slope[:H]
-        np.subtract(h_prev, n, out=da_z)
-        da_z *= dh
-        da_z *= slope[H:]
-        dh *= z
+        np.subtract(1, s.z, out=da_z)
+        da_n *= da_z
+        da_n *= dh
+        np.multiply(da_n, s.r, out=dq)
+        np.square(s.r_z, out=slope)
+        np.subtract(s.r_z, slope, out=slope)
+        slope *= s.q_m  # r (1 - r) q, z (1 - z) m
+        np.multiply(self.by_r, da_n, out=da_r)
+        np.multiply(self.by_z, dh, out=da_z)
+        dh *= s.z

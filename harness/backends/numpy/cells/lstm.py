@@ -15,47 +15,71 @@ The weights of i, f and o come in halved: σ(a) = (1 + tanh(a/2)) / 2, so one ta
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from harness.backends.base import Weights
 from harness.backends.numpy.cells import State
 
-X_GATES = H_GATES = ("i", "f", "o", "g")
+X_GATES = H_GATES = ("g", "i", "f", "o")
 SHARED = 4
 HALVED = ("i", "f", "o")
+PASSES_H = False
+
+
+class Slot(NamedTuple):
+    """Views of one slot (6, H, B), made once, by the names of what is in them."""
+
+    sigmoids: np.ndarray  # i, f, o
+    i_f: np.ndarray
+    g_c: np.ndarray
+    i_o: np.ndarray
+    g_tanh_c: np.ndarray
+    c_tanh_c: np.ndarray
+    g: np.ndarray
+    f: np.ndarray
+    o: np.ndarray
+    c: np.ndarray
+    tanh_c: np.ndarray
 
 
 class Tape:
-    """What the way back needs: the gates, the cell states and their tanh, for every step kept."""
+    """What the way back needs, in one slot for every step: g, i, f, o, c_{t-1} and tanh(c_t).
+
+    In this order every operation below takes its operands at one stride: i and f meet g and c_{t-1} in
+    one product, and one expression gives i (1 - g²) and o (1 - tanh²(c_t)).
+    """
 
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
-        self.slots, self.H = slots, hidden
-        self.gates = np.empty((slots, 4 * hidden, batch), dtype)
-        self.c = np.empty((slots, hidden, batch), dtype)
-        self.tanh_c = np.empty((slots, hidden, batch), dtype)
-        self.scratch = np.empty((3 * hidden, batch), dtype)
+        # one slot more than steps: the last one takes the last c
+        memory = np.empty((slots + 1, 6, hidden, batch), dtype)
+        self.a = memory[:, :4].reshape(slots + 1, 4 * hidden, batch)
+        self.slots = [
+            Slot(s[1:4], s[1:3], s[0:5:4], s[1:4:2], s[0:6:5], s[4:], s[0], s[2], s[3], s[4], s[5])
+            for s in memory
+        ]
+        # i (1 - g²); g i (1 - i), c_{t-1} f (1 - f), tanh(c_t) o (1 - o); o (1 - tanh²(c_t))
+        part = np.empty((5, hidden, batch), dtype)
+        self.products, self.squashed, self.opened, self.by_c = part[:2], part[0:5:4], part[1:4], part[:3]
+        self.by_g, self.by_c_tanh_c, self.by_h, self.into_c = part[1], part[2:4], part[3], part[4]
 
     def forward(
         self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        H, slot = self.H, k % self.slots
-        c_prev, c = prev[1], self.c[slot]
-        gates, tanh_c, ig = self.gates[slot], self.tanh_c[slot], self.scratch[:H]
-        np.add(a, hs, out=gates)
-        np.tanh(gates, out=gates)
-        sigmoid = gates[: 3 * H]
-        sigmoid *= 0.5
-        sigmoid += 0.5
-        i, f, o, g = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
-        np.multiply(i, g, out=ig)
-        np.multiply(f, c_prev, out=c)
-        c += ig
-        np.tanh(c, out=tanh_c)
-        np.multiply(o, tanh_c, out=y)
+        s, c = self.slots[k % len(self.slots)], self.slots[(k + 1) % len(self.slots)].c
+        if k == 0:
+            s.c[...] = prev[1]
+        np.tanh(a, out=a)
+        sigmoids = s.sigmoids
+        sigmoids *= 0.5
+        sigmoids += 0.5
+        np.multiply(s.i_f, s.g_c, out=self.products)
+        np.add(self.products[0], self.products[1], out=c)
+        np.tanh(c, out=s.tanh_c)
+        np.multiply(s.o, s.tanh_c, out=y)
         return y, c
 
     def backward(
@@ -69,26 +93,17 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        H, gates, tanh_c, (dh, dc) = self.H, self.gates[k], self.tanh_c[k], d
-        i, f, o, g = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
-        slope, part = self.scratch, self.scratch[:H]
-        np.multiply(tanh_c, tanh_c, out=part)
-        np.subtract(1, part, out=part)
-        part *= o
-        part *= dh
-        dc += part
-        np.multiply(dc, i, out=part)
-        np.multiply(g, g, out=da[3 * H :])
-        np.subtract(1, da[3 * H :], out=da[3 * H :])
-        da[3 * H :] *= part
-        sigmoid = gates[: 3 * H]
-        np.multiply(sigmoid, sigmoid, out=slope)
-        np.subtract(sigmoid, slope, out=slope)
-        np.multiply(slope[:H], g, out=da[:H])
-        da[:H] *= dc
-        np.multiply(slope[H : 2 * H], prev[1], out=da[H : 2 * H])
-        da[H : 2 * H] *= dc
-        np.multiply(slope[2 * H :], tanh_c, out=da[2 * H : 3 * H])
-        da[2 * H : 3 * H] *= dh
-        dc *= f
-        dh[...] = 0
+        s, (dh, dc), da = self.slots[k], d, da.reshape(4, *d[0].shape)
+        squashed, opened = self.squashed, self.opened
+        np.square(s.g_tanh_c, out=squashed)
+        squashed *= s.i_o
+        np.subtract(s.i_o, squashed, out=squashed)
+        self.into_c *= dh
+        dc += self.into_c
+        np.square(s.sigmoids, out=opened)
+        np.subtract(s.sigmoids, opened, out=opened)
+        self.by_g *= s.g
+        self.by_c_tanh_c *= s.c_tanh_c
+        np.multiply(self.by_c, dc, out=da[:3])
+        np.multiply(self.by_h, dh, out=da[3])
+        dc *= s.f

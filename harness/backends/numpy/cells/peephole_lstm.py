@@ -22,6 +22,7 @@ from harness.backends.numpy.cells import State, sigmoid
 X_GATES = ("i", "f", "g", "o")
 H_GATES = ("i", "f", "g", "o")
 SHARED = 4
+PASSES_H = False
 
 
 class Tape:
@@ -31,7 +32,7 @@ class Tape:
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
         self.slots, self.H = slots, hidden
-        self.gates = np.empty((slots, 4 * hidden, batch), dtype)
+        self.a = np.empty((slots, 4 * hidden, batch), dtype)
         self.c = np.empty((slots, hidden, batch), dtype)
         self.tanh_c = np.empty((slots, hidden, batch), dtype)
 
@@ -39,9 +40,8 @@ class Tape:
         self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         slot, (_, c_prev) = k % self.slots, prev
-        gates, c, tanh_c = self.gates[slot], self.c[slot], self.tanh_c[slot]
-        np.add(a, hs, out=gates)
-        i, f, g, o = np.split(gates, 4)
+        c, tanh_c = self.c[slot], self.tanh_c[slot]
+        i, f, g, o = np.split(a, 4)
         i += p["p_i"][:, None] * c_prev
         f += p["p_f"][:, None] * c_prev
         sigmoid(i, out=i)
@@ -67,7 +67,7 @@ class Tape:
         da: np.ndarray,
     ) -> None:
         (dh, dc), (_, c_prev), (_, c), tanh_c = d, prev, new, self.tanh_c[k]
-        i, f, g, o = np.split(self.gates[k], 4)
+        i, f, g, o = np.split(self.a[k], 4)
         da_i, da_f, da_g, da_o = np.split(da, 4)
         da_o[...] = dh * tanh_c * o * (1 - o)
         dc += dh * o * (1 - tanh_c * tanh_c) + da_o * p["p_o"][:, None]
@@ -79,4 +79,3 @@ class Tape:
         dp["p_o"] += (da_o * c).sum(axis=1)
         dc *= f
         dc += da_i * p["p_i"][:, None] + da_f * p["p_f"][:, None]
-        dh[...] = 0
