@@ -3,16 +3,16 @@
 The input projection of all steps, its gradient and both weight gradients are one matrix product each
 (Werbos, Backpropagation through time, Proc. IEEE 78(10), 1990). A cell's `Tape` does the rest of a step.
 
-X_GATES  gates whose input side `x_t W_x· + b_·` is projected for all steps at once, in this order of rows
-H_GATES  gates whose recurrent side `h_{t-1} W_h·` is one product per step, h the first state
-SHARED   how many gates end the one and begin the other: their gradients share their rows of `da`
+X_GATES  gates with an input side `x_t W_x· + b_·`, in this order of rows
+H_GATES  gates with a recurrent side `h_{t-1} W_h·`, h the first state
+SHARED   how many gates end the one and begin the other: both sides make one pre-activation
 HALVED   gates whose rows come in halved, for σ(a) = (1 + tanh(a/2)) / 2
 H_BIASES recurrent biases: name -> the gate of the recurrent side that it is added to
 PASSES_H whether part of dh reaches h_{t-1} beside the recurrent product (True where it is not said)
 
-Where both sides have the same gates in the same order, a step has a single product, of [x; 1; h] and all
-its matrices side by side. Every other parameter reaches the tape under its canonical name, and its
-gradient is added to there.
+The input sides that stand alone are projected for all steps at once; a step then has a single product,
+of [x; 1; h] and the matrices of both sides, with zeros where a recurrent side stands alone. Every other
+parameter reaches the tape under its canonical name, and its gradient is added to there.
 
 What a step computes on is contiguous: the slots of the tape and one `da`. Only `z` and the `da` of all
 steps, which the products over all steps read, have their time axis in the middle. Steps are counted in
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.backends.numpy.parameters import Block, Factors, joint
+from harness.backends.numpy.parameters import Block, Factors
 from harness.model import ModelSpec
 
 
@@ -33,10 +33,9 @@ class Step(NamedTuple):
 
     z: np.ndarray  # [x; 1; h] (I+1+H, B)
     x: np.ndarray  # (I, B)
-    h: np.ndarray  # [1; h] (1+H, B)
     y: np.ndarray  # the next step's h (H, B)
-    a: np.ndarray  # (Gx·H, B)
-    hs: np.ndarray  # (Gh·H, B), or nothing where `a` has both sides
+    a: np.ndarray  # input sides that stand alone ((Gx-SHARED)·H, B)
+    b: np.ndarray  # the step's product (Gh·H, B)
 
 
 class Stepped:
@@ -59,22 +58,15 @@ class Stepped:
         slots = T if keep else 1
         self.cell, self.prefix, self.H, self.T, self.I, self.brief = cell, prefix, H, T, I, brief and keep
         self.x_rows, self.h_rows = len(cell.X_GATES) * H, len(cell.H_GATES) * H
-        self.rows = self.x_rows + self.h_rows - cell.SHARED * H
-        self.joint = joint(cell)
+        self.alone = self.x_rows - cell.SHARED * H  # rows of input sides that stand alone
+        self.rows = self.alone + self.h_rows
         self.passes_h = getattr(cell, "PASSES_H", True)
         self.tape = cell.Tape(slots, H, B, dtype, model.options)
         self.z = np.ones((I + 1 + H, T + 1, B), dtype)  # [x_t; 1; h_{t-1}] of every step
-        self.a = self._slots("a", slots if self.joint else T, self.x_rows, B, dtype)
-        hs = self._slots("hs", slots, 0 if self.joint else self.h_rows, B, dtype)
+        self.a = np.empty((T, self.alone, B), dtype)
+        b = getattr(self.tape, "b", np.empty((1, self.h_rows, B), dtype))
         self.steps = [
-            Step(
-                self.z[:, k],
-                self.z[:I, k],
-                self.z[I:, k],
-                self.z[I + 1 :, k + 1],
-                self.a[k % len(self.a)],
-                hs[k % len(hs)],
-            )
+            Step(self.z[:, k], self.z[:I, k], self.z[I + 1 :, k + 1], self.a[k], b[k % len(b)])
             for k in range(T)
         ]
         self.states: list[tuple[np.ndarray, ...]] = []  # before the first step and after every one
@@ -87,11 +79,6 @@ class Stepped:
         self.way = slice(None, None, -1 if self.reverse else 1)
         self.last = 0 if self.reverse else T - 1
 
-    def _slots(self, name: str, slots: int, rows: int, batch: int, dtype: Any) -> np.ndarray:
-        """Where a product is written, (rows, B) for every step kept: the tape's own place, if it has one."""
-        found: np.ndarray | None = getattr(self.tape, name, None)
-        return np.empty((slots, rows, batch), dtype) if found is None else found
-
     def forward(
         self, factors: Factors, x: np.ndarray, y: np.ndarray, start: list[np.ndarray]
     ) -> list[np.ndarray]:
@@ -100,19 +87,17 @@ class Stepped:
         z[:I, :-1] = x[:-1, self.way]
         if hasattr(tape, "prepare"):
             tape.prepare(p)
-        if not self.joint:
+        if self.alone:
             np.matmul(W.x, z[: I + 1, :-1].transpose(1, 0, 2), out=self.a)
         state = tuple(start)
         if not hasattr(tape, "receive"):
             z[I + 1 :, 0] = start[0]
             state = (z[I + 1 :, 0], *start[1:])
         self.states = [state]
-        for k, (z_k, x_k, h_k, y_k, a, hs) in enumerate(self.steps):
-            if self.joint:
-                np.matmul(W.joint, z_k, out=a)
-            elif self.h_rows:
-                np.matmul(W.h, h_k, out=hs)
-            state = tape.forward(k, a, hs, x_k, state, p, y_k)
+        for k, (z_k, x_k, y_k, a, b) in enumerate(self.steps):
+            if self.h_rows:
+                np.matmul(W.step, z_k, out=b)
+            state = tape.forward(k, a, b, x_k, state, p, y_k)
             self.states.append(state)
         if self.brief:
             y[:, self.last] = z[I + 1 :, -1]
@@ -131,7 +116,7 @@ class Stepped:
         dx: np.ndarray | None,
     ) -> None:
         H, I, T, tape, dp, da = self.H, self.I, self.T, self.tape, gradients.own, self.da_k
-        weights, x_rows, h_first = factors.views.blocks[self.prefix], self.x_rows, self.rows - self.h_rows
+        weights, x_rows, alone = factors.views.blocks[self.prefix], self.x_rows, self.alone
         dy = dy[:, self.way]
         receives = hasattr(tape, "receive")  # the output is not the first state itself
         for k in range(T - 1, -1, -1):
@@ -145,17 +130,17 @@ class Stepped:
             tape.backward(k, dy[:, k], dstate, self.states[k], self.states[k + 1], weights.own, dp, da)
             self.da[:, k] = da
             if self.passes_h and self.h_rows:
-                dstate[0] += np.matmul(weights.h.T, da[h_first:], out=self.through)
+                dstate[0] += np.matmul(weights.h.T, da[alone:], out=self.through)
             elif self.h_rows:
-                np.matmul(weights.h.T, da[h_first:], out=dstate[0])
+                np.matmul(weights.h.T, da[alone:], out=dstate[0])
         z, da = self.z[:, :-1].reshape(len(self.z), -1), self.da.reshape(self.rows, -1)
-        if self.joint:
+        if gradients.joint.size:
             np.matmul(da, z.T, out=gradients.joint)
         else:
             np.matmul(da[:x_rows], z[: I + 1].T, out=gradients.x)
-            np.matmul(da[h_first:], z[I + 1 :].T, out=gradients.h)
+            np.matmul(da[alone:], z[I + 1 :].T, out=gradients.h)
         for name, gate in getattr(self.cell, "H_BIASES", {}).items():
-            row = h_first + self.cell.H_GATES.index(gate) * H
+            row = alone + self.cell.H_GATES.index(gate) * H
             dp[name] += da[row : row + H].sum(axis=1)
         if dx is not None:
             dx[:, self.way] += (weights.x[:, :-1].T @ da[:x_rows]).reshape(dx.shape)

@@ -136,14 +136,10 @@ class Layout:
 
 @dataclass
 class Forward:
-    """The matrices of one block as the forward pass multiplies them, rows of sigmoid gates halved.
+    """The matrices of one block as the forward pass multiplies them."""
 
-    A step's input is [x; 1; h], so the biases of both sides stand between their matrices.
-    """
-
-    joint: np.ndarray  # (G·H, I+1+H) where both sides have the same gates, else empty
-    x: np.ndarray  # (Gx·H, I+1)
-    h: np.ndarray  # (Gh·H, 1+H), with the biases of H_BIASES
+    x: np.ndarray  # ((Gx-SHARED)·H, I+1), of the input sides that stand alone
+    step: np.ndarray  # (Gh·H, I+1+H), for [x; 1; h]; rows of HALVED gates halved
 
 
 class Factors:
@@ -151,15 +147,12 @@ class Factors:
 
     def __init__(self, layout: Layout, views: Views) -> None:
         self.cell, self.H, self.views = layout.cell, layout.model.hidden, views
-        self.x_scales, self.h_scales = (
-            _scales(gates, getattr(self.cell, "HALVED", ()), self.H)
-            for gates in (self.cell.X_GATES, self.cell.H_GATES)
-        )
+        self.alone = (len(self.cell.X_GATES) - getattr(self.cell, "SHARED", 0)) * self.H
+        self.scales = _scales(self.cell.H_GATES, getattr(self.cell, "HALVED", ()), self.H)
         self.blocks = {
             prefix: Forward(
-                np.empty_like(block.joint),
-                np.empty_like(block.x),
-                np.zeros((len(block.h), 1 + self.H), views.readout.dtype),
+                block.x[: self.alone],
+                np.zeros((len(block.h), block.x.shape[1] + self.H), views.readout.dtype),
             )
             for prefix, block in views.blocks.items()
         }
@@ -167,18 +160,17 @@ class Factors:
     def refresh(self) -> None:
         """To be called whenever the weights have changed."""
         for prefix, block in self.views.blocks.items():
-            to = self.blocks[prefix]
-            if block.joint.size:
-                for rows, scale in self.x_scales:
-                    np.multiply(block.joint[rows], scale, out=to.joint[rows])
-                continue
-            for rows, scale in self.x_scales:
-                np.multiply(block.x[rows], scale, out=to.x[rows])
-            for rows, scale in self.h_scales:
-                np.multiply(block.h[rows], scale, out=to.h[rows, 1:])
+            step, features = self.blocks[prefix].step, block.x.shape[1] - 1
+            for rows, scale in self.scales:
+                if block.joint.size:
+                    np.multiply(block.joint[rows], scale, out=step[rows])
+                    continue
+                np.multiply(block.h[rows], scale, out=step[rows, features + 1 :])
+                x = block.x[self.alone :][rows]
+                np.multiply(x, scale, out=step[rows, : features + 1][: len(x)])
             for name, gate in getattr(self.cell, "H_BIASES", {}).items():
                 first = self.cell.H_GATES.index(gate) * self.H
-                to.h[first : first + self.H, 0] = block.own[name]
+                step[first : first + self.H, features] = block.own[name]
 
 
 def joint(cell: ModuleType) -> bool:

@@ -1,15 +1,15 @@
 """One file per cell: its step forward and backward, pointwise, on feature-major arrays (·, B).
 
 See `harness.backends.numpy.bptt` for what a `Tape` is, `linear.py` and `whole.py` for cells without one.
-`forward` gets one step's projected input a (Gx·H, B), recurrent product hs (Gh·H, B) and raw input
-x (I, B), the states before it and the cell's other parameters; it writes the output y (H, B) and returns
-the states after it. Where both sides have the same gates, a is the sum of the two and hs is empty.
+`forward` gets a step's input sides that stand alone, a ((Gx-SHARED)·H, B), its product b (Gh·H, B): whole
+pre-activations of shared gates and recurrent sides that stand alone; the raw input x (I, B), the states
+before it and the cell's other parameters. It writes the output y (H, B) and returns the states after it.
 `backward` turns d, the gradients by the states after the step, into those by the states before it (the
 recurrent product's own part is added by the loop), writes da and adds to dp. Where the output is not the
 first state, `receive` brings its gradient into d first.
 
-A tape may say where hs, or such a sum a, is to be written: in its own `hs` or `a` (slots, rows, B). What
-becomes of it there is kept for the way back without a copy.
+A tape may say where the products are to be written: `b` (slots, Gh·H, B). What becomes of them there is
+kept for the way back without a copy.
 """
 
 import numpy as np

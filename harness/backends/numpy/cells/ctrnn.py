@@ -35,7 +35,7 @@ class Tape:
         self.rate = np.exp(-p["log_tau"])[:, None]  # 1 / τ
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         h, v = self.h[k % self.slots], self.v[k % self.slots]
         now = prev[0]

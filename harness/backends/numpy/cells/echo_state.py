@@ -27,12 +27,12 @@ class Tape:
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
         self.α = float(options["leak"])
-        self.a = np.empty((slots, hidden, batch), dtype)
+        self.b = np.empty((slots, hidden, batch), dtype)
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        n = np.tanh(a, out=a)
+        n = np.tanh(b, out=b)
         np.subtract(n, prev[0], out=y)
         y *= self.α
         y += prev[0]
@@ -49,7 +49,7 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        (dh,), n = d, self.a[k]
+        (dh,), n = d, self.b[k]
         np.multiply(n, n, out=da)
         np.subtract(1, da, out=da)
         da *= dh

@@ -50,7 +50,7 @@ class Tape:
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
         memory = np.empty((slots, 4, hidden, batch), dtype)
-        self.hs = memory[:, :3].reshape(slots, 3 * hidden, batch)
+        self.b = memory[:, :3].reshape(slots, 3 * hidden, batch)
         n = np.empty((slots, hidden, batch), dtype)
         self.slots = [
             Slot(s[:2], s[2:], s[0], s[1], s[2], s[3], n_k) for s, n_k in zip(memory, n, strict=True)
@@ -59,17 +59,15 @@ class Tape:
         self.by_r, self.by_z = self.slope
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         s = self.slots[k % len(self.slots)]
-        a_n, a_rz = a[: len(y)], a[len(y) :].reshape(s.r_z.shape)
         r_z, n = s.r_z, s.n
-        r_z += a_rz
         np.tanh(r_z, out=r_z)
         r_z *= 0.5
         r_z += 0.5
         np.multiply(s.r, s.q, out=n)
-        n += a_n
+        n += a
         np.tanh(n, out=n)
         np.subtract(prev[0], n, out=s.m)
         np.multiply(s.z, s.m, out=self.by_z)

@@ -30,20 +30,19 @@ class Tape:
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
         self.slots = slots
-        self.rz = np.empty((slots, 2 * hidden, batch), dtype)
+        self.b = np.empty((slots, 2 * hidden, batch), dtype)
         self.n = np.empty((slots, hidden, batch), dtype)
         self.q = np.empty((slots, hidden, batch), dtype)
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        slot, (h_prev,), H = k % self.slots, prev, len(y)
-        rz, n, q = self.rz[slot], self.n[slot], self.q[slot]
-        np.add(a[H:], hs, out=rz)
-        r, z = np.split(sigmoid(rz, out=rz), 2)
+        slot, (h_prev,) = k % self.slots, prev
+        n, q = self.n[slot], self.q[slot]
+        r, z = np.split(sigmoid(b, out=b), 2)
         np.multiply(r, h_prev, out=q)
         np.matmul(p["W_hn"].T, q, out=n)
-        n += a[:H]
+        n += a
         np.tanh(n, out=n)
         np.subtract(h_prev, n, out=y)
         y *= z
@@ -62,7 +61,7 @@ class Tape:
         da: np.ndarray,
     ) -> None:
         (dh,), (h_prev,), n, q = d, prev, self.n[k], self.q[k]
-        r, z = np.split(self.rz[k], 2)
+        r, z = np.split(self.b[k], 2)
         da_n, da_r, da_z = np.split(da, 3)
         da_n[...] = dh * (1 - z) * (1 - n * n)
         da_z[...] = dh * (h_prev - n) * z * (1 - z)

@@ -32,25 +32,24 @@ class Tape:
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
         self.slots, self.θ = slots, float(options["threshold"])
-        self.n = np.empty((slots, hidden, batch), dtype)
+        self.b = np.empty((slots, hidden, batch), dtype)
         self.l = np.empty((slots, hidden, batch), dtype)
         self.counted = np.empty((slots, 2, batch), dtype)  # Σ e and Σ s
         self.s = np.empty((slots, batch), np.bool_)
         self.wrong: list[np.ndarray] = [np.empty(0)] * slots  # x - p (I, B)
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        slot, (h_prev, l_prev, error, surprises), H = k % self.slots, prev, len(y)
-        n, l, s = self.n[slot], self.l[slot], self.s[slot]
+        slot, (h_prev, l_prev, error, surprises) = k % self.slots, prev
+        l, s = self.l[slot], self.s[slot]
         wrong = self.wrong[slot] = x - (p["W_lx"].T @ l_prev + p["b_x"][:, None])
         e = (wrong * wrong).mean(axis=0)
         np.greater(e, self.θ, out=s)
         l_next = p["W_ll"].T @ l_prev
-        l_next += a[:H]
+        l_next += a
         np.tanh(l_next, out=l)
-        np.add(a[H:], hs, out=n)
-        np.tanh(n, out=n)
+        n = np.tanh(b, out=b)
         y[...] = np.where(s, n, h_prev)
         counted = self.counted[slot]
         np.add(error[0], e, out=counted[0])
@@ -69,7 +68,7 @@ class Tape:
         da: np.ndarray,
     ) -> None:
         (dh, dl, de, _), (_, l_prev, _, _), (_, l, _, _) = d, prev, new
-        n, s, wrong = self.n[k], self.s[k], self.wrong[k]
+        n, s, wrong = self.b[k], self.s[k], self.wrong[k]
         da_l, da_h = np.split(da, 2)
         da_h[...] = dh * s * (1 - n * n)
         dh *= ~s

@@ -37,7 +37,7 @@ class Tape:
         self.S = (p["W_hh"] + p["W_hh"].T) / 2
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         u, v, before = self.u[k % self.slots], self.v[k % self.slots], prev[0]
         for s in range(self.n):

@@ -29,7 +29,7 @@ class Tape:
         pass
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         np.multiply(p["u"][:, None], prev[0], out=y)
         y += a

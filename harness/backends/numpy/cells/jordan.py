@@ -31,7 +31,7 @@ class Tape:
         self.h = np.empty((slots, hidden, batch), dtype)
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         h = self.h[k % self.slots]
         np.matmul(p["W_yh"].T, prev[0], out=h)

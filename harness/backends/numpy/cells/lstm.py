@@ -56,7 +56,7 @@ class Tape:
     ) -> None:
         # one slot more than steps: the last one takes the last c
         memory = np.empty((slots + 1, 6, hidden, batch), dtype)
-        self.a = memory[:, :4].reshape(slots + 1, 4 * hidden, batch)
+        self.b = memory[:, :4].reshape(slots + 1, 4 * hidden, batch)
         self.slots = [
             Slot(s[1:4], s[1:3], s[0:5:4], s[1:4:2], s[0:6:5], s[4:], s[0], s[2], s[3], s[4], s[5])
             for s in memory
@@ -67,12 +67,12 @@ class Tape:
         self.by_g, self.by_c_tanh_c, self.by_h, self.into_c = part[1], part[2:4], part[3], part[4]
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         s, c = self.slots[k % len(self.slots)], self.slots[(k + 1) % len(self.slots)].c
         if k == 0:
             s.c[...] = prev[1]
-        np.tanh(a, out=a)
+        np.tanh(b, out=b)
         sigmoids = s.sigmoids
         sigmoids *= 0.5
         sigmoids += 0.5

@@ -32,16 +32,16 @@ class Tape:
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
         self.slots, self.H = slots, hidden
-        self.a = np.empty((slots, 4 * hidden, batch), dtype)
+        self.b = np.empty((slots, 4 * hidden, batch), dtype)
         self.c = np.empty((slots, hidden, batch), dtype)
         self.tanh_c = np.empty((slots, hidden, batch), dtype)
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         slot, (_, c_prev) = k % self.slots, prev
         c, tanh_c = self.c[slot], self.tanh_c[slot]
-        i, f, g, o = np.split(a, 4)
+        i, f, g, o = np.split(b, 4)
         i += p["p_i"][:, None] * c_prev
         f += p["p_f"][:, None] * c_prev
         sigmoid(i, out=i)
@@ -67,7 +67,7 @@ class Tape:
         da: np.ndarray,
     ) -> None:
         (dh, dc), (_, c_prev), (_, c), tanh_c = d, prev, new, self.tanh_c[k]
-        i, f, g, o = np.split(self.a[k], 4)
+        i, f, g, o = np.split(self.b[k], 4)
         da_i, da_f, da_g, da_o = np.split(da, 4)
         da_o[...] = dh * tanh_c * o * (1 - o)
         dc += dh * o * (1 - tanh_c * tanh_c) + da_o * p["p_o"][:, None]

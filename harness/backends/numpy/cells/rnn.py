@@ -1,4 +1,4 @@
-"""The Elman network, pointwise: a_t = x-side + h-side, h_t = φ(a_t); feature-major arrays (·, B)."""
+"""The Elman network, pointwise: h_t = φ(a_t); feature-major arrays (·, B)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,12 +22,12 @@ class Tape:
         self.relu = options.get("activation", "tanh") == "relu"
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         if self.relu:
-            np.maximum(a, 0, out=y)
+            np.maximum(b, 0, out=y)
         else:
-            np.tanh(a, out=y)
+            np.tanh(b, out=y)
         return (y,)
 
     def backward(

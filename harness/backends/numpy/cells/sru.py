@@ -36,7 +36,7 @@ class Tape:
         self.c = np.empty((slots, hidden, batch), dtype)
 
     def forward(
-        self, k: int, a: np.ndarray, hs: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
+        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         slot, (c_prev,), H = k % self.slots, prev, len(y)
         c, gates = self.c[slot], self.gates[slot]
