@@ -1,7 +1,8 @@
 """The NumPy reference: the meaning of every cell in float64, and a contender in float32.
 
-A batch is split into one shard per thread; each shard has a network of its own and single-threaded
-BLAS, and the shards' gradients are added in a fixed order, so the same threads give the same bits.
+A batch is split into one shard per thread, where it has rows enough; each shard has a network of its own
+and single-threaded BLAS, and the shards' gradients are added in a fixed order, so that the same number of
+shards gives the same bits.
 """
 
 import math
@@ -26,6 +27,7 @@ from harness.environment import cpu_name
 from harness.errors import Unavailable
 
 INFERENCE_COLUMNS = 256  # per shard at once: keeps long sequences within memory
+LEAST_ROWS = 16  # of a shard: with fewer, what threads cost each other is more than what they share
 
 
 def implementations(cell: str) -> tuple[str, ...]:
@@ -80,6 +82,7 @@ class NumpySession:
             fetch=lambda state: np.array(state.T, order="C"),
             batch_axis=1,
         )
+        self.shards = self.threads  # of the last training batch
         self.pool = ThreadPoolExecutor(max(1, self.threads - 1))  # starts a thread when it is first needed
         self.blas = ThreadpoolController().select(user_api="blas")
         self._seed_dropout()
@@ -87,7 +90,7 @@ class NumpySession:
     @property
     def kernel(self) -> str:
         found = ", ".join(sorted({str(info["internal_api"]) for info in self.blas.info()})) or "BLAS"
-        return f"NumPy {found}, {self.threads} shard{'s' if self.threads > 1 else ''}"
+        return f"NumPy {found}, {self.shards} shard{'s' if self.shards > 1 else ''}"
 
     def put_weights(self, weights: Weights) -> None:
         self.layout.pack(weights, self.w)
@@ -217,6 +220,7 @@ class NumpySession:
             return loss, network.final
 
         parts = shards(len(batch), self.threads)
+        self.shards = len(parts)
         found = self._each(work, parts)
         for g in self.g[1 : len(parts)]:
             self.g[0] += g
@@ -293,7 +297,8 @@ class NumpySession:
 
 
 def shards(size: int, threads: int) -> list[slice]:
-    """`size` rows cut into at most `threads` contiguous parts that differ by one row at most."""
-    count = min(size, threads)
+    """`size` rows cut into contiguous parts that differ by one row at most: as many as there are threads,
+    but none of fewer than LEAST_ROWS rows beside another."""
+    count = max(1, min(size // LEAST_ROWS, threads))
     edges = [size * k // count for k in range(count + 1)]
     return [slice(a, b) for a, b in pairwise(edges)]
