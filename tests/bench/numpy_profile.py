@@ -33,19 +33,10 @@ KINDS = {
     "copies": re.compile(r"\] = [a-z._]+(\[.*\])?(\.transpose\(.*\))?$|= x\[rows\]"),
 }
 CELLS = [
-    "rnn",
-    "gru",
-    "lstm",
-    "gru_reset_before",
-    "peephole_lstm",
-    "indrnn",
-    "sru",
-    "mingru",
-    "minlstm",
-    "jordan",
-    "ctrnn",
-    "hopfield",
+    *("rnn", "gru", "lstm", "gru_reset_before", "peephole_lstm", "indrnn", "sru"),
+    *("mingru", "minlstm", "jordan", "ctrnn", "hopfield"),
 ]
+COLUMNS = ("cell", "ms per update", "sequences/s", "of peak", *KINDS, "pointwise", "optimiser")
 
 
 def kind(file: str, line: int) -> str:
@@ -103,7 +94,7 @@ def row(cell: str, batch: int, updates: int) -> str:
     watcher.join()
     step = float(np.median(taken)) / updates
     share = flops * batch / step / best
-    parts = [f"{found[name] / found.total():.0%}" for name in (*KINDS, "pointwise", "optimiser")]
+    parts = [f"{found[name] / found.total():.0%}" for name in COLUMNS[4:]]
     return f"| {cell} | {step * 1e3:.2f} | {batch / step:,.0f} | {share:.2f} | {' | '.join(parts)} |"
 
 

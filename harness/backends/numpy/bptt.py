@@ -5,14 +5,15 @@ The input projection of all steps, its gradient and both weight gradients are on
 
 X_GATES  gates with an input side `x_t W_x· + b_·`, in this order of rows
 H_GATES  gates with a recurrent side `h_{t-1} W_h·`, h the first state
-SHARED   how many gates end the one and begin the other: both sides make one pre-activation
+SHARED   how many gates end the one and begin the other: both sides make one pre-activation (0)
 HALVED   gates whose rows come in halved, for σ(a) = (1 + tanh(a/2)) / 2
 H_BIASES recurrent biases: name -> the gate of the recurrent side that it is added to
-PASSES_H whether part of dh reaches h_{t-1} beside the recurrent product (True where it is not said)
+PASSES_H whether part of dh reaches h_{t-1} beside the recurrent product (True)
 
 The input sides that stand alone are projected for all steps at once; a step then has a single product,
 of [x; 1; h] and the matrices of both sides, with zeros where a recurrent side stands alone. Every other
-parameter reaches the tape under its canonical name, and its gradient is added to there.
+parameter reaches the tape under its canonical name, and its gradient is added to there, step by step or
+from all of them in `finish`. What a cell does not say is as in brackets, or empty.
 
 What a step computes on is contiguous: the slots of the tape and one `da`. Only `z` and the `da` of all
 steps, which the products over all steps read, have their time axis in the middle. Steps are counted in
@@ -58,7 +59,7 @@ class Stepped:
         slots = T if keep else 1
         self.cell, self.prefix, self.H, self.T, self.I, self.brief = cell, prefix, H, T, I, brief and keep
         self.x_rows, self.h_rows = len(cell.X_GATES) * H, len(cell.H_GATES) * H
-        self.alone = self.x_rows - cell.SHARED * H  # rows of input sides that stand alone
+        self.alone = self.x_rows - getattr(cell, "SHARED", 0) * H  # rows of input sides that stand alone
         self.rows = self.alone + self.h_rows
         self.passes_h = getattr(cell, "PASSES_H", True)
         self.tape = cell.Tape(slots, H, B, dtype, model.options)
@@ -139,6 +140,8 @@ class Stepped:
         else:
             np.matmul(da[:x_rows], z[: I + 1].T, out=gradients.x)
             np.matmul(da[alone:], z[I + 1 :].T, out=gradients.h)
+        if hasattr(tape, "finish"):
+            tape.finish(da, z[I + 1 :], dp)
         for name, gate in getattr(self.cell, "H_BIASES", {}).items():
             row = alone + self.cell.H_GATES.index(gate) * H
             dp[name] += da[row : row + H].sum(axis=1)

@@ -6,7 +6,8 @@ pre-activations of shared gates and recurrent sides that stand alone; the raw in
 before it and the cell's other parameters. It writes the output y (H, B) and returns the states after it.
 `backward` turns d, the gradients by the states after the step, into those by the states before it (the
 recurrent product's own part is added by the loop), writes da and adds to dp. Where the output is not the
-first state, `receive` brings its gradient into d first.
+first state, `receive` brings its gradient into d first. `prepare` comes before the first step forward;
+`finish` after the last one back, with the da of all steps (rows, T·B) and the outputs before each (H, T·B).
 
 A tape may say where the products are to be written: `b` (slots, Gh·H, B). What becomes of them there is
 kept for the way back without a copy.

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State, outer
+from harness.backends.numpy.cells import State
 
 X_GATES = ("h",)
 H_GATES: tuple[str, ...] = ()
-SHARED = 0
 
 
 class Tape:
@@ -27,9 +26,11 @@ class Tape:
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
-        self.slots, self.n = slots, int(options["substeps"])
+        self.n = int(options["substeps"])
         self.h = np.empty((slots, self.n, hidden, batch), dtype)  # before every Euler step
         self.v = np.empty_like(self.h)  # its tanh
+        self.part, self.change = np.empty((2, hidden, batch), dtype)
+        self.dW = np.empty((hidden, hidden), dtype)
 
     def prepare(self, p: Weights) -> None:
         self.rate = np.exp(-p["log_tau"])[:, None]  # 1 / τ
@@ -37,16 +38,16 @@ class Tape:
     def forward(
         self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        h, v = self.h[k % self.slots], self.v[k % self.slots]
-        now = prev[0]
+        h, v = self.h[k % len(self.h)], self.v[k % len(self.h)]
+        part, change, now = self.part, self.change, prev[0]
         for s in range(self.n):
             h[s] = now
             np.tanh(now, out=v[s])
-            step = p["W_hh"].T @ v[s]
-            step += a
-            step -= self.rate * h[s]
-            step /= self.n
-            now = np.add(h[s], step, out=y)
+            np.matmul(p["W_hh"].T, v[s], out=change)
+            change += a
+            change -= np.multiply(self.rate, h[s], out=part)
+            change /= self.n
+            now = np.add(h[s], change, out=y)
         return (y,)
 
     def backward(
@@ -60,13 +61,18 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        (g,), n = d, self.n
+        (g,), n, part, g_n = d, self.n, self.part, self.change
         da[...] = 0
         for s in range(n - 1, -1, -1):
             h, v = self.h[k, s], self.v[k, s]
-            g_n = g / n
+            np.divide(g, n, out=g_n)
             da += g_n
-            dp["W_hh"] += outer(v, g_n)
-            dp["log_tau"] += (g_n * h).sum(axis=1) * self.rate[:, 0]
-            g -= g_n * self.rate
-            g += (p["W_hh"] @ g_n) * (1 - v * v)
+            dp["W_hh"] += np.matmul(v, g_n.T, out=self.dW)
+            np.multiply(g_n, self.rate, out=part)
+            g -= part
+            part *= h
+            dp["log_tau"] += part.sum(axis=1)
+            np.square(v, out=part)
+            np.subtract(1, part, out=part)
+            part *= np.matmul(p["W_hh"], g_n, out=h)
+            g += part

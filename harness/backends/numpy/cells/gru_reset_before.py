@@ -16,37 +16,43 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State, outer, sigmoid
+from harness.backends.numpy.cells import State, outer
 
 X_GATES = ("n", "r", "z")
 H_GATES = ("r", "z")
 SHARED = 2
+HALVED = ("r", "z")
 
 
 class Tape:
-    """What the way back needs: the gates r and z, the candidate n, and q = r ∘ h_{t-1}."""
+    """What the way back needs: the gates r and z, the candidate n, h_{t-1} - n and q = r ∘ h_{t-1}."""
 
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
-        self.slots = slots
         self.b = np.empty((slots, 2 * hidden, batch), dtype)
+        self.r_z = self.b.reshape(slots, 2, hidden, batch)
         self.n = np.empty((slots, hidden, batch), dtype)
-        self.q = np.empty((slots, hidden, batch), dtype)
+        self.m = np.empty((slots, hidden, batch), dtype)
+        self.q = np.empty((hidden, slots, batch), dtype)
+        self.slope = np.empty((2, hidden, batch), dtype)
+        self.dq = np.empty((hidden, batch), dtype)
 
     def forward(
         self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        slot, (h_prev,) = k % self.slots, prev
-        n, q = self.n[slot], self.q[slot]
-        r, z = np.split(sigmoid(b, out=b), 2)
+        slot, (h_prev,) = k % len(self.b), prev
+        n, m, q, (r, z) = self.n[slot], self.m[slot], self.q[:, slot], self.r_z[slot]
+        np.tanh(b, out=b)
+        b *= 0.5
+        b += 0.5
         np.multiply(r, h_prev, out=q)
         np.matmul(p["W_hn"].T, q, out=n)
         n += a
         np.tanh(n, out=n)
-        np.subtract(h_prev, n, out=y)
-        y *= z
-        y += n
+        np.subtract(h_prev, n, out=m)
+        np.multiply(z, m, out=self.dq)
+        np.add(self.dq, n, out=y)
         return (y,)
 
     def backward(
@@ -60,13 +66,25 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        (dh,), (h_prev,), n, q = d, prev, self.n[k], self.q[k]
-        r, z = np.split(self.b[k], 2)
-        da_n, da_r, da_z = np.split(da, 3)
-        da_n[...] = dh * (1 - z) * (1 - n * n)
-        da_z[...] = dh * (h_prev - n) * z * (1 - z)
-        dq = p["W_hn"] @ da_n
-        dp["W_hn"] += outer(q, da_n)
-        da_r[...] = dq * h_prev * r * (1 - r)
+        (dh,), (h_prev,), n, r_z, slope, dq = d, prev, self.n[k], self.r_z[k], self.slope, self.dq
+        r, z = r_z
+        da_n, da_r, da_z = da.reshape(3, *dh.shape)
+        np.square(n, out=da_n)
+        np.subtract(1, da_n, out=da_n)
+        np.subtract(1, z, out=da_z)
+        da_n *= da_z
+        da_n *= dh
+        np.matmul(p["W_hn"], da_n, out=dq)
+        np.square(r_z, out=slope)
+        np.subtract(r_z, slope, out=slope)
+        np.multiply(slope[0], h_prev, out=da_r)
+        da_r *= dq
+        np.multiply(slope[1], self.m[k], out=da_z)
+        da_z *= dh
         dh *= z
-        dh += dq * r
+        dq *= r
+        dh += dq
+
+    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+        H = len(self.q)
+        dp["W_hn"] += outer(self.q.reshape(H, -1), da[:H])

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State, outer
+from harness.backends.numpy.cells import State
 
 X_GATES = ("h",)
 H_GATES: tuple[str, ...] = ()
-SHARED = 0
 
 
 class Tape:
@@ -29,9 +28,11 @@ class Tape:
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
-        self.slots, self.n, self.δ = slots, int(options["substeps"]), float(options["step_size"])
+        self.n, self.δ = int(options["substeps"]), float(options["step_size"])
         self.v = np.empty((slots, self.n, hidden, batch), dtype)  # tanh(u) before every step
         self.u = np.empty((slots, hidden, batch), dtype)
+        self.part, self.change = np.empty((2, hidden, batch), dtype)
+        self.dS, self.dS_step = np.zeros((2, hidden, hidden), dtype)
 
     def prepare(self, p: Weights) -> None:
         self.S = (p["W_hh"] + p["W_hh"].T) / 2
@@ -39,19 +40,23 @@ class Tape:
     def forward(
         self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        u, v, before = self.u[k % self.slots], self.v[k % self.slots], prev[0]
+        slot, before, change = k % len(self.u), prev[0], self.change
+        u, v = self.u[slot], self.v[slot]
         for s in range(self.n):
             np.tanh(before, out=v[s])
-            step = self.S @ v[s]
-            step += a
-            step -= before
-            step *= self.δ
-            before = np.add(before, step, out=u)
+            np.matmul(self.S, v[s], out=change)
+            change += a
+            change -= before
+            change *= self.δ
+            before = np.add(before, change, out=u)
         np.tanh(u, out=y)
         return (u,)
 
     def receive(self, k: int, dy: np.ndarray, y: np.ndarray, d: list[np.ndarray]) -> None:
-        d[0] += dy * (1 - y * y)
+        part = np.square(y, out=self.part)
+        np.subtract(1, part, out=part)
+        part *= dy
+        d[0] += part
 
     def backward(
         self,
@@ -64,13 +69,19 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        (g,), δ = d, self.δ
+        (g,), part, g_δ = d, self.part, self.change
         da[...] = 0
         for s in range(self.n - 1, -1, -1):
             v = self.v[k, s]
-            g_δ = δ * g
+            np.multiply(g, self.δ, out=g_δ)
             da += g_δ
-            dS = outer(v, g_δ)
-            dp["W_hh"] += (dS + dS.T) / 2
+            self.dS += np.matmul(v, g_δ.T, out=self.dS_step)
             g -= g_δ
-            g += (self.S @ g_δ) * (1 - v * v)
+            np.square(v, out=part)
+            np.subtract(1, part, out=part)
+            part *= np.matmul(self.S, g_δ, out=v)
+            g += part
+
+    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+        dp["W_hh"] += (self.dS + self.dS.T) / 2
+        self.dS[...] = 0

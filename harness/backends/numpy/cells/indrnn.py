@@ -17,7 +17,6 @@ from harness.backends.numpy.cells import State
 
 X_GATES = ("h",)
 H_GATES: tuple[str, ...] = ()
-SHARED = 0
 
 
 class Tape:
@@ -26,14 +25,18 @@ class Tape:
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
-        pass
+        self.part = np.empty((hidden, batch), dtype)
+        self.positive = np.empty((hidden, batch), np.bool_)
+
+    def prepare(self, p: Weights) -> None:
+        self.u = p["u"][:, None]
 
     def forward(
         self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        np.multiply(p["u"][:, None], prev[0], out=y)
-        y += a
-        np.maximum(y, 0, out=y)
+        part = np.multiply(self.u, prev[0], out=self.part)
+        part += a
+        np.maximum(part, 0, out=y)
         return (y,)
 
     def backward(
@@ -47,7 +50,10 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        (dh,), (h_prev,), (h,) = d, prev, new
-        np.multiply(dh, h > 0, out=da)
-        dp["u"] += (da * h_prev).sum(axis=1)
-        np.multiply(da, p["u"][:, None], out=dh)
+        (dh,), (h,) = d, new
+        np.greater(h, 0, out=self.positive)
+        np.multiply(dh, self.positive, out=da)
+        np.multiply(da, self.u, out=dh)
+
+    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+        dp["u"] += np.einsum("hn,hn->h", da, before)

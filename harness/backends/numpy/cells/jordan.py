@@ -18,7 +18,6 @@ from harness.backends.numpy.cells import State, outer
 
 X_GATES = ("h",)
 H_GATES: tuple[str, ...] = ()
-SHARED = 0
 
 
 class Tape:
@@ -27,18 +26,22 @@ class Tape:
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
-        self.slots = slots
-        self.h = np.empty((slots, hidden, batch), dtype)
+        self.h = np.empty((hidden, slots, batch), dtype)
+        self.ds = np.empty((hidden, slots, batch), dtype)
+        self.part = np.empty((hidden, batch), dtype)
+
+    def prepare(self, p: Weights) -> None:
+        self.b_y = p["b_y"][:, None]
 
     def forward(
         self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        h = self.h[k % self.slots]
+        h, s = self.h[:, k % self.h.shape[1]], self.part
         np.matmul(p["W_yh"].T, prev[0], out=h)
         h += a
         np.tanh(h, out=h)
-        s = p["W_hy"].T @ h
-        s += p["b_y"][:, None]
+        np.matmul(p["W_hy"].T, h, out=s)
+        s += self.b_y
         np.tanh(s, out=y)
         return (y,)
 
@@ -53,11 +56,18 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        (dy_t,), (y_prev,), (y,), h = d, prev, new, self.h[k]
-        ds = dy_t * (1 - y * y)
-        dp["W_hy"] += outer(h, ds)
-        dp["b_y"] += ds.sum(axis=1)
+        (dy_t,), (y,), h, ds, part = d, new, self.h[:, k], self.ds[:, k], self.part
+        np.square(y, out=part)
+        np.subtract(1, part, out=part)
+        np.multiply(part, dy_t, out=ds)
         np.matmul(p["W_hy"], ds, out=da)
-        da *= 1 - h * h
-        dp["W_yh"] += outer(y_prev, da)
+        np.square(h, out=part)
+        np.subtract(1, part, out=part)
+        da *= part
         np.matmul(p["W_yh"], da, out=dy_t)
+
+    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+        h, ds = self.h.reshape(len(self.h), -1), self.ds.reshape(len(self.h), -1)
+        dp["W_hy"] += outer(h, ds)
+        dp["W_yh"] += outer(before, da)
+        dp["b_y"] += ds.sum(axis=1)

@@ -32,6 +32,7 @@ class Slot(NamedTuple):
     """Views of one slot (6, H, B), made once, by the names of what is in them."""
 
     sigmoids: np.ndarray  # i, f, o
+    g_i_f: np.ndarray
     i_f: np.ndarray
     g_c: np.ndarray
     i_o: np.ndarray
@@ -55,11 +56,11 @@ class Tape:
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
         # one slot more than steps: the last one takes the last c
-        memory = np.empty((slots + 1, 6, hidden, batch), dtype)
-        self.b = memory[:, :4].reshape(slots + 1, 4 * hidden, batch)
+        self.memory = np.empty((slots + 1, 6, hidden, batch), dtype)
+        self.b = self.memory[:, :4].reshape(slots + 1, 4 * hidden, batch)
         self.slots = [
-            Slot(s[1:4], s[1:3], s[0:5:4], s[1:4:2], s[0:6:5], s[4:], s[0], s[2], s[3], s[4], s[5])
-            for s in memory
+            Slot(s[1:4], s[:3], s[1:3], s[0:5:4], s[1:4:2], s[0:6:5], s[4:], s[0], s[2], s[3], s[4], s[5])
+            for s in self.memory
         ]
         # i (1 - g²); g i (1 - i), c_{t-1} f (1 - f), tanh(c_t) o (1 - o); o (1 - tanh²(c_t))
         part = np.empty((5, hidden, batch), dtype)
@@ -93,17 +94,21 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        s, (dh, dc), da = self.slots[k], d, da.reshape(4, *d[0].shape)
-        squashed, opened = self.squashed, self.opened
-        np.square(s.g_tanh_c, out=squashed)
-        squashed *= s.i_o
-        np.subtract(s.i_o, squashed, out=squashed)
-        self.into_c *= dh
-        dc += self.into_c
-        np.square(s.sigmoids, out=opened)
-        np.subtract(s.sigmoids, opened, out=opened)
-        self.by_g *= s.g
-        self.by_c_tanh_c *= s.c_tanh_c
+        s, (dh, dc), da, into_c = self.slots[k], d, da.reshape(4, *d[0].shape), self.into_c
+        self.slopes(s)
+        into_c *= dh
+        dc += into_c
         np.multiply(self.by_c, dc, out=da[:3])
         np.multiply(self.by_h, dh, out=da[3])
         dc *= s.f
+
+    def slopes(self, s: Slot) -> None:
+        """What dc and dh are multiplied by, in `part`: see there."""
+        squashed, opened, by_g, by_c_tanh_c = self.squashed, self.opened, self.by_g, self.by_c_tanh_c
+        np.square(s.g_tanh_c, out=squashed)
+        squashed *= s.i_o
+        np.subtract(s.i_o, squashed, out=squashed)
+        np.square(s.sigmoids, out=opened)
+        np.subtract(s.sigmoids, opened, out=opened)
+        by_g *= s.g
+        by_c_tanh_c *= s.c_tanh_c

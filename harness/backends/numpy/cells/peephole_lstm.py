@@ -11,48 +11,46 @@ Backward, with dh and dc the gradients by h_t and c_t:
     dp_i = Σ_B da_i ∘ c_{t-1}                  dp_f = Σ_B da_f ∘ c_{t-1}     dp_o = Σ_B da_o ∘ c_t
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State, sigmoid
+from harness.backends.numpy.cells import State, lstm
 
-X_GATES = ("i", "f", "g", "o")
-H_GATES = ("i", "f", "g", "o")
+X_GATES = H_GATES = ("g", "i", "f", "o")
 SHARED = 4
+HALVED = ("i", "f", "o")
 PASSES_H = False
 
 
-class Tape:
-    """What the way back needs: the gates, the cell states and their tanh."""
+class Tape(lstm.Tape):
+    """What the way back needs is what an LSTM's needs."""
 
-    def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
-    ) -> None:
-        self.slots, self.H = slots, hidden
-        self.b = np.empty((slots, 4 * hidden, batch), dtype)
-        self.c = np.empty((slots, hidden, batch), dtype)
-        self.tanh_c = np.empty((slots, hidden, batch), dtype)
+    def prepare(self, p: Weights) -> None:
+        self.p_i_f = np.stack([p["p_i"], p["p_f"]])[:, :, None]
+        self.p_o = p["p_o"][:, None]
+        self.half_p_i_f, self.half_p_o = self.p_i_f / 2, self.p_o / 2
 
     def forward(
         self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        slot, (_, c_prev) = k % self.slots, prev
-        c, tanh_c = self.c[slot], self.tanh_c[slot]
-        i, f, g, o = np.split(b, 4)
-        i += p["p_i"][:, None] * c_prev
-        f += p["p_f"][:, None] * c_prev
-        sigmoid(i, out=i)
-        sigmoid(f, out=f)
-        np.tanh(g, out=g)
-        np.multiply(f, c_prev, out=c)
-        c += i * g
-        o += p["p_o"][:, None] * c
-        sigmoid(o, out=o)
-        np.tanh(c, out=tanh_c)
-        np.multiply(o, tanh_c, out=y)
+        s, c = self.slots[k % len(self.slots)], self.slots[(k + 1) % len(self.slots)].c
+        if k == 0:
+            s.c[...] = prev[1]
+        g_i_f, i_f, o = s.g_i_f, s.i_f, s.o
+        np.multiply(self.half_p_i_f, s.c, out=self.products)
+        i_f += self.products
+        np.tanh(g_i_f, out=g_i_f)
+        i_f *= 0.5
+        i_f += 0.5
+        np.multiply(i_f, s.g_c, out=self.products)
+        np.add(self.products[0], self.products[1], out=c)
+        np.multiply(self.half_p_o, c, out=s.tanh_c)
+        o += s.tanh_c
+        np.tanh(o, out=o)
+        o *= 0.5
+        o += 0.5
+        np.tanh(c, out=s.tanh_c)
+        np.multiply(o, s.tanh_c, out=y)
         return y, c
 
     def backward(
@@ -66,16 +64,24 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        (dh, dc), (_, c_prev), (_, c), tanh_c = d, prev, new, self.tanh_c[k]
-        i, f, g, o = np.split(self.b[k], 4)
-        da_i, da_f, da_g, da_o = np.split(da, 4)
-        da_o[...] = dh * tanh_c * o * (1 - o)
-        dc += dh * o * (1 - tanh_c * tanh_c) + da_o * p["p_o"][:, None]
-        da_i[...] = dc * g * i * (1 - i)
-        da_f[...] = dc * c_prev * f * (1 - f)
-        da_g[...] = dc * i * (1 - g * g)
-        dp["p_i"] += (da_i * c_prev).sum(axis=1)
-        dp["p_f"] += (da_f * c_prev).sum(axis=1)
-        dp["p_o"] += (da_o * c).sum(axis=1)
-        dc *= f
-        dc += da_i * p["p_i"][:, None] + da_f * p["p_f"][:, None]
+        s, (dh, dc), da = self.slots[k], d, da.reshape(4, *d[0].shape)
+        self.slopes(s)
+        da_i_f, da_o, into_c = da[1:3], da[3], self.into_c
+        np.multiply(self.by_h, dh, out=da_o)
+        into_c *= dh
+        dc += into_c
+        np.multiply(da_o, self.p_o, out=into_c)
+        dc += into_c
+        np.multiply(self.by_c, dc, out=da[:3])
+        dc *= s.f
+        np.multiply(da_i_f, self.p_i_f, out=self.products)
+        dc += self.products[0]
+        dc += self.products[1]
+
+    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+        T, (H, B) = len(self.slots) - 1, self.slots[0].c.shape
+        _, da_i, da_f, da_o = da.reshape(4, H, T, B)
+        c = self.memory[:, 4]
+        dp["p_i"] += np.einsum("htb,thb->h", da_i, c[:-1])
+        dp["p_f"] += np.einsum("htb,thb->h", da_f, c[:-1])
+        dp["p_o"] += np.einsum("htb,thb->h", da_o, c[1:])

@@ -21,43 +21,44 @@ from harness.backends.numpy.cells import State, sigmoid
 
 X_GATES = ("f", "r", "n", "k")
 H_GATES: tuple[str, ...] = ()
-SHARED = 0
 
 
 class Tape:
-    """What the way back needs: the gates, the cell states and the projected inputs n and k."""
+    """What the way back needs: the gates, the cell states, and how far n and k are from the states."""
 
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
-        self.slots = slots
-        self.gates = np.empty((slots, 2 * hidden, batch), dtype)
-        self.inputs = np.empty((slots, 2 * hidden, batch), dtype)  # n and k
-        self.c = np.empty((slots, hidden, batch), dtype)
+        self.gates = np.empty((slots, 2, hidden, batch), dtype)  # f, r
+        self.apart = np.empty((slots, 2, hidden, batch), dtype)  # c_{t-1} - n, c_t - k
+        self.c = np.empty((slots + 1, hidden, batch), dtype)  # c_{t-1}
+        self.part = np.empty((2, hidden, batch), dtype)
+
+    def prepare(self, p: Weights) -> None:
+        self.v = np.stack([p["v_f"], p["v_r"]])[:, :, None]
 
     def forward(
         self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
-        slot, (c_prev,), H = k % self.slots, prev, len(y)
-        c, gates = self.c[slot], self.gates[slot]
-        self.inputs[slot] = a[2 * H :]
-        n, carry = np.split(self.inputs[slot], 2)
-        f, r = np.split(gates, 2)
-        np.multiply(p["v_f"][:, None], c_prev, out=f)
-        np.multiply(p["v_r"][:, None], c_prev, out=r)
-        gates += a[: 2 * H]
+        slot, (c_prev,), part = k % len(self.gates), prev, self.part
+        gates, apart, c = self.gates[slot], self.apart[slot], self.c[(k + 1) % len(self.c)]
+        if k == 0:
+            self.c[0] = c_prev
+        a_f_r, (n, carry) = a[: 2 * len(y)].reshape(part.shape), a[2 * len(y) :].reshape(part.shape)
+        np.multiply(self.v, c_prev, out=gates)
+        gates += a_f_r
         sigmoid(gates, out=gates)
-        new = c_prev - n
-        new *= f
-        np.add(new, n, out=c)
-        np.subtract(c, carry, out=y)
-        y *= r
-        y += carry
+        f, r = gates
+        np.subtract(c_prev, n, out=apart[0])
+        np.multiply(f, apart[0], out=c)
+        c += n
+        np.subtract(c, carry, out=apart[1])
+        np.multiply(r, apart[1], out=part[0])
+        np.add(part[0], carry, out=y)
         return (c,)
 
     def receive(self, k: int, dy: np.ndarray, y: np.ndarray, d: list[np.ndarray]) -> None:
-        _, r = np.split(self.gates[k], 2)
-        d[0] += dy * r
+        d[0] += np.multiply(dy, self.gates[k, 1], out=self.part[0])
 
     def backward(
         self,
@@ -70,15 +71,22 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        (dc,), (c_prev,), (c,) = d, prev, new
-        f, r = np.split(self.gates[k], 2)
-        n, carry = np.split(self.inputs[k], 2)
-        da_f, da_r, dn, dk = np.split(da, 4)
-        dn[...] = dc * (1 - f)
-        dk[...] = dy * (1 - r)
-        da_f[...] = dc * (c_prev - n) * f * (1 - f)
-        da_r[...] = dy * (c - carry) * r * (1 - r)
-        dp["v_f"] += (da_f * c_prev).sum(axis=1)
-        dp["v_r"] += (da_r * c_prev).sum(axis=1)
-        dc *= f
-        dc += da_f * p["v_f"][:, None] + da_r * p["v_r"][:, None]
+        (dc,), gates, part = d, self.gates[k], self.part
+        da_f_r, (dn, dk) = da[: 2 * len(dc)].reshape(part.shape), da[2 * len(dc) :].reshape(part.shape)
+        np.subtract(1, gates, out=part)
+        np.multiply(part[0], dc, out=dn)
+        np.multiply(part[1], dy, out=dk)
+        part *= gates
+        np.multiply(part, self.apart[k], out=da_f_r)
+        da_f_r[0] *= dc
+        da_f_r[1] *= dy
+        dc *= gates[0]
+        np.multiply(da_f_r, self.v, out=part)
+        dc += part[0]
+        dc += part[1]
+
+    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+        T, (H, B) = len(self.gates), self.c.shape[1:]
+        da_f, da_r = da[: 2 * H].reshape(2, H, T, B)
+        dp["v_f"] += np.einsum("htb,thb->h", da_f, self.c[:-1])
+        dp["v_r"] += np.einsum("htb,thb->h", da_r, self.c[:-1])
