@@ -69,7 +69,7 @@ def test_a_side_that_fails_is_reported_and_the_others_go_on(
 ) -> None:
     output = tmp_path / "found.json"
     broken = shadow("torch", "raise ImportError('libtorch.so is broken')")
-    done = compare("torch_loop", NUMPY, PRODUCT, "--rounds=2", f"--output={output}", **broken)
+    done = compare("torch_loop", NUMPY, "--rounds=2", f"--output={output}", **broken)
     assert done.returncode == 1, done.stderr
     record = json.loads(output.read_text())
     assert record["sides"]["torch_loop"] == {"error": "exit status 1: ImportError: libtorch.so is broken"}
@@ -145,6 +145,30 @@ def test_the_tutorials_gradient_is_right() -> None:
         own = from_canonical(expected.gradients)
         assert set(found) == set(own)
         assert max(distance(found[name], own[name]) for name in own) < 1e-10
+
+
+def test_three_rounds_meet_no_goal() -> None:
+    assert suite.verdict(suite.Row("what", Estimate(3, 3, 3, 0.75), 1.1)) == "open"
+
+
+def test_a_comparison_is_with_the_best_that_did_not_fail() -> None:
+    def side(*seconds: float) -> dict[str, object]:
+        return {"updates": 2, "flops_per_update": 10.0, "seconds": seconds}
+
+    comparison = suite.Comparison("gru", "NumPy", suite.TORCH, 1.0)
+    found = {
+        suite.SIDES["NumPy"]: side(1, 2, 1),
+        suite.SIDES["torch fused"]: side(3, 9, 3),
+        suite.SIDES["torch loop"]: side(2, 4, 1),
+        suite.SIDES["torch compiled"]: {"error": "no compiler"},
+    }
+    row = suite.compared(comparison, {"sides": found})
+    assert row.what == "gru: NumPy / the best of torch (torch loop); failed: torch compiled"
+    assert row.figure is not None
+    assert row.figure[:3] == (2, 1, 2)
+    alone = suite.compared(comparison, {"sides": {name: {"error": "no torch"} for name in found}})
+    assert suite.verdict(alone) == "not measured"
+    assert "| not measured |" in suite.table([alone])
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,13 @@ def on_stderr(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def positive(text: str) -> int:
+    """For argparse: a whole number from 1."""
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.compare",
@@ -173,10 +180,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("sides", nargs="+", metavar="SIDE", help="NAME or NAME:KEY=VALUE,KEY=VALUE")
     parser.add_argument("--cell", default="lstm", choices=CELLS)
-    parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--hidden", type=positive, default=128)
+    parser.add_argument("--batch", type=positive, default=128)
     parser.add_argument("--threads", type=int, help="default: all cores")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rounds", type=positive, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=WINDOW_SECONDS, help="the least a window lasts")
     parser.add_argument("--output", type=Path, help=f"default: {RESULTS.relative_to(ROOT)}/<what>.json")
     return parser.parse_args()

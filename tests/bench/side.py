@@ -16,7 +16,7 @@ from typing import Any
 from harness.measure.clock import seconds
 from tests.bench.task import Side, Task
 
-PAUSE_SECONDS = 0.05  # by then the threads of the side before have stopped looking for work
+PAUSE_SECONDS = 0.1  # by then the threads of the side before look for work no more: OpenBLAS takes 50 ms
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from tests.bench.compare import (
     compare,
     interval,
     on_stderr,
+    positive,
     rates,
     ratio,
     store,
@@ -137,7 +138,7 @@ def calls(chosen: Sequence[Comparison]) -> dict[tuple[str, int], list[Comparison
     return found
 
 
-def row(comparison: Comparison, record: dict[str, Any]) -> Row:
+def compared(comparison: Comparison, record: dict[str, Any]) -> Row:
     """What a call found about one of its comparisons."""
     ok = set(working(record))
     lost = [name for name in comparison.sides if SIDES[name] not in ok]
@@ -153,13 +154,15 @@ def row(comparison: Comparison, record: dict[str, Any]) -> Row:
 
 
 def verdict(row: Row) -> str:
-    """yes and no where median and interval agree, else open."""
+    """yes and no where median and interval agree, else open, as after too few rounds for an interval."""
     if row.figure is None:
         return "not measured"
     if row.goal is None:
         return "–"
     if row.at_most:
         return "yes" if row.figure.high <= row.goal else "no" if row.figure.low > row.goal else "open"
+    if row.figure.coverage < 0.95:
+        return "open"
     if row.figure.median >= row.goal and row.figure.low >= (row.floor or row.goal):
         return "yes"
     return "no" if row.figure.high < row.goal else "open"
@@ -167,7 +170,7 @@ def verdict(row: Row) -> str:
 
 def whole_run_rows(found: whole_run.WholeRuns) -> list[Row]:
     """Single runs, so there are no intervals."""
-    name = f"whole run, {found.backend}: seconds beyond {' and '.join(whole_run.TRAINED)}"
+    name = f"whole run, {found.backend}: seconds beyond training and imports"
     rows = [Row(name, _alone(found.beyond_seconds), 2.0, unit=" s", at_most=True)]
     for epochs in whole_run.EPOCHS:
         memory = found.peak_memory_bytes(epochs)
@@ -215,7 +218,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", default="", help="comparisons with this in their name: lstm, NumPy, whole run"
     )
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rounds", type=positive, default=ROUNDS)
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--quick", action="store_true", help="does everything work? Its figures mean little")
     return parser.parse_args()
@@ -245,11 +248,12 @@ def main() -> int:
             sides = [SIDES[name] for comparison in comparisons for name in comparison.sides]
             record = compare(task, sides, rounds=rounds, window_seconds=window_seconds, say=on_stderr)
             store(with_estimates(record), RESULTS / f"suite_{cell}_batch{batch}.json")
-            rows += [row(comparison, record) for comparison in comparisons]
+            rows += [compared(comparison, record) for comparison in comparisons]
             keep(rows, threads, rounds)
         for backend in backends:
             found = whole_run.measure(backend, data, on_stderr)
             on_stderr(whole_run.describe(found))
+            store(found.to_mapping(), RESULTS / f"whole_run_{backend}.json")
             rows += whole_run_rows(found)
             keep(rows, threads, rounds)
     except KeyboardInterrupt:

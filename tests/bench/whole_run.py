@@ -6,18 +6,20 @@ For each backend a run of one epoch and one of five on MNIST, its results in a d
 is then removed. Prints the seconds, phase by phase, and the peak memory.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.record import RunRecord
 from tests.bench.child import BACKENDS, ROOT
 
 EPOCHS = (1, 5)
-TRAINED = ("training", "imports")  # phases that are not the harness' own cost
+NOT_ITS_COST = ("training", "imports", "lease")  # phases; the last is waiting for other runs
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,18 @@ class WholeRuns:
 
     @property
     def beyond_seconds(self) -> float | None:
-        """Of the run of one epoch, all seconds but those of training and of importing the framework; None
-        where its record has no phases."""
+        """Of the run of one epoch, all seconds but those of training, of importing the framework and of
+        waiting for cores; None where its record has no phases."""
         record = self.records.get(EPOCHS[0])
         phases = record.timing.get("phases") if record else None
         if record is None or record.total_seconds is None or not phases:
             return None
-        return record.total_seconds - sum(phases.get(name, 0.0) for name in TRAINED)
+        return record.total_seconds - sum(phases.get(name, 0.0) for name in NOT_ITS_COST)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The whole records, by their epochs."""
+        records = {str(epochs): json.loads(record.to_json()) for epochs, record in self.records.items()}
+        return {"backend": self.backend, "error": self.error, "records": records}
 
     def peak_memory_bytes(self, epochs: int) -> int | None:
         record = self.records.get(epochs)
@@ -80,7 +87,7 @@ def describe(found: WholeRuns) -> str:
         phases = record.timing.get("phases", {})
         lines += [f"  {name:12} {seconds:7.2f} s" for name, seconds in phases.items()]
     if found.beyond_seconds is not None:
-        lines.append(f"{found.backend}: {found.beyond_seconds:.2f} s beyond {' and '.join(TRAINED)}")
+        lines.append(f"{found.backend}: {found.beyond_seconds:.2f} s beyond training and imports")
     return "\n".join(lines)
 
 
