@@ -12,7 +12,7 @@ help:
 	@echo "make run    sweep of three backends and two cells on the embedded digits, ends with the table"
 	@echo "make test   the tests"
 	@echo "make lint   ruff and mypy"
-	@echo "make bench  the harness against bare loops"
+	@echo "make bench  the harness against bare loops, frameworks against one another, in twenty minutes"
 
 run: $(VENV)/.installed
 	$(BIN)/python run.py -m +experiment=quickstart
@@ -26,10 +26,8 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed
-	for cell in lstm gru rnn; do \
-		$(BIN)/python tests/bench/torch_training.py --cell $$cell && \
-		$(BIN)/python tests/bench/keras_training.py --cell $$cell || exit 1; done
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m tests.bench.suite
 
 clean:
 	rm -rf $(VENV) build *.egg-info

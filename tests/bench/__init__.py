@@ -1,0 +1,1 @@
+"""The benchmarks: `make bench`. Sides that are compared have a process each and take turns."""

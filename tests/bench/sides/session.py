@@ -1,0 +1,25 @@
+"""A session of the harness: what a run trains through."""
+
+import numpy as np
+
+from harness.backends.base import Setup
+from harness.init import draw
+from harness.optim import OptimizerSpec
+from harness.runner import open_session
+from tests.bench.task import RATE, Side, Task
+
+
+def open_side(task: Task, *, backend: str, implementation: str = "auto", engine: str | None = None) -> Side:
+    setup = Setup(task.model, OptimizerSpec("adam"), implementation, engine, threads=task.threads)
+    session = open_session(backend, setup)
+    session.put_weights(draw(task.model, seed=0))
+    session.load("train", *task.data())
+    rng = np.random.default_rng(1)
+
+    def window(updates: int) -> None:
+        session.train(task.batches(updates, rng), np.full(updates, RATE))
+        session.synchronize()
+
+    window(1)  # a kernel is known when it has run
+    facts = {"implementation": session.implementation, "kernel": session.kernel}
+    return Side(window, task.flops, facts=facts)
