@@ -226,6 +226,8 @@ def test_the_conclusions_are_those_that_the_runs_were_made_by() -> None:
         "- keras: 15,200 µs of overhead an update, arithmetic at 45 GFLOP/s; "
         "half of the time is arithmetic at batch size 51 (fit: 0.0 % off, at most 0.0 %)"
     ) in text
+    assert 768 * (28 * 4 * 76 * (28 + 76) + 10 * 76) == pytest.approx(15.2e-3 * 4.5e10, rel=0.01)
+    assert "half of the time is arithmetic at 76 hidden units" in text
     assert "- torch: 1,440 µs of overhead" in text
     assert "more than half of the time is arithmetic already at 32 hidden units" in text
     slow = [measured("numpy", 1.0, 0, 1e12, *size) for size in SIZES]
@@ -255,6 +257,16 @@ def test_a_series_says_what_tells_it_apart_and_cells_never_share_a_line() -> Non
         ("torch loop", 3),
         ("numpy", 2),
     ]
+
+
+def test_a_series_says_its_device_where_there_are_several() -> None:
+    runs = [
+        measured(backend, 1e-3, 0, 1e11, f"train.batch_size={b}", device_name=device)
+        for backend, device in (("numpy", "Some CPU"), ("torch", "Some GPU"))
+        for b in (1, 2)
+    ]
+    (line,) = scaling.lines(runs)
+    assert [series.label for series in line.series] == ["numpy Some CPU", "torch Some GPU"]
 
 
 def test_seeds_share_a_point_and_a_run_that_is_not_ok_is_named() -> None:

@@ -32,6 +32,7 @@ VARIED = {
 }
 # neither what lines are told apart by, nor what changes how long an update takes
 BESIDE = (*APART, "backend.", "measure.", "evaluate.", "train.epochs")
+DEVICE = 3  # its place in what `_identity` gives
 FEWEST = 3  # points of a fit
 MAKE = "make some with: python run.py -m +experiment=scaling"
 
@@ -192,18 +193,20 @@ def _identity(record: RunRecord) -> tuple[str, ...]:
         record.backend,
         text(record.engine),
         record.implementation,
-        text(record.device_name),
+        text(record.device_name),  # DEVICE
         f"{record.threads} threads",
     )
 
 
 def _labels(runs: Sequence[RunRecord]) -> dict[tuple[str, ...], str]:
-    """Identity -> the backend and as much of the rest as tells its series apart."""
+    """Identity -> the backend and as much of the rest as tells its series apart; the device where there are
+    several."""
     known = sorted({_identity(run) for run in runs})
     labels = {}
     for one in known:
         own = [other for other in known if other[0] == one[0]]
-        rest = [part for k, part in enumerate(one) if k and len({other[k] for other in own}) > 1]
+        among = {k: known if k == DEVICE else own for k in range(1, len(one))}
+        rest = [one[k] for k, others in among.items() if len({other[k] for other in others}) > 1]
         labels[one] = " ".join([one[0], *rest])
     return labels
 
