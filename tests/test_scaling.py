@@ -226,7 +226,7 @@ def test_the_conclusions_are_those_that_the_runs_were_made_by() -> None:
         "- keras: 15,200 µs of overhead an update, arithmetic at 45 GFLOP/s; "
         "half of the time is arithmetic at batch size 51 (fit: 0.0 % off, at most 0.0 %)"
     ) in text
-    assert 768 * (28 * 4 * 76 * (28 + 76) + 10 * 76) == pytest.approx(15.2e-3 * 4.5e10, rel=0.01)
+    assert pytest.approx(15.2e-3 * 4.5e10, rel=0.01) == 768 * (28 * 4 * 76 * (28 + 76) + 10 * 76)
     assert "half of the time is arithmetic at 76 hidden units" in text
     assert "- torch: 1,440 µs of overhead" in text
     assert "more than half of the time is arithmetic already at 32 hidden units" in text

@@ -25,11 +25,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 AXES = {"batch": "batch size", "hidden": "hidden units", "steps": "time steps"}
-VARIED = {
-    "batch": ("train.batch_size",),
-    "hidden": ("cell.hidden",),
-    "steps": ("sequence.name", "sequence.rows_per_step"),
-}
+SIZE = ("train.batch_size", "cell.hidden", "sequence.name", "sequence.rows_per_step")
 # neither what lines are told apart by, nor what changes how long an update takes
 BESIDE = (*APART, "backend.", "measure.", "evaluate.", "train.epochs")
 DEVICE = 3  # its place in what `_identity` gives
@@ -179,7 +175,7 @@ def _series(axis: str, label: str, runs: Sequence[RunRecord]) -> Series:
 
 
 def _settings(record: RunRecord) -> dict[str, str]:
-    beside = {"mode", "device", "threads", *(name for names in VARIED.values() for name in names)}
+    beside = {"mode", "device", "threads", *SIZE}
     return {
         name: str(value)
         for name, value in flat(record.config).items()
