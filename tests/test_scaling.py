@@ -206,6 +206,15 @@ def test_one_size_alone_is_no_line(tmp_path: Path, harness_command: Shell) -> No
     refused(harness_command("scaling", "--results", str(tmp_path)), "no two runs of mode=throughput in")
 
 
+def test_where_no_run_ended_ok_all_are_named(tmp_path: Path, harness_command: Shell) -> None:
+    stored(tmp_path, record("crashed", "SIGSEGV", "mode=throughput", contended=True))
+    done = harness_command("scaling", "--results", str(tmp_path))
+    assert done.stdout.startswith("Not ok:"), done.stderr
+    assert "Measured on" not in done.stdout
+    done = harness_command("scaling", "--results", str(tmp_path), "--plot", str(tmp_path / "x.svg"))
+    refused(done, "no two runs that ended ok differ in their size alone")
+
+
 def test_without_matplotlib_it_says_how_to_get_it(
     tmp_path: Path, harness_command: Shell, shadow: Callable[[str, str], dict[str, str]]
 ) -> None:

@@ -227,14 +227,18 @@ def render(records: Sequence[RunRecord], found: Sequence[Line]) -> str:
         rows = [row for series in line.series for row in _rows(line.axis, series)]
         said = [f"- {conclusion(line.axis, s, s.fit)}" for s in line.series if s.fit]
         parts += [f"{AXES[line.axis].capitalize()}: {title(line)}", markdown(heads, rows, 1), *_listed(said)]
-    shared = [f"{r.backend} at {', '.join(sized(a, _x(r, a)) for a in AXES)}" for r in records if r.contended]
+    shared = [
+        f"{run.backend} at {', '.join(sized(axis, _x(run, axis)) for axis in AXES)}"
+        for run in records
+        if run.ok and run.contended
+    ]
     if shared:
         parts.append(f"Others used the cores, timing is not to be trusted: {'; '.join(shared)}.")
     rest = not_ok(frame, (*BY, "batch_size", "hidden", "sequence"))
     if len(rest):
         rows = [[text(value) for value in row] for row in rest.itertuples(index=False)]
         parts += ["Not ok:", markdown(list(rest.columns), rows, len(rest.columns))]
-    return "\n\n".join([*parts, provenance(frame)])
+    return "\n\n".join([*parts, *([provenance(frame)] if found else [])])
 
 
 def title(line: Line) -> str:
