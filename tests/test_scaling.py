@@ -282,13 +282,14 @@ def test_seeds_share_a_point_and_a_run_that_is_not_ok_is_named() -> None:
     runs = [
         measured("numpy", 1e-3, 0, 1e11, "seed=0"),
         measured("numpy", 3e-3, 0, 1e11, "seed=1", contended=True),
-        measured("numpy", 1e-3, 0, 1e11, "train.batch_size=1"),
+        measured("numpy", 1e-3, 0, 1e11, "train.batch_size=1", peak_flops_per_second=2 * PEAK),
         record("out_of_memory", "killed by the kernel", "mode=throughput", "train.batch_size=1024"),
     ]
     (line,) = scaling.lines(runs)
     (series,) = line.series
     seconds = [run.batch_size / run.train_throughput for run in runs[:2]]
     assert series.points[1].seconds == pytest.approx(np.mean(seconds))
+    assert series.peak == 2 * PEAK, "a peak is what nothing disturbed"
     text = scaling.render(runs, [line])
     assert re.search(r"\| out_of_memory \| killed by the kernel", text)
     assert "Others used the cores, timing is not to be trusted: numpy at batch size 128, 128 hidden" in text

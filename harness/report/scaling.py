@@ -45,7 +45,7 @@ class Point:
     batch: int
     seconds: float
     flops: float
-    peak: float  # FLOP/s of the best matrix product in the same processes
+    peak: float  # FLOP/s of the best matrix product in its processes
 
     @property
     def rate(self) -> float:
@@ -80,6 +80,11 @@ class Series:
     device: str
     points: tuple[Point, ...]
     fit: Fit | None
+
+    @property
+    def peak(self) -> float:
+        """FLOP/s of the best matrix product in any of its runs: sizes share what nothing disturbed."""
+        return max(point.peak for point in self.points)
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ def _series(axis: str, label: str, runs: Sequence[RunRecord]) -> Series:
     for x, same in sorted(_grouped(runs, lambda run: _x(run, axis)).items()):
         batch, sequence = same[0].batch_size, same[0].flops_per_sequence
         seconds = float(np.mean([batch / run.train_throughput for run in same if run.train_throughput]))
-        peak = float(np.mean([run.peak_flops_per_second for run in same if run.peak_flops_per_second]))
+        peak = max(run.peak_flops_per_second for run in same if run.peak_flops_per_second)
         points.append(Point(x, batch, seconds, 3.0 * batch * sequence, peak))
     z = [point.x if axis == "steps" else point.flops for point in points]
     return Series(label, text(runs[0].device_name), tuple(points), fit(z, [p.seconds for p in points]))
@@ -251,7 +256,7 @@ def conclusion(axis: str, series: Series, found: Fit) -> str:
     start = f"{series.label}: {_figure(1e6 * found.overhead)} µs"
     if axis == "steps":
         flops = np.polyfit([p.x for p in series.points], [p.flops for p in series.points], 1)[0]
-        least = flops / max(point.peak for point in series.points)
+        least = flops / series.peak
         return (
             f"{start} an update and {_figure(1e6 * found.slope)} µs a step, however long the sequence is; "
             f"a step's arithmetic would take {_figure(1e6 * least)} µs at the peak {off}"
@@ -271,7 +276,7 @@ def _rows(axis: str, series: Series) -> list[list[str]]:
     rows = []
     for p in series.points:
         figures = [p.batch / p.seconds, 1e6 * p.seconds, 1e-9 * p.rate]
-        row = [series.label, f"{p.x:,}", *map(_figure, figures), _share(p.rate / p.peak)]
+        row = [series.label, f"{p.x:,}", *map(_figure, figures), _share(p.rate / series.peak)]
         if axis != "steps":
             row.append(_share(series.fit.share(p.flops)) if series.fit else "–")
         rows.append(row)

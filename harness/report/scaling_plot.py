@@ -71,7 +71,7 @@ def write(path: Path, lines: Sequence[Line]) -> None:
             handles=[Line2D([], [], label=label, **_style(*styles[label])) for label in labels]
             + [Line2D([], [], color=INK, label="half overhead, half arithmetic", **RING)],
             loc="outside upper center",
-            ncols=min(4, len(labels) + 1),
+            ncols=len(rows[0]) + 1,
             frameon=False,
         )
         try:
@@ -99,8 +99,7 @@ def _panel(axes: "Axes", line: Line, styles: dict[str, tuple[str, str]]) -> None
         _series(axes, line.axis, series, *styles[series.label])
     peaks: dict[str, float] = {}
     for series in line.series:
-        best = max(point.peak for point in series.points)
-        peaks[series.device] = max(best, peaks.get(series.device, 0.0))
+        peaks[series.device] = max(series.peak, peaks.get(series.device, 0.0))
     for device, peak in peaks.items():
         axes.axhline(1e-9 * peak, color=INK, linewidth=1, linestyle=(0, (5, 4)))
         axes.annotate(
