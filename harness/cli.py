@@ -23,9 +23,12 @@ def table(
     results: Annotated[Path, typer.Option(help="Directory that runs were stored in.")] = Path("results"),
     by: Annotated[str, typer.Option(help="Columns that make a group, separated by commas.")] = "backend,cell",
     metric: Annotated[
-        str,
-        typer.Option(help="Columns to average, separated by commas; seconds_to_target.0.97 for one target."),
-    ] = "test_accuracy,train_throughput,inference_throughput,parity_gradient",
+        str | None,
+        typer.Option(
+            help="Columns to average, separated by commas; seconds_to_target.0.97 for one target. "
+            "Otherwise the accuracy and speed that runs of their mode have."
+        ),
+    ] = None,
     where: Annotated[
         list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
     ] = None,
@@ -39,8 +42,10 @@ def table(
         raise tables.TableError(f"--format {style!r}: must be one of {', '.join(tables.FORMATS)}")
     stored = tables.with_config(store.load(results))
     groups = tables.columns(by, stored, option="--by")
-    metrics = tables.columns(metric, stored, option="--metric")
     frame = tables.where(stored, where or [])
+    metrics = (
+        list(tables.usual(frame)) if metric is None else tables.columns(metric, stored, option="--metric")
+    )
     if frame.empty:
         among = f" where {' and '.join(where)}" if where else ""
         raise tables.TableError(f"no runs in {results}{among}; make one with: python run.py data=digits")
@@ -74,6 +79,27 @@ def matrix(style: Annotated[str, typer.Option("--format", help="md or text.")] =
     from harness.report import matrix
 
     typer.echo(matrix.render(style))
+
+
+@app.command()
+def scaling(
+    results: Annotated[Path, typer.Option(help="Directory that runs were stored in.")] = Path("results"),
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this file: .svg, .png or .pdf.")] = None,
+) -> None:
+    """Where launch overhead ends and arithmetic begins, from the runs of +experiment=scaling."""
+    from harness.report import scaling, scaling_plot
+
+    records = scaling.read(results)
+    found = scaling.lines(records)
+    if not found and all(record.ok for record in records):
+        raise scaling.ScalingError(
+            f"no two runs of mode=throughput in {results} differ in their size alone; {scaling.MAKE}"
+        )
+    if plot is not None:
+        scaling_plot.write(plot, found)
+    typer.echo(scaling.render(records, found))
+    if plot is not None:
+        typer.echo(f"\nDrawn: {plot}")
 
 
 @app.command()

@@ -42,7 +42,7 @@ PRECISIONS = ("float32", "float64")
 ENGINES = ("tensorflow", "jax", "torch")
 RERUN = ("failed", "all")
 SOLVERS = ("gradient", "ridge")
-MODES = ("train", "stream")
+MODES = ("train", "stream", "throughput")
 DIAGNOSTICS = ("none", "gradient_flow")
 
 
@@ -122,6 +122,7 @@ class Evaluate:
 class Measure:
     warmup_steps: int = option(whole(1, 100_000))
     window_seconds: float = option(number(0, 3600, open_low=True))
+    seconds: float = option(number(0, 86_400, open_low=True))
     targets: tuple[float, ...] = option(fractions)
 
 

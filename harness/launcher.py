@@ -100,7 +100,7 @@ def _named(config: Config) -> dict[str, Any]:
 
 def _epochs(config: Config) -> int:
     """How often the training set is gone through."""
-    if config.mode == "stream":
+    if config.mode != "train":
         return 0
     return 1 if config.train.solver == "ridge" else config.train.epochs
 

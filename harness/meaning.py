@@ -15,6 +15,7 @@ def check(config: "Config") -> None:
     _dropout(config)
     _truncation(config)
     _ridge(config)
+    _mode(config)
     _stream(config)
 
 
@@ -71,6 +72,24 @@ def _ridge(config: "Config") -> None:
     ):
         if value not in (None, *needed.replace(" or ", ", ").split(", ")):
             raise refuse(key, value, f"train.solver=ridge needs {needed}")
+
+
+def _mode(config: "Config") -> None:
+    """What only a model that was trained through can give."""
+    if config.mode == "train":
+        return
+    for key, value, neutral in (
+        ("save_weights", config.save_weights, False),
+        ("diagnostics", config.diagnostics, "none"),
+    ):
+        if value != neutral:
+            raise refuse(
+                key, value, f"is about a model that was trained: needs mode=train, not {config.mode}"
+            )
+    if config.mode == "throughput" and config.train.solver != "gradient":
+        raise refuse(
+            "train.solver", config.train.solver, "makes no updates to time: mode=throughput needs gradient"
+        )
 
 
 def _stream(config: "Config") -> None:

@@ -34,8 +34,8 @@ class Progress:
                 config.backend.name,
                 f"{config.cell.name}-{config.cell.hidden}",
                 config.data.name,
-                config.reading,
-                f"seed {config.seed}",
+                config.reading + (f"×{rows}" if (rows := config.sequence.rows_per_step) > 1 else ""),
+                f"batch {config.train.batch_size}" if config.mode == "throughput" else f"seed {config.seed}",
             )
         )
         if self.interactive:
@@ -83,9 +83,11 @@ def summary(record: RunRecord, *, reused: bool) -> str:
     """What came of a run, in one line."""
     if not record.ok:
         return f"{record.status}: {record.reason}"
-    parts = [f"accuracy {record.test_accuracy:.4f}"]
+    parts = [] if record.test_accuracy is None else [f"accuracy {record.test_accuracy:.4f}"]
     if record.train_throughput is not None:
         parts.append(f"{record.train_throughput:,.0f} sequences/s")
+        if record.mode == "throughput":
+            parts.append(f"{1e6 * record.batch_size / record.train_throughput:,.0f} µs an update")
     if record.step_latency_p50_seconds is not None:
         after = record.details["accuracy_after_step"]
         early = [f"{after[step - 1]:.2f} after {step}" for step in quarters(len(after))]

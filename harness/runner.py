@@ -1,4 +1,5 @@
-"""One run, in this process: data -> session -> warm-up -> parity -> epochs -> evaluation.
+"""One run, in this process: data -> session -> warm-up -> parity -> epochs -> evaluation, or what another
+mode has in their place.
 
 The warm-up comes first, so that the first call that is timed is the first there is; then the initial
 weights are put back. What is found is emitted as it is found, so that a run that ends early keeps what
@@ -10,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from harness import data, diagnostics, evaluation, solve, streaming, training, weights
+from harness import data, diagnostics, evaluation, solve, streaming, throughput, training, weights
 from harness.backends.base import Session, Setup, Weights
 from harness.config import Config
 from harness.errors import ConfigError, DataError, Unavailable
@@ -54,6 +55,12 @@ def run(job: Job, emit: Emit) -> None:
         _prove(session, config, setup, start, dataset, emit)
         x = data.sequences(config, dataset, "test")
         streaming.stream(session, config, setup.model, x, dataset.test.labels, emit)
+    elif config.mode == "throughput":
+        counts = len(dataset.train.labels), len(dataset.test.labels)
+        step_seconds = throughput.warm_up(session, config, counts[0], emit)
+        session.put_weights(start)
+        _prove(session, config, setup, start, dataset, emit)
+        throughput.measure(session, config, setup.model, counts, step_seconds, emit)
     else:
         _learn(session, job, setup, start, dataset, emit)
     others = contention.others()
@@ -163,9 +170,9 @@ def _load_splits(session: Session, config: Config, dataset: data.Dataset) -> Non
 def _prove(
     session: Session, config: Config, setup: Setup, start: Weights, dataset: data.Dataset, emit: Emit
 ) -> None:
-    """Parity on the first batch of the training set; raises ParityFailed."""
+    """Parity on the first batch of the training set, or its beginning; raises ParityFailed."""
     emit("note", text="comparing with the reference")
-    size = config.train.batch_size
+    size = min(config.train.batch_size, parity.most(setup.model))
     x = data.sequences(config, dataset, "train", size)
     found = parity.measure(session, setup, start, x, dataset.train.labels[:size])
     emit(

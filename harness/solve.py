@@ -51,11 +51,8 @@ def solve(
             "validation_accuracy": scores.accuracy,
             "best_validation_accuracy": scores.accuracy,
             "train_seconds": math.fsum(seconds),
-            "train_throughput": figure.median,
-            "train_throughput_low": figure.low,
-            "train_throughput_high": figure.high,
-            "train_throughput_coverage": figure.coverage,
-        },
+        }
+        | figure.columns("train_throughput"),
         details={"mean_squared_error": sums.error(weights)},
         timing={
             "windows": [

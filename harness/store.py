@@ -67,8 +67,11 @@ def complete(root: Path, key: str, *, with_weights: bool) -> RunRecord | None:
 def records(root: Path) -> list[RunRecord]:
     """One record per run, oldest first: its newest `ok` attempt, or else its newest.
 
-    Raises UnknownSchema for a record of another version; a damaged one is named on stderr.
+    Raises StoreError where there is no such directory, UnknownSchema for a record of another version; a
+    damaged one is named on stderr.
     """
+    if not root.is_dir():
+        raise StoreError(f"{root}: no such results directory; a run makes it: python run.py data=digits")
     best: dict[str, RunRecord] = {}
     for record in _read_all(sorted((root / "runs").glob("*/*/record.json"))):
         other = best.get(record.key)
@@ -85,8 +88,6 @@ def load(root: str | os.PathLike[str] = "results") -> "pandas.DataFrame":
     """
     import pandas
 
-    if not Path(root).is_dir():
-        raise StoreError(f"{root}: no such results directory; a run makes it: python run.py data=digits")
     rows = [asdict(record) for record in records(Path(root))]
     return pandas.DataFrame(rows, columns=[*COLUMNS, *DETAIL])
 

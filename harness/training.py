@@ -1,6 +1,7 @@
 """Warm-up and epochs: windows of steps, each timed as a whole with the device idle at both ends."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -156,23 +157,24 @@ def _report(
     _timing(config, model, windows, emit)
 
 
+def speed(
+    config: Config, model: ModelSpec, steps: Sequence[int], seconds: Sequence[float]
+) -> dict[str, float]:
+    """The columns of windows of so many steps, which took so many seconds."""
+    work = [n * config.train.batch_size for n in steps]
+    figure = estimate(pooled(work, seconds, config.measure.window_seconds))
+    return figure.columns("train_throughput") | {
+        "train_seconds": math.fsum(seconds),
+        "train_flops_per_second": 3 * model.flops_per_sequence * figure.median,
+    }
+
+
 def _timing(config: Config, model: ModelSpec, windows: list[Window], emit: Emit) -> None:
     """Throughput over all windows so far, in sequences/s, and the raw windows."""
     size = config.train.batch_size
-    seconds = [w.seconds for w in windows]
-    rates = pooled([w.steps * size for w in windows], seconds, config.measure.window_seconds)
-    figure = estimate(rates)
-    flops = 3 * model.flops_per_sequence * figure.median
     emit(
         "update",
-        fields={
-            "train_throughput": figure.median,
-            "train_throughput_low": figure.low,
-            "train_throughput_high": figure.high,
-            "train_throughput_coverage": figure.coverage,
-            "train_seconds": math.fsum(seconds),
-            "train_flops_per_second": flops,
-        },
+        fields=speed(config, model, [w.steps for w in windows], [w.seconds for w in windows]),
         timing={
             "windows": [
                 {"epoch": w.epoch + 1, "steps": w.steps, "sequences": w.steps * size, "seconds": w.seconds}

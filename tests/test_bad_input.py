@@ -82,7 +82,7 @@ def test_a_value_that_is_not_allowed(run: Shell, results: Path, override: str, s
         ("mode=stream weights=w model.bidirectional=true", "the backward direction begins at the end"),
         ("mode=stream weights=w cell=recursive", "its tree is known only when the sequence has ended"),
         ("mode=stream weights=w cell=mlp", "mode='stream': has no meaning for mlp"),
-        ("mode=evaluate", "mode='evaluate': must be one of train, stream"),
+        ("mode=evaluate", "mode='evaluate': must be one of train, stream, throughput"),
         ("cell=echo_state cell.spectral_radius=0", "cell.spectral_radius=0: must be a number in (0, 100]"),
         ("cell=echo_state cell.spectral_radius=-1", "cell.spectral_radius=-1: must be a number in (0, 100]"),
         ("cell=ctrnn cell.substeps=0", "cell.substeps=0: must be a whole number from 1 to 1,000"),

@@ -59,7 +59,7 @@ def test_the_elman_cell_brings_its_own_recipe_and_the_command_line_wins() -> Non
 @pytest.mark.parametrize(
     "choice",
     [
-        f"{path.parent.name}={path.stem}"
+        f"{'+' * (path.parent.name == 'size')}{path.parent.name}={path.stem}"  # a group of an experiment's
         for path in sorted(Path(CONF).glob("*/*.yaml"))
         if path.parent.name != "experiment"
     ],
@@ -68,7 +68,7 @@ def test_every_choice_in_conf_is_valid(choice: str) -> None:
     assert composed(choice, *NEEDS.get(choice, ()))
 
 
-@pytest.mark.parametrize(("experiment", "runs"), [("quickstart", 6), ("frameworks", 18)])
+@pytest.mark.parametrize(("experiment", "runs"), [("quickstart", 6), ("frameworks", 18), ("scaling", 45)])
 def test_every_experiment_is_valid_as_a_whole(experiment: str, runs: int, tmp_path: Path) -> None:
     assert check([f"+experiment={experiment}", f"results.root={tmp_path}"]) == runs
 

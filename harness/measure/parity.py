@@ -7,7 +7,9 @@ import numpy as np
 from harness.backends.base import Session, Setup, Weights
 from harness.backends.numpy.backend import open_session as open_reference
 from harness.errors import ParityFailed
+from harness.model import ModelSpec
 
+NUMBERS = 2**21  # of each kind that the reference keeps at most, for its backward: 16 MiB
 LIMITS = {"float32": 1e-4, "float64": 1e-7}
 
 
@@ -20,6 +22,12 @@ class Parity:
     worst: str  # the parameter of that largest distance
     limit: float
     gradients: dict[str, float]  # by canonical name
+    sequences: int  # over how many
+
+
+def most(model: ModelSpec) -> int:
+    """How many sequences are compared at most: what the reference keeps grows with all their outputs."""
+    return max(1, NUMBERS // (model.steps * model.layers * model.width))
 
 
 def measure(session: Session, setup: Setup, weights: Weights, x: np.ndarray, y: np.ndarray) -> Parity:
@@ -38,6 +46,7 @@ def measure(session: Session, setup: Setup, weights: Weights, x: np.ndarray, y: 
         worst=worst,
         limit=LIMITS[setup.precision],
         gradients=gradients,
+        sequences=len(x),
     )
 
 

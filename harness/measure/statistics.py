@@ -15,6 +15,15 @@ class Estimate(NamedTuple):
     high: float
     coverage: float
 
+    def columns(self, name: str) -> dict[str, float]:
+        """A record's columns: the median under this name, the interval beside it."""
+        return {
+            name: self.median,
+            f"{name}_low": self.low,
+            f"{name}_high": self.high,
+            f"{name}_coverage": self.coverage,
+        }
+
 
 def pooled(work: Sequence[float], seconds: Sequence[float], at_least: float) -> list[float]:
     """Rates of consecutive windows, each window joined to the next until it lasts `at_least` seconds.

@@ -17,7 +17,10 @@ from harness.record import COLUMNS, DETAIL, RunRecord
 FORMATS = ("md", "csv", "latex", "json")
 BY = ("backend", "cell")
 METRICS = ("test_accuracy", "train_throughput", "inference_throughput", "parity_gradient")
-STREAM_METRICS = ("test_accuracy", "step_latency_p50_seconds", "step_latency_p99_seconds", "parity_gradient")
+MODE_METRICS = {  # where all runs are of that mode
+    "stream": ("test_accuracy", "step_latency_p50_seconds", "step_latency_p99_seconds", "parity_gradient"),
+    "throughput": ("train_throughput", "inference_throughput", "peak_fraction", "parity_gradient"),
+}
 MAPPINGS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
 # configuration that does not change what is averaged
 APART = ("seed", "save_weights", "results.", "run.", "sweep.", "data.root", "data.download", "data.path")
@@ -36,6 +39,12 @@ def columns(text: str, frame: pandas.DataFrame, *, option: str) -> list[str]:
         if name not in frame.columns and not (base in MAPPINGS and target):
             raise _no_such(option, name, frame)
     return names
+
+
+def usual(frame: pandas.DataFrame) -> tuple[str, ...]:
+    """The metrics that are shown unless others are asked for: those of the runs' mode."""
+    modes = set(frame["mode"])
+    return MODE_METRICS.get(modes.pop(), METRICS) if len(modes) == 1 else METRICS
 
 
 def where(frame: pandas.DataFrame, filters: Sequence[str]) -> pandas.DataFrame:
@@ -277,6 +286,5 @@ def _boxed(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> Ta
 def show_runs(records: Sequence[RunRecord]) -> None:
     """The table of a sweep on stdout, by backend and cell."""
     frame = pandas.DataFrame([asdict(record) for record in records], columns=[*COLUMNS, *DETAIL])
-    streamed = all(record.mode == "stream" for record in records)
-    show(frame, BY, STREAM_METRICS if streamed else METRICS, Console())
+    show(frame, BY, usual(frame), Console())
     sys.stdout.flush()
