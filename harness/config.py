@@ -33,12 +33,12 @@ from harness.errors import ConfigError
 from harness.init import SCHEMES
 from harness.model import INITIAL_STATES, READOUTS, ModelSpec
 from harness.optim import OPTIMIZERS, SCHEDULES, OptimizerSpec, Schedule
+from harness.precision import PRECISIONS
 from harness.spec import Value, cell_spec
 
 T = TypeVar("T")
 HOUSE = Path(__file__).parent
 
-PRECISIONS = ("float32", "float64")
 ENGINES = ("tensorflow", "jax", "torch")
 RERUN = ("failed", "all")
 SOLVERS = ("gradient", "ridge")

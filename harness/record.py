@@ -75,6 +75,7 @@ class RunRecord:
     step_latency_p99_seconds: float | None = None
     train_seconds: float | None = None
     first_call_seconds: float | None = None
+    compile_seconds: float | None = None  # of compiled training: the first call less one steady step
     total_seconds: float | None = None
     seconds_to_target: dict[str, float | None] | None = None
     epochs_to_target: dict[str, int | None] | None = None

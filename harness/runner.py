@@ -20,6 +20,7 @@ from harness.job import Emit, Job
 from harness.measure import parity, roofline
 from harness.measure.contention import LIMIT, Contention
 from harness.measure.memory import peak_memory_bytes
+from harness.precision import held_in
 
 COUNTED = 1000  # test sequences over which a cell's counters are averaged
 
@@ -45,7 +46,11 @@ def run(job: Job, emit: Emit) -> None:
             "device": job.gpu if job.gpu and session.device.startswith("cuda") else session.device,
             "device_name": session.device_name,
         },
-        details={"train_examples": len(dataset.train.labels), "shape": asdict(shape), "tf32": False}
+        details={
+            "train_examples": len(dataset.train.labels),
+            "shape": asdict(shape),
+            "tf32": config.precision == "tf32",
+        }
         | _view_details(config),
     )
     session.put_weights(start)
@@ -154,12 +159,12 @@ def _view_details(config: Config) -> dict[str, Any]:
 
 
 def initial_weights(config: Config, setup: Setup) -> Weights:
-    """Those of the file that `weights` names, else drawn; in the run's precision."""
+    """Those of the file that `weights` names, else drawn; in the type that the precision holds them in."""
     if config.weights:
         found = weights.load(Path(config.weights), setup.model)
     else:
         found = draw(setup.model, config.seed, config.init)
-    return {name: w.astype(setup.precision) for name, w in found.items()}
+    return {name: w.astype(held_in(setup.precision)) for name, w in found.items()}
 
 
 def _load_splits(session: Session, config: Config, dataset: data.Dataset) -> None:

@@ -74,9 +74,10 @@ def warm_up(session: Session, config: Config, examples: int, emit: Emit) -> floa
     rates = np.full(steps + 1, config.train.learning_rate)
     _, first = timed(session, lambda: session.train(batches[:1], rates[:1]))
     _, steady = timed(session, lambda: session.train(batches[1:], rates[1:]))
+    compiling = first - steady / steps if session.implementation == "compiled" else None
     emit(
         "update",
-        fields={"first_call_seconds": first},
+        fields={"first_call_seconds": first, "compile_seconds": compiling},
         timing={"first_call_seconds": first, "warm_up": {"steps": steps, "seconds": steady}},
     )
     return steady / steps

@@ -275,6 +275,12 @@ def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         device.resolve("cuda:2")
     with pytest.raises(Unavailable, match=r"precision=float64 .* device=mps"):
         device.dtype("float64", "mps")
+    with pytest.raises(Unavailable, match=r"precision=tf32 .* device=cpu; it has: .*bfloat16"):
+        device.dtype("tf32", "cpu")
+    old, new = ("float32", "float64"), ("float32", "float64", "tf32", "bfloat16")
+    for capability, expected in (((7, 5), old), ((8, 0), new), ((9, 0), new)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name, found=capability: found)
+        assert device.precisions("cuda:0") == expected
 
 
 def test_settings_and_what_a_session_gives_back() -> None:
@@ -283,6 +289,7 @@ def test_settings_and_what_a_session_gives_back() -> None:
     assert torch.get_num_threads() == before + 1
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
     assert torch.backends.cudnn.deterministic
     assert (opened.device, bool(opened.device_name)) == ("cpu", True)
     assert opened.device_peak_memory_bytes() is None

@@ -119,6 +119,12 @@ def test_euler_steps_count_as_steps(graphs: CompileCounter) -> None:
     assert graphs.op_count < 28 * 10
 
 
+def test_bfloat16_is_compiled_as_it_is_computed(graphs: CompileCounter) -> None:
+    found, expected = (session(Case("gru"), name, precision="bfloat16") for name in ("compiled", "loop"))
+    np.testing.assert_allclose(train(found)[0], train(expected)[0], rtol=1e-6)
+    assert graphs.frame_count
+
+
 @pytest.mark.parametrize("cell", ["fir", "recursive", "mlp"])
 def test_what_has_no_steps_is_compiled_as_a_whole(graphs: CompileCounter, cell: str) -> None:
     case = Case(cell, steps=60)

@@ -34,7 +34,7 @@ class Setup:
     engine: str | None = None  # of Keras: "tensorflow", "jax" or "torch"
     device: str = "cpu"
     threads: int = 1
-    precision: str = "float32"  # or "float64"
+    precision: str = "float32"  # one of harness.precision.PRECISIONS
     truncate: int | None = None  # steps of a chunk: each ends with a loss and an update
     seed: int = 0  # of dropout
 
@@ -84,10 +84,10 @@ class Session(Protocol):
         """Takes a copy of canonical weights and sets the optimiser back to its first step."""
 
     def weights(self) -> Weights:
-        """A copy of the present weights, canonical, in the session's precision."""
+        """A copy of the present weights, canonical, in the type that the precision holds them in."""
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
-        """Keeps a split on the device: x (N, T, I) in the session's precision, y (N,) int64."""
+        """Keeps a split on the device: x (N, T, I) in the type of the weights, y (N,) int64."""
 
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Runs S updates on the split "train" without a host synchronisation in between.

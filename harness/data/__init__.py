@@ -3,7 +3,7 @@
 provide(config)                          # downloads what is missing; nothing to do for "digits" and "npz"
 shape_of(config)                         # Shape(steps, features, classes), before anything runs
 dataset = open_dataset(config)           # parts `train`, `validation`, `test`: examples as stored, labels
-xs = sequences(config, dataset, "test")  # (N, T, I) in the run's precision
+xs = sequences(config, dataset, "test")  # (N, T, I) in the type of the run's weights
 """
 
 from harness.data.chosen import OWN, Shape, fingerprint, open_dataset, provide, sequences, shape_in, shape_of

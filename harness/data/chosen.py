@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.data import dataset, fetch, npz, sequence
+from harness.precision import held_in
 
 if TYPE_CHECKING:
     from harness.config import Config
@@ -59,11 +60,12 @@ def fingerprint(config: "Config") -> str | None:
 
 
 def sequences(config: "Config", opened: dataset.Dataset, split: str, first: int | None = None) -> np.ndarray:
-    """A split, or the first so many of it, as sequences (N, T, I) in the run's precision.
+    """A split, or the first so many of it, as sequences (N, T, I) in the type of the run's weights.
 
     Made anew each time: what is kept is as small as it is stored.
     """
-    examples, normalize, dtype = opened.part(split).examples[:first], config.data.normalize, config.precision
+    examples, normalize = opened.part(split).examples[:first], config.data.normalize
+    dtype = held_in(config.precision)
     if config.data.name == OWN:
         return npz.to_float(examples, opened.train.examples, normalize, dtype)
     views = sequence.view(examples, config.sequence.name, config.sequence.rows_per_step)

@@ -16,6 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from harness.model import ModelSpec
+from harness.precision import held_in
 from harness.report import parameters, storage
 from harness.report.page import LETTERS, Row, columns, head
 from harness.report.parameters import letter
@@ -182,14 +183,15 @@ def _product(param: Param) -> str:
 def _cost(chosen: Chosen) -> list[RenderableType]:
     """Arithmetic and memory of one sequence."""
     model = chosen.model
-    size = np.dtype(chosen.precision).itemsize
+    kind = held_in(chosen.precision)
+    size = np.dtype(kind).itemsize
     held = sum(math.prod(shape) for shape in model.shapes().values())
     carried = sum(model.states().values())
     flops = model.flops_per_sequence
     lines = [
         ("forward", f"{flops:,} FLOPs", "two for each multiply-add of the matrix products"),
         ("training", f"{3 * flops:,} FLOPs", "one product forward, two backward"),
-        ("weights", f"{held * size:,} bytes", f"{held:,} numbers in {chosen.precision}"),
+        ("weights", f"{held * size:,} bytes", f"{held:,} numbers in {kind}"),
         ("state", f"{carried * size:,} bytes", f"{carried:,} numbers carried from step to step"),
     ]
     if not all(param.trained for param in model.spec.params):

@@ -15,6 +15,7 @@ from harness.backends.keras import ENGINES
 from harness.backends.keras.engines import Engine, environment
 from harness.backends.offers import offers
 from harness.errors import Unavailable
+from harness.precision import held_in
 
 CELLS = Path(__file__).parent / "cells"
 
@@ -30,8 +31,8 @@ def devices() -> dict[str, str]:
 
 
 def open_session(setup: Setup) -> Session:
-    """A session for a setup; raises Unavailable for a cell, an implementation, an engine or a device
-    that is not here."""
+    """A session for a setup; raises Unavailable for a cell, an implementation, an engine, a device or
+    a precision that is not here."""
     name = setup.model.cell
     offered = implementations(name)
     if not offered:
@@ -39,6 +40,8 @@ def open_session(setup: Setup) -> Session:
     chosen = offered[0] if setup.implementation == "auto" else setup.implementation
     if chosen not in offered:
         raise Unavailable(f"keras has no {chosen} {name}; it has: {', '.join(offered)}")
+    if setup.precision != held_in(setup.precision):
+        raise Unavailable(f"precision={setup.precision}: keras computes in float32 and float64 only")
     kind = start_engine(setup.engine or ENGINES[0], threads=setup.threads)
     here = kind.devices()
     device = resolve(setup.device, here)

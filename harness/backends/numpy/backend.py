@@ -25,6 +25,7 @@ from harness.backends.numpy.optimizer import Optimizer
 from harness.backends.numpy.parameters import Factors, Layout, cell_module
 from harness.environment import cpu_name
 from harness.errors import Unavailable
+from harness.precision import held_in
 
 INFERENCE_COLUMNS = 256  # per shard at once: keeps long sequences within memory
 LEAST_ROWS = 16  # of a shard: with fewer, what threads cost each other is more than what they share
@@ -42,7 +43,7 @@ def devices() -> dict[str, str]:
 
 
 def open_session(setup: Setup) -> "NumpySession":
-    """Raises Unavailable for a cell, an implementation or a device that NumPy does not have."""
+    """Raises Unavailable for a cell, an implementation, a device or a precision that NumPy does not have."""
     cell = setup.model.cell
     offered = implementations(cell)
     if not offered:
@@ -51,6 +52,8 @@ def open_session(setup: Setup) -> "NumpySession":
         raise Unavailable(f"numpy has no {setup.implementation} {cell}; it has: {', '.join(offered)}")
     if setup.device not in ("auto", "cpu"):
         raise Unavailable(f"device={setup.device}: numpy computes on the CPU only; available: cpu")
+    if setup.precision != held_in(setup.precision):
+        raise Unavailable(f"precision={setup.precision}: numpy computes in float32 and float64 only")
     return NumpySession(setup)
 
 

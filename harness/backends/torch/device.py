@@ -32,20 +32,33 @@ def resolve(device: str) -> str:
     return name
 
 
+def precisions(device: str) -> tuple[str, ...]:
+    """What a device computes in: TF32 and bfloat16 on NVIDIA GPUs from compute capability 8.0 on."""
+    if device == "mps":
+        return ("float32",)
+    if device == "cpu":
+        return ("float32", "float64", "bfloat16")
+    new = torch.cuda.get_device_capability(device) >= (8, 0)
+    return ("float32", "float64", "tf32", "bfloat16") if new else ("float32", "float64")
+
+
 def dtype(precision: str, device: str) -> torch.dtype:
-    """The type of "float32" or "float64"; raises Unavailable for what the device cannot compute in."""
-    if device == "mps" and precision == "float64":
-        raise Unavailable("precision=float64 is not available on device=mps; it has: float32")
-    return {"float32": torch.float32, "float64": torch.float64}[precision]
+    """The type that numbers are held in; raises Unavailable for what the device does not compute in."""
+    has = precisions(device)
+    if precision not in has:
+        raise Unavailable(
+            f"precision={precision} is not available on device={device}; it has: {', '.join(has)}"
+        )
+    return torch.float64 if precision == "float64" else torch.float32
 
 
-def settle(threads: int) -> None:
-    """Sets the threads, float32 products in float32 everywhere (no TF32, no bfloat16), and convolutions
-    that give the same bits again."""
+def settle(threads: int, *, tf32: bool) -> None:
+    """Sets the threads, what products of float32 are computed in (TF32 where it is asked for, else
+    float32), and convolutions that give the same bits again."""
     torch.set_num_threads(threads)
     with suppress(RuntimeError):  # it may be set once in a process; no model here has work for that pool
         torch.set_num_interop_threads(1)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.deterministic = True

@@ -1,10 +1,16 @@
 """Layers and directions on top of and beside each other, and what each of them stores.
 
+Weights, inputs, outputs and states are of the type that the precision holds them in. With `low`, a
+smaller one, a stock layer computes in that type altogether; a cell's own functions run under autocast,
+which does their products in it and adds to a state in the state's own type.
+
 Legend: T time steps, B batch, I input features, H hidden units, D directions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
@@ -35,26 +41,52 @@ class Layers(Protocol):
         """Reads xs (T, B, I) from these states, else from zeros; `drop` drops outputs between layers."""
 
 
+STOCK: dict[str, Callable[..., Any]] = {
+    "LSTM": torch.lstm,
+    "GRU": torch.gru,
+    "RNN_TANH": torch.rnn_tanh,
+    "RNN_RELU": torch.rnn_relu,
+}
+
+
 def build(
-    cell: ModuleType, spec: ModelSpec, implementation: str, packed: list[Weights], **place: Any
+    cell: ModuleType,
+    spec: ModelSpec,
+    implementation: str,
+    packed: list[Weights],
+    low: torch.dtype | None,
+    **place: Any,
 ) -> Layers:
     """The layers that an implementation is; `packed` has the shapes of what each block stores."""
     if implementation == "fused" and hasattr(cell, "fused"):
-        return Stock(cell, spec, packed, **place)
-    return Stacked(cell, spec, implementation, packed, **place)
+        return Stock(cell, spec, packed, low, **place)
+    return Stacked(cell, spec, implementation, packed, low, **place)
 
 
 class Stock:
     """The framework's own layer for the whole stack; one for each layer of it where dropout comes
-    between, since cuDNN's own has random numbers that nothing sets back."""
+    between, since cuDNN's own has random numbers that nothing sets back.
 
-    def __init__(self, cell: ModuleType, spec: ModelSpec, packed: list[Weights], **place: Any) -> None:
+    What the module calls is called here, since autocast would have cuDNN compute in float16.
+    """
+
+    def __init__(
+        self,
+        cell: ModuleType,
+        spec: ModelSpec,
+        packed: list[Weights],
+        low: torch.dtype | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.dtype, self.inside = dtype, low or dtype
         self.dropout = spec.dropout
         self.directions = len(spec.directions)
         stacks = [spec]
         if spec.dropout:
             stacks = [replace(spec, layers=1, features=spec.layer_features(n)) for n in range(spec.layers)]
-        self.stacks = [cell.fused(stack).to(**place) for stack in stacks]
+        self.stacks = [cell.fused(stack).to(device, dtype) for stack in stacks]
         names = [
             (layer, f"_l{n}{way}")
             for layer, stack in zip(self.stacks, stacks, strict=True)
@@ -71,44 +103,72 @@ class Stock:
         for n, layer in enumerate(self.stacks):
             if n and drop:
                 xs = functional.dropout(xs, self.dropout)
-            first = None
+            blocks = layer.num_layers * self.directions
             if states is not None:
-                first = together(states[len(final) : len(final) + layer.num_layers * self.directions])
-            layer.training = torch.is_grad_enabled()
-            xs, state = layer(xs, first)
-            final += apart(state)
-        return Passed(xs, beside([state[0] for state in final[-self.directions :]], dim=1), final)
+                first = tuple(map(torch.stack, zip(*states[len(final) : len(final) + blocks], strict=True)))
+            else:
+                zeros = xs.new_zeros(blocks, xs.shape[1], layer.hidden_size)
+                first = (zeros, zeros) if layer.mode == "LSTM" else (zeros,)
+            xs, *state = self.pass_through(layer, xs.to(self.inside), [s.to(self.inside) for s in first])
+            final += zip(*(s.to(self.dtype).unbind(0) for s in state), strict=True)
+        last = beside([state[0] for state in final[-self.directions :]], dim=1)
+        return Passed(xs.to(self.dtype) if keep else None, last, final)
 
-
-def together(states: Sequence[State]) -> torch.Tensor | State:
-    """The states of some blocks, each (B, H), as stock layers take them: h or (h, c), each (blocks, B, H)."""
-    stacked = tuple(torch.stack(tensors) for tensors in zip(*states, strict=True))
-    return stacked if len(stacked) > 1 else stacked[0]
-
-
-def apart(state: torch.Tensor | State) -> list[State]:
-    """The inverse of `together`."""
-    tensors = state if isinstance(state, tuple) else (state,)
-    return list(zip(*(tensor.unbind(0) for tensor in tensors), strict=True))
+    def pass_through(
+        self, layer: Any, xs: torch.Tensor, first: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, ...]:
+        """The outputs of a stock layer and the states after it, h or h and c, each (blocks, B, H)."""
+        weights = [w.to(self.inside) for w in layer._flat_weights]
+        training = torch.is_grad_enabled()
+        found: tuple[torch.Tensor, ...] = STOCK[layer.mode](
+            xs,
+            first if layer.mode == "LSTM" else first[0],
+            weights,
+            True,  # with biases
+            layer.num_layers,
+            0.0,  # dropout
+            training,
+            layer.bidirectional,
+            False,  # batch first
+        )
+        return found
 
 
 class Stacked:
     """The cell's own functions over time, one direction of one layer after the other."""
 
     def __init__(
-        self, cell: ModuleType, spec: ModelSpec, implementation: str, packed: list[Weights], **place: Any
+        self,
+        cell: ModuleType,
+        spec: ModelSpec,
+        implementation: str,
+        packed: list[Weights],
+        low: torch.dtype | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
+        self.dtype = dtype
+        self.products = partial(torch.autocast, device.type, low) if low else nullcontext
         self.way = one_way(cell, implementation, spec.options)
         self.dropout = spec.dropout
         self.directions = len(spec.directions)
         self.sizes = [list(spec.state_sizes(features).values()) for _, features in spec.blocks()]
         self.blocks = [
-            {name: torch.zeros(a.shape, **place) for name, a in arrays.items()} for arrays in packed
+            {name: torch.zeros(a.shape, device=device, dtype=dtype) for name, a in arrays.items()}
+            for arrays in packed
         ]
 
     def __call__(self, xs: torch.Tensor, states: Sequence[State] | None, *, keep: bool, drop: bool) -> Passed:
         if states is None:
             states = [tuple(xs.new_zeros(xs.shape[1], n) for n in sizes) for sizes in self.sizes]
+        with self.products():
+            ys, last, final = self.pass_through(xs, states, keep=keep, drop=drop)
+        held = [tuple(s.to(self.dtype) for s in state) for state in final]
+        return Passed(None if ys is None else ys.to(self.dtype), last.to(self.dtype), held)
+
+    def pass_through(self, xs: torch.Tensor, states: Sequence[State], *, keep: bool, drop: bool) -> Passed:
+        """The same, in the types that the computation has left."""
         final: list[State] = []
         while len(final) < len(self.blocks):
             if final and drop:

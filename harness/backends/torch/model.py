@@ -34,17 +34,19 @@ class Model:
     `plain` are the tensors that are stored as they are, by canonical name: learned initial states and
     the readout. `trained` holds every tensor that an optimiser may change; `partly` those of them that
     have numbers which it may not (redundant or frozen), each with a mask (1 trained, 0 not) for its
-    gradient.
+    gradient. `low` is a smaller type for the layers' computations, if they have one.
     """
 
-    def __init__(self, spec: ModelSpec, cell: ModuleType, implementation: str, **place: Any) -> None:
+    def __init__(
+        self, spec: ModelSpec, cell: ModuleType, implementation: str, low: torch.dtype | None, **place: Any
+    ) -> None:
         self.spec = spec
         self.cell = cell
         self.place = place
         self.learned = spec.learned_states()
         params = spec.params()
         masks = self._pack({name: np.full(s, float(param.trained)) for name, (param, s) in params.items()})
-        self.layers = layers.build(cell, spec, implementation, masks, **place)
+        self.layers = layers.build(cell, spec, implementation, masks, low, **place)
         own = {f"{prefix}.{param.name}" for prefix, _ in spec.blocks() for param in spec.spec.params}
         self.plain = {
             name: torch.zeros(shape, **place).requires_grad_()

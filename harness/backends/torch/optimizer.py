@@ -9,25 +9,46 @@ from harness.optim import OptimizerSpec
 
 class Optimizer:
     """Updates `trained` tensors from their gradients; `partly` masks the gradients that have redundant
-    numbers, which therefore count in no norm, fill no slot and never change."""
+    numbers, which therefore count in no norm, fill no slot and never change.
+
+    `rate` is the learning rate of the next update: a number to set, or a tensor on the device (float32,
+    without dimensions) to fill there, as a captured step needs it.
+    """
 
     def __init__(
         self,
         spec: OptimizerSpec,
         trained: Sequence[torch.Tensor],
         partly: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        rate: torch.Tensor | None = None,
     ) -> None:
         self.clip_norm = spec.clip_norm
         self.trained = list(trained)
         self.partly = partly
-        self.optimizer = _build(spec, self.trained)
+        self.optimizer = _build(spec, self.trained, rate)
+        (self.group,) = self.optimizer.param_groups
+        self._make_slots()
+
+    def slots(self) -> list[torch.Tensor]:
+        """All that an update changes beside the trained tensors, in the place where it stays."""
+        return [slot for state in self.optimizer.state.values() for slot in state.values()]
 
     def reset(self) -> None:
-        """Back to the first step: no slots."""
-        self.optimizer.state.clear()
+        """Back to the first step: empty slots, in the same place."""
+        for slot in self.slots():
+            slot.zero_()
 
-    def update(self, rate: float) -> None:
-        """One update with the gradients in `.grad` at this learning rate, without waiting for the device.
+    def set_rate(self, rate: float) -> None:
+        """The learning rate from the next update on, where it is a number."""
+        self.group["lr"] = rate
+
+    def forget_gradients(self) -> None:
+        """Before a backward pass: its gradients are then stored, not added."""
+        for tensor in self.trained:
+            tensor.grad = None
+
+    def update(self) -> None:
+        """One update with the gradients in `.grad`, without waiting for the device.
 
         A tensor that the loss does not depend on has a gradient of zeros: its slots still decay.
         """
@@ -38,9 +59,15 @@ class Optimizer:
             tensor.grad.mul_(mask)
         if self.clip_norm is not None:
             clip([tensor.grad for tensor in self.trained], self.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         self.optimizer.step()
+
+    def _make_slots(self) -> None:
+        """PyTorch makes slots in the first update: this is one that changes nothing, at a rate of 0."""
+        for tensor in self.trained:
+            tensor.grad = torch.zeros_like(tensor)
+        self.optimizer.step()
+        self.forget_gradients()
+        self.reset()
 
 
 def clip(gradients: Sequence[torch.Tensor], limit: float) -> None:
@@ -51,15 +78,23 @@ def clip(gradients: Sequence[torch.Tensor], limit: float) -> None:
         g.mul_(factor)
 
 
-def _build(spec: OptimizerSpec, trained: list[torch.Tensor]) -> torch.optim.Optimizer:
+def _build(
+    spec: OptimizerSpec, trained: list[torch.Tensor], rate: torch.Tensor | None
+) -> torch.optim.Optimizer:
+    lr = 0.0 if rate is None else rate
+    on_device = rate is not None  # what PyTorch calls capturable
     match spec.name:
         case "sgd":
-            return torch.optim.SGD(trained, lr=0.0, fused=True)
+            return torch.optim.SGD(trained, lr, fused=True)
         case "momentum":
-            return torch.optim.SGD(trained, lr=0.0, momentum=spec.momentum, fused=True)
+            return torch.optim.SGD(trained, lr, momentum=spec.momentum, fused=True)
         case "adam":
             betas = (spec.beta1, spec.beta2)
-            return torch.optim.Adam(trained, lr=0.0, betas=betas, eps=spec.epsilon, fused=True)
+            return torch.optim.Adam(
+                trained, lr, betas=betas, eps=spec.epsilon, fused=True, capturable=on_device
+            )
         case "rmsprop":
-            return torch.optim.RMSprop(trained, lr=0.0, alpha=spec.rho, eps=spec.epsilon, foreach=True)
+            return torch.optim.RMSprop(
+                trained, lr, alpha=spec.rho, eps=spec.epsilon, foreach=True, capturable=on_device
+            )
     raise ValueError(f"optimizer={spec.name} is not one of harness.optim.OPTIMIZERS")

@@ -1,7 +1,8 @@
 """A session in PyTorch.
 
 Legend: N sequences of a split, S steps, T time steps, B batch, I input features, H hidden units,
-C classes, D directions. On the device time comes first: a split is (T, N, I), a batch (T, B, I).
+C classes, D directions, K chunks of a sequence. On the device time comes first: a split is (T, N, I),
+a batch (T, B, I).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import torch
 
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.carried import Carried, by_block, flat
-from harness.backends.torch import inductor, kernel
+from harness.backends.torch import graph, inductor, kernel
 from harness.backends.torch.cells import State
 from harness.backends.torch.device import devices, dtype, resolve, settle
 from harness.backends.torch.model import Model, Read
@@ -36,14 +37,18 @@ class TorchSession:
         if implementation == "compiled":
             inductor.require(self._device)
         self._threads_before = torch.get_num_threads()
-        settle(setup.threads)
+        settle(setup.threads, tf32=setup.precision == "tf32")
         if self._device.type == "cuda":
             torch.cuda.set_device(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
         cell = import_module(f"harness.backends.torch.cells.{setup.model.cell}")
         place = {"device": self._device, "dtype": self._dtype}
-        self._model = Model(setup.model, cell, implementation, **place)
-        self._optimizer = Optimizer(setup.optimizer, self._model.trained, self._model.partly)
+        low = torch.bfloat16 if setup.precision == "bfloat16" else None
+        self._model = Model(setup.model, cell, implementation, low, **place)
+        graphed = graph.available(self._device, self._dtype)
+        self._rate = torch.zeros((), device=self._device) if graphed else None
+        self._optimizer = Optimizer(setup.optimizer, self._model.trained, self._model.partly, self._rate)
+        self._windows: dict[int, graph.Window] = {}  # by batch size
         self._dropping = Stream(setup.seed, self._device) if setup.model.dropout else None
         self._carried = Carried(
             setup.model,
@@ -53,14 +58,17 @@ class TorchSession:
         )
         self._splits: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self._operands: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._product_dtype = low or self._dtype
 
     @cached_property
     def kernel(self) -> str:
-        """ "oneDNN", "cuDNN", "MPS" or "ATen" of a stock layer, "ATen loop", "ATen scan", or "Inductor"."""
-        if self.implementation != "fused":
-            return {"loop": "ATen loop", "scan": "ATen scan", "compiled": "Inductor"}[self.implementation]
-        xs = torch.zeros(self._spec.steps, 2, self._spec.features, device=self._device, dtype=self._dtype)
-        return kernel.path_of(lambda: self._model(xs))
+        """ "oneDNN", "cuDNN", "MPS" or "ATen" of a stock layer, "ATen loop", "ATen scan", or "Inductor";
+        and "CUDA graph" where training steps are captured in one."""
+        found = {"loop": "ATen loop", "scan": "ATen scan", "compiled": "Inductor"}.get(self.implementation)
+        if found is None:
+            xs = torch.zeros(self._spec.steps, 2, self._spec.features, device=self._device, dtype=self._dtype)
+            found = kernel.path_of(lambda: self._model(xs))
+        return found if self._rate is None else f"{found}, CUDA graph"
 
     def put_weights(self, weights: Weights) -> None:
         """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to its
@@ -71,11 +79,12 @@ class TorchSession:
             self._dropping.reset()
 
     def weights(self) -> Weights:
-        """A copy of the present weights, canonical, in the session's precision."""
+        """A copy of the present weights, canonical, in the type that the precision holds them in."""
         return self._model.canonical()
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,); every later batch is gathered there."""
+        self._windows.clear()
         self._splits[split] = self._time_first(x), self._labels(y)
 
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
@@ -84,31 +93,47 @@ class TorchSession:
 
         The host waits for the device once, at the end, when it fetches the losses.
         """
-        x, y = self._splits["train"]
-        indices = self._indices(batches)
-        chunks = len(x) // (self._truncate or len(x))
-        losses = torch.empty(len(batches) * chunks, device=self._device, dtype=self._dtype)
-        filled = 0
+        train = self._train_eagerly if self._rate is None else self._train_graphed
         with self._dropping.drawn() if self._dropping else nullcontext():
-            for index, rate in zip(indices, rates.tolist(), strict=True):
-                xs, labels = x.index_select(1, index), y.index_select(0, index)
-                for loss in self._updates(xs, labels, rate):
-                    losses[filled] = loss
-                    filled += 1
-        return losses.cpu().double().view(-1, chunks).mean(1).numpy()
+            losses = train(batches, rates)
+        return losses.cpu().double().mean(1).numpy()
 
-    def _updates(self, xs: torch.Tensor, y: torch.Tensor, rate: float) -> Iterator[torch.Tensor]:
+    def _train_eagerly(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
+        """The losses (S, K) on the device, of updates one after the other."""
+        x, y = self._splits["train"]
+        losses: list[torch.Tensor] = []
+        for index, rate in zip(self._indices(batches), rates.tolist(), strict=True):
+            self._optimizer.set_rate(rate)
+            losses += self._updates(x.index_select(1, index), y.index_select(0, index))
+        return torch.stack(losses).view(len(batches), -1)
+
+    def _train_graphed(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
+        """The same as replays of one graph, which is captured when a batch size is met first."""
+        size = batches.shape[1]
+        if size not in self._windows:
+            self._windows[size] = self._window(size)
+        return self._windows[size].run(pinned(batches, torch.int64), pinned(rates, torch.float32))
+
+    def _window(self, size: int) -> graph.Window:
+        assert self._rate is not None
+        x, y = self._splits["train"]
+        changed = [*self._model.trained, *self._optimizer.slots()]
+        chunks = len(x) // (self._truncate or len(x))
+        return graph.Window(self._updates, x, y, rate=self._rate, changed=changed, batch=size, chunks=chunks)
+
+    def _updates(self, xs: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
         """The losses of a batch xs (T, B, I), y (B,), each before its update: one for every chunk."""
         states: list[State] | None = None
+        losses = []
         for chunk in xs.split(self._truncate) if self._truncate else (xs,):
             if states is not None:
                 states = [tuple(s.detach() for s in block) for block in states]
             loss, states = self._model.loss(chunk, y, states, drop=self._dropping is not None)
-            for tensor in self._model.trained:
-                tensor.grad = None
+            self._optimizer.forget_gradients()
             loss.backward()
-            self._optimizer.update(rate)
-            yield loss.detach()
+            self._optimizer.update()
+            losses.append(loss.detach())
+        return losses
 
     def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         """Logits (N, C) of the rows start:stop of every range, one batch each."""
@@ -159,7 +184,7 @@ class TorchSession:
     def matmul(self, size: int, repeats: int) -> None:
         """Does `repeats` products of two (size, size) matrices, one after the other."""
         if size not in self._operands:
-            a = torch.linspace(-1.0, 1.0, size * size, device=self._device, dtype=self._dtype)
+            a = torch.linspace(-1.0, 1.0, size * size, device=self._device).to(self._product_dtype)
             self._operands[size] = a.view(size, size), torch.empty_like(a).view(size, size)
         a, out = self._operands[size]
         for _ in range(repeats):
@@ -178,6 +203,7 @@ class TorchSession:
 
     def close(self) -> None:
         """Lets go of weights, data and threads."""
+        self._windows.clear()
         self._splits.clear()
         self._operands.clear()
         del self._model, self._optimizer, self._carried
@@ -210,10 +236,14 @@ class TorchSession:
 
     def _indices(self, batches: np.ndarray) -> torch.Tensor:
         """batches (S, B) on the device; from pinned memory, so that a GPU's work is not waited for."""
-        indices = torch.tensor(batches, dtype=torch.int64)
         if self._device.type == "cuda":
-            indices = indices.pin_memory()
-        return indices.to(self._device, non_blocking=True)
+            return pinned(batches, torch.int64).to(self._device, non_blocking=True)
+        return torch.tensor(batches, dtype=torch.int64, device=self._device)
+
+
+def pinned(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    """A copy in memory that a GPU reads by itself, without the host."""
+    return torch.tensor(array, dtype=dtype).pin_memory()
 
 
 def copied(tensor: torch.Tensor) -> np.ndarray:
