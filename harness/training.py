@@ -44,7 +44,9 @@ def train(
     windows: list[Window] = []
     best, reached = 0.0, {"seconds": _targets(config), "epochs": _targets(config), "steps": _targets(config)}
     for epoch in range(config.train.epochs):
+        emit("phase", name="training")
         losses = _epoch(session, config, model, schedule, epoch, examples, per_window, windows, emit)
+        emit("phase", name="validation")
         scores = Scores.of(
             predict(session, config, "validation", dataset.validation.labels), dataset.validation.labels
         )
@@ -66,6 +68,7 @@ def warm_up(session: Session, config: Config, examples: int, emit: Emit) -> floa
     """Seconds of one steady step. Trains on random batches: the caller puts the weights back."""
     if config.train.epochs == 0:
         return 0.0
+    emit("phase", name="warm_up")
     emit("note", text="warming up")
     size, steps = config.train.batch_size, config.measure.warmup_steps
     rng = stream(config.seed, "warm-up")
