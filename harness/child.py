@@ -27,6 +27,7 @@ def main() -> None:
             events.write(json.dumps({"event": event, **content}) + "\n")
             events.flush()
 
+        emit("phase", name="imports")
         emit("end", **_run(values, emit))
     sys.stdout.flush()
     sys.stderr.flush()

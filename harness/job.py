@@ -8,6 +8,7 @@ from typing import Any
 from harness.config import Config
 
 # emit("note", text=…)                         what is being done now
+# emit("phase", name=…)                        what the seconds go into from here on, see `measure.phases`
 # emit("progress", epoch=…, step=…, …)         see `training.train`
 # emit("update", fields=…, details=…, timing=…, history=…)   parts of the record, as they are known
 # emit("end", status=…, reason=…)              the last one

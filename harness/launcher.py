@@ -1,5 +1,6 @@
 """One run, from a configuration to a stored record, whatever happens to it."""
 
+import math
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from harness.errors import HarnessError, Unavailable
 from harness.job import Job
 from harness.key import run_key
 from harness.lease import lease
-from harness.measure.clock import now, seconds
+from harness.measure.clock import now
+from harness.measure.phases import Phases
 from harness.process import Child, TimedOut, kernel_oom_kills
 from harness.record import RunRecord
 
@@ -45,7 +47,7 @@ class Draft:
     """A record in the making."""
 
     def __init__(self, config: Config, *, key: str, threads: int, command: str) -> None:
-        self.began = seconds()
+        self.phases = Phases("prepare")
         self.values: dict[str, Any] = {
             "key": key,
             "command": command,
@@ -67,10 +69,15 @@ class Draft:
             self.values["history"].append(event["history"])
 
     def ended(self, status: str, reason: str | None) -> RunRecord:
-        values = {**self.values, "status": status, "reason": reason, "total_seconds": seconds() - self.began}
-        peak, rate = values.get("peak_flops_per_second"), values.get("train_flops_per_second")
-        if peak and rate:
-            values["peak_fraction"] = rate / peak
+        phases = self.phases.end()
+        self.values["timing"]["phases"] = phases
+        total = math.fsum(phases.values())
+        values = {**self.values, "status": status, "reason": reason, "total_seconds": total}
+        rate = values.get("train_flops_per_second")
+        for name in ("peak", "own_shape"):
+            most = values.get(f"{name}_flops_per_second")
+            if most and rate:
+                values[f"{name}_fraction"] = rate / most
         return RunRecord(**{f.name: values[f.name] for f in fields(RunRecord) if f.name in values})
 
 
@@ -136,7 +143,9 @@ def launch(config: Config, *, command: str, display: Display) -> Outcome:
         could_start = True
         try:
             data.provide(config, progress=display.interactive)
+            draft.phases.begin("lease")
             with lease(threads, gpus, display.note) as held:
+                draft.phases.begin("launch")
                 draft.values["environment"] = environment.describe(held.cores, held.gpu)
                 job = Job(config, threads, held.cores, label(held.gpu), directory.resolve(), sha256)
                 with Child(job, held) as child:
@@ -156,6 +165,8 @@ def _follow(child: Child, draft: Draft, display: Display) -> tuple[RunRecord, bo
             kind = event.pop("event")
             if kind == "note":
                 display.note(event["text"])
+            elif kind == "phase":
+                draft.phases.begin(event["name"])
             elif kind == "progress":
                 display.progress(event)
             elif kind == "update":

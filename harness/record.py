@@ -81,8 +81,10 @@ class RunRecord:
     epochs_to_target: dict[str, int | None] | None = None
     steps_to_target: dict[str, int | None] | None = None
     train_flops_per_second: float | None = None
-    peak_flops_per_second: float | None = None
-    peak_fraction: float | None = None
+    peak_flops_per_second: float | None = None  # of matrix products alone, at the best shape …
+    own_shape_flops_per_second: float | None = None  # … and at the shape of the run's own, see `roofline`
+    peak_fraction: float | None = None  # training's share of each
+    own_shape_fraction: float | None = None
     peak_memory_bytes: int | None = None
     device_peak_memory_bytes: int | None = None
     # how far from the reference

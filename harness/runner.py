@@ -15,11 +15,12 @@ from harness import data, diagnostics, evaluation, solve, streaming, throughput,
 from harness.backends.base import Session, Setup, Weights
 from harness.config import Config
 from harness.errors import ConfigError, DataError, Unavailable
+from harness.hidden import hidden
 from harness.init import draw
 from harness.job import Emit, Job
 from harness.measure import parity, roofline
 from harness.measure.contention import LIMIT, Contention
-from harness.measure.memory import peak_memory_bytes
+from harness.measure.memory import memory_bytes, peak_memory_bytes
 from harness.precision import held_in
 
 COUNTED = 1000  # test sequences over which a cell's counters are averaged
@@ -28,6 +29,7 @@ COUNTED = 1000  # test sequences over which a cell's counters are averaged
 def run(job: Job, emit: Emit) -> None:
     """Makes one run. Raises HarnessError for what a person can mend; emits updates on the way."""
     config = job.config
+    emit("phase", name="data")
     emit("note", text="loading data")
     dataset = data.open_dataset(config)
     if dataset.sha256 != job.data_sha256:
@@ -37,8 +39,11 @@ def run(job: Job, emit: Emit) -> None:
     device = "cuda" if config.device.startswith("cuda") else config.device
     setup = config.setup(shape, threads=job.threads, device=device)
     start = initial_weights(config, setup)
+    emit("phase", name="imports")
     emit("note", text=f"starting {config.backend.name}")
-    session = open_session(config.backend.name, setup)
+    with hidden(_not_needed(config)):
+        session = open_session(config.backend.name, setup)
+    memory = {"after_imports": memory_bytes()}
     emit(
         "update",
         fields={
@@ -53,8 +58,10 @@ def run(job: Job, emit: Emit) -> None:
         }
         | _view_details(config),
     )
+    emit("phase", name="data")
     session.put_weights(start)
     _load_splits(session, config, dataset)
+    memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
     contention = Contention(job.cores)
     if config.mode == "stream":
         _prove(session, config, setup, start, dataset, emit)
@@ -71,21 +78,28 @@ def run(job: Job, emit: Emit) -> None:
     others = contention.others()
     emit(
         "update",
-        fields={"contended": None if others is None else others > LIMIT},
-        details={"others_share_of_cores": others},
+        fields={
+            "contended": None if others is None else others > LIMIT,
+            "peak_memory_bytes": peak_memory_bytes(),
+            "device_peak_memory_bytes": session.device_peak_memory_bytes(),
+        },
+        details={"others_share_of_cores": others, "memory": memory},
     )
+    emit("phase", name="roofline")
     emit("note", text="measuring the matrix-multiply peak")
-    peaks = roofline.matmul_peak(session)
+    steps = config.train.truncate or shape.steps
+    own = roofline.own_shape(setup.model, batch=config.train.batch_size, steps=steps)
+    products = roofline.measure(session, own)
     emit(
         "update",
         fields={
             "kernel": session.kernel,
-            "peak_flops_per_second": max(peaks.values()),
-            "peak_memory_bytes": peak_memory_bytes(),
-            "device_peak_memory_bytes": session.device_peak_memory_bytes(),
+            "peak_flops_per_second": products.peak,
+            "own_shape_flops_per_second": products.at_own_shape,
         },
-        details={"matmul_flops_per_second": {str(size): peak for size, peak in peaks.items()}},
+        details={"matmul_flops_per_second": products.by_name()},
     )
+    emit("phase", name="end")
     session.close()
 
 
@@ -104,10 +118,12 @@ def _learn(
     else:
         solve.solve(session, config, labels, dataset.validation.labels, setup.model.classes, emit)
     if config.save_weights:
+        emit("phase", name="weights")
         weights.save(job.directory / "weights.safetensors", session.weights(), setup.model)
         emit("update", fields={"weights_path": "weights.safetensors"})
     evaluation.test(session, config, dataset.test.labels, emit)
     _flow(session, config, setup, dataset, "after", emit)
+    emit("phase", name="diagnostics")
     some = data.sequences(config, dataset, "test", COUNTED)
     counted = diagnostics.counters(session, setup, some)
     if counted:
@@ -120,11 +136,19 @@ def _flow(
     """How far gradients flow back on the first batch of the training set, where it is asked for."""
     if config.diagnostics != "gradient_flow":
         return
+    emit("phase", name="diagnostics")
     emit("note", text="following gradients")
     size = config.train.batch_size
     x = data.sequences(config, dataset, "train", size)
     found = diagnostics.gradient_flow(setup, session.weights(), x, dataset.train.labels[:size])
     emit("update", details={f"gradient_flow_{when}": found})
+
+
+def _not_needed(config: Config) -> list[str]:
+    """Packages that the backend imports where they are installed, though this run has no use for them."""
+    package = import_module(f"harness.backends.{config.backend.name}")
+    chosen = config.backend.engine or next(iter(package.ENGINES), None)
+    return [*package.UNUSED, *(engine for engine in package.ENGINES if engine != chosen)]
 
 
 def open_session(backend: str, setup: Setup) -> Session:
@@ -176,6 +200,7 @@ def _prove(
     session: Session, config: Config, setup: Setup, start: Weights, dataset: data.Dataset, emit: Emit
 ) -> None:
     """Parity on the first batch of the training set, or its beginning; raises ParityFailed."""
+    emit("phase", name="parity")
     emit("note", text="comparing with the reference")
     size = min(config.train.batch_size, parity.most(setup.model))
     x = data.sequences(config, dataset, "train", size)

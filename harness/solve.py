@@ -13,7 +13,6 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from scipy import linalg
 
 from harness.backends.base import Session, Weights
 from harness.config import Config
@@ -28,9 +27,11 @@ def solve(
 ) -> None:
     """Puts the solution into the session, and says what it scores and how fast the pass was."""
     batches = ranges(len(labels), config.train.batch_size)
+    emit("phase", name="warm_up")
     emit("note", text="warming up")
     _, first = timed(session, lambda: session.features("train", batches[:1]))
     emit("update", fields={"first_call_seconds": first}, timing={"first_call_seconds": first})
+    emit("phase", name="training")
     emit("note", text="solving for the readout")
     sums = Sums(session.weights()["readout.W"].shape[0], classes)
     windows = _cut(batches, config.measure.window_seconds, timed_step(session, batches))
@@ -42,6 +43,7 @@ def solve(
     weights = session.weights()
     weights |= sums.solution(config.train.ridge)
     session.put_weights(weights)
+    emit("phase", name="validation")
     scores = Scores.of(predict(session, config, "validation", validation), validation)
     sequences = [window[-1][1] - window[0][0] for window in windows]
     figure = estimate([n / s for n, s in zip(sequences, seconds, strict=True)])
@@ -87,6 +89,8 @@ class Sums:
 
     def solution(self, λ: float) -> Weights:
         """W and b of the readout by canonical name."""
+        from scipy import linalg  # no other run needs it
+
         penalty = np.full(len(self.ff), λ * self.count)
         penalty[-1] = 0.0
         both = linalg.solve(self.ff + np.diag(penalty), self.fy, assume_a="pos")

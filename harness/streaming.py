@@ -74,6 +74,7 @@ def stream(
     Records the accuracy after every step and the latency of a step; raises ParityFailed where what is said
     at the end differs from what the whole sequence gives at once.
     """
+    emit("phase", name="streaming")
     emit("note", text="streaming")
     size = min(config.evaluate.batch_size, len(x))
     chosen = random_stream(config.seed, "stream").permutation(len(x))[:SINGLE]

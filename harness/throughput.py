@@ -29,13 +29,10 @@ Work = Callable[[int], float]  # so many steps -> the seconds that they took
 
 def warm_up(session: Session, config: Config, examples: int, emit: Emit) -> float:
     """Seconds of one steady update. Trains on random batches: the caller puts the weights back."""
+    emit("phase", name="warm_up")
     emit("note", text="warming up")
     first, steps, seconds, each = _steady(_updates(session, config, examples, "warm-up"), config)
-    emit(
-        "update",
-        fields={"first_call_seconds": first},
-        timing={"first_call_seconds": first, "warm_up": {"steps": steps, "seconds": seconds}},
-    )
+    training.warmed_up(session, emit, first=first, steps=steps, seconds=seconds)
     return each
 
 
@@ -47,6 +44,7 @@ def measure(
 
     Raises Diverged at a loss that is not finite: such numbers are not computed at an ordinary speed.
     """
+    emit("phase", name="training")
     emit("note", text="timing updates")
     size = config.train.batch_size
     steps, seconds = _windows(_updates(session, config, counts[0], "throughput"), each, config)
@@ -55,6 +53,7 @@ def measure(
         fields=training.speed(config, model, steps, seconds),
         timing={"windows": _raw(steps, seconds, size)},
     )
+    emit("phase", name="inference")
     emit("note", text="timing inference")
     size = min(config.evaluate.batch_size, counts[1])
     predictions = _predictions(session, counts[1], size)

@@ -45,7 +45,9 @@ def train(
     windows: list[Window] = []
     best, reached = 0.0, {"seconds": _targets(config), "epochs": _targets(config), "steps": _targets(config)}
     for epoch in range(config.train.epochs):
+        emit("phase", name="training")
         losses = _epoch(session, config, model, schedule, epoch, examples, per_window, windows, emit)
+        emit("phase", name="validation")
         scores = Scores.of(
             predict(session, config, "validation", dataset.validation.labels), dataset.validation.labels
         )
@@ -67,6 +69,7 @@ def warm_up(session: Session, config: Config, examples: int, emit: Emit) -> floa
     """Seconds of one steady step. Trains on random batches: the caller puts the weights back."""
     if config.train.epochs == 0:
         return 0.0
+    emit("phase", name="warm_up")
     emit("note", text="warming up")
     size, steps = config.train.batch_size, config.measure.warmup_steps
     rng = stream(config.seed, "warm-up")
@@ -74,13 +77,18 @@ def warm_up(session: Session, config: Config, examples: int, emit: Emit) -> floa
     rates = np.full(steps + 1, config.train.learning_rate)
     _, first = timed(session, lambda: session.train(batches[:1], rates[:1]))
     _, steady = timed(session, lambda: session.train(batches[1:], rates[1:]))
-    compiling = first - steady / steps if session.implementation == "compiled" else None
+    warmed_up(session, emit, first=first, steps=steps, seconds=steady)
+    return steady / steps
+
+
+def warmed_up(session: Session, emit: Emit, *, first: float, steps: int, seconds: float) -> None:
+    """Reports a warm-up: the seconds of the first call, and those of so many steady steps after it."""
+    compiling = first - seconds / steps if session.implementation == "compiled" else None
     emit(
         "update",
         fields={"first_call_seconds": first, "compile_seconds": compiling},
-        timing={"first_call_seconds": first, "warm_up": {"steps": steps, "seconds": steady}},
+        timing={"first_call_seconds": first, "warm_up": {"steps": steps, "seconds": seconds}},
     )
-    return steady / steps
 
 
 def _epoch(

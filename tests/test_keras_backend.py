@@ -241,9 +241,15 @@ def test_long_sequences(implementation: str) -> None:
 
 def test_products_for_the_peak() -> None:
     session = opened(Case("rnn"))
-    session.matmul(64, 5)
-    session.synchronize()
-    assert np.isfinite(np.array(session._pending[0])).all()
+    for shape in ((64, 64, 64), (5, 7, 11), (5, 11, 7)):
+        session.matmul(*shape, 3)
+        session.synchronize()
+        (product,) = session._pending
+        once = np.array(product)
+        session.matmul(*shape, 300)
+        session.synchronize()
+        assert once.shape == (shape[0], shape[1])
+        np.testing.assert_allclose(np.array(session._pending[0]), once, atol=1e-9)
     assert session.device_peak_memory_bytes() is None
     assert session.device == "cpu"
 

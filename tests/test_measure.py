@@ -1,22 +1,26 @@
-"""Statistics, parity distances, memory and contention."""
+"""Statistics, parity distances, products, memory and contention."""
 
 import multiprocessing
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from harness.backends.base import Gradients, Setup
 from harness.environment import cores
 from harness.errors import ParityFailed
-from harness.measure import parity
+from harness.measure import parity, roofline
+from harness.measure.clock import timed
 from harness.measure.contention import Contention
 from harness.measure.statistics import estimate, pooled
+from harness.model import ModelSpec
 from harness.optim import OptimizerSpec
 from tests.parity import Case, open_session
 
@@ -41,6 +45,14 @@ def test_the_interval_covers_the_median_as_often_as_it_says() -> None:
         hits = np.mean([f.low <= 1.0 <= f.high for f in figures])
         assert hits == pytest.approx(figures[0].coverage, abs=0.02)
         assert hits > 0.94
+
+
+@pytest.mark.parametrize("n", [*range(1, 60), 100, 999, 4000])
+def test_the_interval_is_that_of_the_binomial_distribution(n: int) -> None:
+    outside = max(0, int(binom.ppf(0.025, n, 0.5)) - 1)
+    figure = estimate(range(n))
+    assert (figure.low, figure.high) == (outside, n - 1 - outside)
+    assert figure.coverage == pytest.approx(1 - 2 * binom.cdf(outside, n, 0.5))
 
 
 @given(
@@ -98,6 +110,64 @@ def test_float32_is_held_to_its_own_limit() -> None:
     )
     assert found.gradient == pytest.approx(5e-5, rel=1e-3)
     parity.hold(found)
+
+
+@pytest.mark.parametrize(
+    ("cell", "layers", "expected"),
+    [
+        ("lstm", 1, (100, 16, 64)),  # (B, H) by the matrices of four gates
+        ("gru", 2, (100, 16, 48)),
+        ("rnn", 1, (100, 16, 16)),
+        ("hopfield", 1, (100, 16, 16)),
+        ("mingru", 1, (2800, 20, 32)),  # nothing multiplies the state: (T·B, I) by those of two gates
+        ("mingru", 2, (2800, 16, 32)),  # the upper layer reads H
+        ("fir", 1, (2800, 3 * 20, 16)),
+        ("mlp", 1, (100, 28 * 20, 16)),
+    ],
+)
+def test_the_own_shape_of_a_run(cell: str, layers: int, expected: tuple[int, int, int]) -> None:
+    model = ModelSpec(cell, 28, 20, 16, 10, layers, options={"taps": 3} if cell == "fir" else {})
+    assert roofline.own_shape(model, batch=100, steps=28) == expected
+
+
+def test_more_rows_than_matter_are_left_out() -> None:
+    model = ModelSpec("indrnn", 784, 1, 16, 10)
+    assert roofline.own_shape(model, batch=128, steps=784) == (4096, 1, 16)
+
+
+class Slow:
+    """A session whose products take as many seconds as they have, except the first, at 1 GFLOP/s."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[int, ...]] = []
+
+    def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
+        first = (m, k, n) not in self.done
+        self.done.append((m, k, n))
+        time.sleep(0.01 * first + 4e-9 * m * k * n * repeats)
+
+    def synchronize(self) -> None: ...
+
+
+def test_products_count_there_and_back_and_large_ones_that_take_long_are_left_out() -> None:
+    session = Slow()
+    found = roofline.measure(session, (100, 100, 100))
+    assert set(session.done) == {(100, 100, 100), (512, 512, 512)}
+    assert found.at_own_shape == pytest.approx(1e9, rel=0.2)
+    assert list(found.by_name()) == ["100×100×100", "512×512×512"]
+    assert found.peak == max(found.by_name().values())
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "keras"])
+def test_products_of_a_backend_do_the_work_that_is_asked_for(backend: str) -> None:
+    """Four times the repeats take about four times as long: none is skipped, none is still under way."""
+    session = open_session(backend, Case("gru"), "loop", OptimizerSpec())
+    session.matmul(64, 256, 512, 1)
+    seconds = {
+        repeats: min(timed(session, partial(session.matmul, 64, 256, 512, repeats))[1] for _ in range(7))
+        for repeats in (20, 80)
+    }
+    assert 2 < seconds[80] / seconds[20] < 8
 
 
 def test_peak_memory_is_that_of_this_program_and_grows_with_what_is_held() -> None:

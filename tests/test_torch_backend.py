@@ -293,7 +293,7 @@ def test_settings_and_what_a_session_gives_back() -> None:
     assert torch.backends.cudnn.deterministic
     assert (opened.device, bool(opened.device_name)) == ("cpu", True)
     assert opened.device_peak_memory_bytes() is None
-    opened.matmul(16, 3)
+    opened.matmul(16, 5, 7, 3)
     opened.synchronize()
     opened.close()
     assert torch.get_num_threads() == before

@@ -129,9 +129,10 @@ class Session(Protocol):
         """Loss and gradients of x (B, T, I), y (B,), without dropout; changes neither weights nor
         optimiser."""
 
-    def matmul(self, size: int, repeats: int) -> None:
-        """Does `repeats` products of two (size, size) matrices in the session's precision, one after
-        the other, on the session's device and threads; for the measured peak."""
+    def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
+        """Multiplies a batch (m, k) by weights (k, n) and the result by their transpose, `repeats` times,
+        each product after the one before: 4·m·k·n FLOPs each time. In the session's precision, on its
+        device and threads, laid out and shared out as in training; for the measured peak."""
 
     def synchronize(self) -> None:
         """Returns when the device has nothing left to do."""

@@ -1,8 +1,15 @@
-"""The most memory that this process has held."""
+"""The memory that this process holds, and the most that it has held."""
 
 import resource
 import sys
 from pathlib import Path
+
+import psutil
+
+
+def memory_bytes() -> int:
+    """Resident memory of this process now, in bytes."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def peak_memory_bytes() -> int:

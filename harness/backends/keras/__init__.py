@@ -2,4 +2,5 @@
 
 PACKAGES = ("keras", "tensorflow")
 DEVICES = ("cpu", "cuda")
+UNUSED = ("matplotlib", "pandas", "sklearn")  # imported by the framework if installed, used by no run
 ENGINES: tuple[str, ...] = ("tensorflow", "jax", "torch")

@@ -41,7 +41,7 @@ class KerasSession:
         self._cell = import_module(f"harness.backends.keras.cells.{setup.model.cell}")
         self._splits: dict[str, tuple[Tensor, Tensor]] = {}
         self._data: tuple[Tensor, ...] = ()  # what `train` takes its batches from
-        self._operands: dict[int, tuple[Tensor, Tensor]] = {}
+        self._operands: dict[tuple[int, int, int], tuple[Tensor, Tensor, Tensor]] = {}
         self._pending: list[Tensor] = []
         self._carried = carried.Carried(
             setup.model,
@@ -131,6 +131,7 @@ class KerasSession:
         # a scan and a tree are built for the length of the sequence
         loose = self.implementation != "scan" and not model.spec.whole
         self._outputs = engine.compile(outputs, jit, loose=loose)
+        self._there_and_back = engine.repeat(lambda x, w, back: ops.matmul(ops.matmul(x, w), back))
         self._gradients = engine.compile(gradients, jit)
         self._window = engine.window(update, jit)
 
@@ -240,16 +241,15 @@ class KerasSession:
             loss, gradients, _ = self._gradients(self._params, self._put(x), labels)
         return Gradients(float(loss), self._canonical(gradients))
 
-    def matmul(self, size: int, repeats: int) -> None:
-        """Does `repeats` products of two (size, size) matrices, each waiting for the one before."""
+    def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
+        """Multiplies (m, k) by (k, n) and the result by the transpose, `repeats` times, each product
+        waiting for the one before."""
         with self._engine.scope():
-            if size not in self._operands:
-                self._operands[size] = self._put(hartley(size)), self._put(np.linspace(-1, 1, size**2))
-            a, b = self._operands[size]
-            b = ops.reshape(b, (size, size))
-            for _ in range(repeats):
-                b = ops.matmul(a, b)
-            self._pending = [b]
+            if (m, k, n) not in self._operands:
+                x, w = np.linspace(-1, 1, m * k).reshape(m, k), orthogonal(k, n)
+                self._operands = {(m, k, n): (self._put(x), self._put(w), self._put(w.T))}
+            x, w, back = self._operands[m, k, n]
+            self._pending = [self._there_and_back(x, repeats, w, back)]
 
     def synchronize(self) -> None:
         """Returns when the device has nothing left to do."""
@@ -266,7 +266,7 @@ class KerasSession:
         self._data = ()
         self._operands.clear()
         self._carried.tensors = None
-        del self._forward, self._read, self._outputs, self._gradients, self._window
+        del self._forward, self._read, self._outputs, self._gradients, self._window, self._there_and_back
         self._engine.close()
 
     def _put(self, array: np.ndarray) -> Tensor:
@@ -300,9 +300,9 @@ def kept(mask: np.ndarray | None, put: Callable[[np.ndarray], Tensor]) -> Callab
     return lambda gradient: ops.where(on_device, gradient, 0)
 
 
-def hartley(size: int) -> np.ndarray:
-    """The orthogonal matrix cas(2π j k / size) / √size (size, size), its own inverse: products with it
-    neither grow nor vanish."""
-    index = np.arange(size)
-    angles = 2 * np.pi * index / size
-    return ((np.cos(angles) + np.sin(angles)) / np.sqrt(size))[np.outer(index, index) % size]
+def orthogonal(k: int, n: int) -> np.ndarray:
+    """The first rows and columns (k, n) of the reflection 1 - 2 v vᵀ: products with it and its transpose,
+    any number of times, neither grow nor vanish."""
+    v = np.linspace(1, 2, max(k, n))
+    v /= np.linalg.norm(v)
+    return np.eye(k, n) - 2 * np.outer(v[:k], v[:n])

@@ -2,4 +2,5 @@
 
 PACKAGES = ("numpy", "threadpoolctl")
 DEVICES = ("cpu",)
+UNUSED: tuple[str, ...] = ()
 ENGINES: tuple[str, ...] = ()

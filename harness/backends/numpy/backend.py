@@ -77,6 +77,7 @@ class NumpySession:
         self.factors = Factors(self.layout, self.layout.views(self.w))
         self.optimizer = Optimizer(setup.optimizer, self.layout.size, self.dtype)
         self.data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.operands: dict[tuple[int, int, int], tuple[np.ndarray, list[np.ndarray]]] = {}
         self.networks: dict[tuple[int, int, int, bool], Network] = {}
         self.carried = Carried(
             setup.model,
@@ -172,12 +173,22 @@ class NumpySession:
             one.flow = None
         return found
 
-    def matmul(self, size: int, repeats: int) -> None:
-        a = np.full((size, size), 0.5, self.dtype)
-        out = np.empty_like(a)
-        with self.blas.limit(limits=self.threads):
+    def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
+        parts = shards(m, self.threads)
+        if (m, k, n) not in self.operands:
+            batches = [np.full((k, part.stop - part.start), 0.5, self.dtype) for part in parts]
+            self.operands = {(m, k, n): (np.full((n, k), 0.5, self.dtype), batches)}
+        w, batches = self.operands[m, k, n]
+
+        def work(shard: int, part: slice) -> None:
+            x = batches[shard]
+            y, back = np.empty((n, x.shape[1]), self.dtype), np.empty_like(x)
             for _ in range(repeats):
-                np.matmul(a, a, out=out)
+                np.matmul(w, x, out=y)
+                np.matmul(w.T, y, out=back)
+
+        with self._single_threaded_blas():
+            self._each(work, parts)
 
     def synchronize(self) -> None:
         """NumPy has returned only when it is done."""

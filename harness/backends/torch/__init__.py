@@ -2,4 +2,5 @@
 
 PACKAGES = ("torch",)
 DEVICES = ("cpu", "cuda", "mps")
+UNUSED: tuple[str, ...] = ()
 ENGINES: tuple[str, ...] = ()

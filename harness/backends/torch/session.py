@@ -57,7 +57,7 @@ class TorchSession:
             fetch=copied,
         )
         self._splits: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        self._operands: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._operands: dict[tuple[int, int, int], tuple[torch.Tensor, ...]] = {}
         self._product_dtype = low or self._dtype
 
     @cached_property
@@ -181,14 +181,16 @@ class TorchSession:
             found[tensor] = found[tensor] * mask
         return Gradients(loss.item(), self._model.canonical(found))
 
-    def matmul(self, size: int, repeats: int) -> None:
-        """Does `repeats` products of two (size, size) matrices, one after the other."""
-        if size not in self._operands:
-            a = torch.linspace(-1.0, 1.0, size * size, device=self._device).to(self._product_dtype)
-            self._operands[size] = a.view(size, size), torch.empty_like(a).view(size, size)
-        a, out = self._operands[size]
+    def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
+        """Multiplies (m, k) by (k, n) and the result by the transpose, `repeats` times."""
+        if (m, k, n) not in self._operands:
+            place = {"device": self._device, "dtype": self._product_dtype}
+            x, w = (torch.linspace(-1.0, 1.0, rows * k, **place).view(rows, k) for rows in (m, n))
+            self._operands = {(m, k, n): (x, w, torch.empty(m, n, **place), torch.empty_like(x))}
+        x, w, y, back = self._operands[m, k, n]
         for _ in range(repeats):
-            torch.mm(a, a, out=out)
+            torch.mm(x, w.t(), out=y)
+            torch.mm(y, w, out=back)
 
     def synchronize(self) -> None:
         """Returns when the device has nothing left to do."""

@@ -68,6 +68,9 @@ class Engine(Protocol):
     def window(self, update: Update, jit: bool) -> Window:
         """Many updates in one call."""
 
+    def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """(x, count, *more) -> x after `count` times x = function(x, *more), in one call."""
+
     def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
         """The path that computes `forward(params, x)`."""
 

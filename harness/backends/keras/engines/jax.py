@@ -108,6 +108,12 @@ class Engine:
 
         return windowed(jax.jit(run) if jit else partial(each_in_turn, update), self.put)
 
+    def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def repeated(x: Tensor, count: Tensor, *more: Tensor) -> Tensor:
+            return lax.fori_loop(0, count, lambda _, x: function(x, *more), x)
+
+        return self.compile(repeated, True)
+
     def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
         path = "JAX XLA" if jit else "JAX, one operation at a time"
         program = str(jax.make_jaxpr(forward)(params, x)) if self.on_gpu else ""

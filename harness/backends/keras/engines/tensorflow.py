@@ -117,6 +117,16 @@ class Engine:
             self.put,
         )
 
+    def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def repeated(x: Tensor, count: Tensor, *more: Tensor) -> Tensor:
+            def body(k: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+                return k + 1, function(x, *more)
+
+            return tf.while_loop(lambda k, _: k < count, body, (0, x), parallel_iterations=1)[1]
+
+        compiled = self.compile(repeated, False)
+        return lambda x, count, *more: compiled(x, tf.constant(count), *more)
+
     def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
         if jit:
             return "TensorFlow XLA"

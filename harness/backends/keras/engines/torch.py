@@ -117,6 +117,14 @@ class Engine:
 
         return window
 
+    def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def repeated(x: Tensor, count: int, *more: Tensor) -> Tensor:
+            for _ in range(count):
+                x = function(x, *more)
+            return x
+
+        return repeated
+
     def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
         if jit:
             return "PyTorch Inductor"
