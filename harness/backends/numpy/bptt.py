@@ -29,6 +29,9 @@ from harness.backends.numpy.parameters import Block, Factors
 from harness.model import ModelSpec
 
 
+PIECE = 4  # steps whose products over time are made at once, while what they read is in the cache
+
+
 class Step(NamedTuple):
     """Views of what one step reads and writes, made once: making them holds up the other threads."""
 
@@ -73,9 +76,12 @@ class Stepped:
         self.states: list[tuple[np.ndarray, ...]] = []  # before the first step and after every one
         self.flow: np.ndarray | None = None
         if keep:
-            self.da = np.empty((self.rows, T, B), dtype)
+            # where gradients of other parameters need the da of all steps, a piece is all of them
+            self.piece = T if hasattr(self.tape, "finish") else min(PIECE, T)
+            self.da = np.empty((self.rows, self.piece, B), dtype)
             self.da_k = np.empty((self.rows, B), dtype)
             self.through = np.empty((H, B), dtype)
+            self.more: dict[str, np.ndarray] = {}  # of a product over a piece, to be added
         self.reverse = prefix.endswith(".backward")
         self.way = slice(None, None, -1 if self.reverse else 1)
         self.last = 0 if self.reverse else T - 1
@@ -116,8 +122,8 @@ class Stepped:
         dstate: list[np.ndarray],
         dx: np.ndarray | None,
     ) -> None:
-        H, I, T, tape, dp, da = self.H, self.I, self.T, self.tape, gradients.own, self.da_k
-        weights, x_rows, alone = factors.views.blocks[self.prefix], self.x_rows, self.alone
+        I, T, tape, dp, da = self.I, self.T, self.tape, gradients.own, self.da_k
+        weights, alone = factors.views.blocks[self.prefix], self.alone
         dy = dy[:, self.way]
         receives = hasattr(tape, "receive")  # the output is not the first state itself
         for k in range(T - 1, -1, -1):
@@ -129,21 +135,39 @@ class Stepped:
             if self.flow is not None:
                 self.flow[self.way][k] = np.linalg.norm(dstate[0])
             tape.backward(k, dy[:, k], dstate, self.states[k], self.states[k + 1], weights.own, dp, da)
-            self.da[:, k] = da
+            self.da[:, k % self.piece] = da
             if self.passes_h and self.h_rows:
                 dstate[0] += np.matmul(weights.h.T, da[alone:], out=self.through)
             elif self.h_rows:
                 np.matmul(weights.h.T, da[alone:], out=dstate[0])
-        z, da = self.z[:, :-1].reshape(len(self.z), -1), self.da.reshape(self.rows, -1)
+            if k % self.piece == 0:
+                self._gather(range(k, min(k + self.piece, T)), weights, gradients, dx)
+
+    def _gather(self, steps: range, weights: Block, gradients: Block, dx: np.ndarray | None) -> None:
+        """The products over a piece of the steps, from the `da` of each."""
+        H, I, B, first, end = self.H, self.I, self.z.shape[2], steps[0], steps[-1] + 1
+        da = self.da[:, : len(steps)].reshape(self.rows, -1)
+        z = self.z[:, first:end].reshape(len(self.z), -1)
+        da_x, da_h = da[: self.x_rows], da[self.alone :]
+        last = end == self.T  # the first piece that comes
         if gradients.joint.size:
-            np.matmul(da, z.T, out=gradients.joint)
+            self._add(da, z, gradients.joint, "joint", last)
         else:
-            np.matmul(da[:x_rows], z[: I + 1].T, out=gradients.x)
-            np.matmul(da[alone:], z[I + 1 :].T, out=gradients.h)
-        if hasattr(tape, "finish"):
-            tape.finish(da, z[I + 1 :], dp)
+            self._add(da_x, z[: I + 1], gradients.x, "x", last)
+            self._add(da_h, z[I + 1 :], gradients.h, "h", last)
+        if hasattr(self.tape, "finish"):
+            self.tape.finish(da, z[I + 1 :], gradients.own)
         for name, gate in getattr(self.cell, "H_BIASES", {}).items():
-            row = alone + self.cell.H_GATES.index(gate) * H
-            dp[name] += da[row : row + H].sum(axis=1)
+            row = self.cell.H_GATES.index(gate) * H
+            gradients.own[name] += da_h[row : row + H].sum(axis=1)
         if dx is not None:
-            dx[:, self.way] += (weights.x[:, :-1].T @ da[:x_rows]).reshape(dx.shape)
+            dx[:, self.way][:, first:end] += (weights.x[:, :-1].T @ da_x).reshape(I, -1, B)
+
+    def _add(self, da: np.ndarray, z: np.ndarray, into: np.ndarray, name: str, first: bool) -> None:
+        """da zᵀ, written to `into` or added to it."""
+        if first:
+            np.matmul(da, z.T, out=into)
+            return
+        if name not in self.more:
+            self.more[name] = np.empty_like(into)
+        into += np.matmul(da, z.T, out=self.more[name])
