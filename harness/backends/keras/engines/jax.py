@@ -43,6 +43,7 @@ class Engine:
         self.jax_device = jax.devices(platform)[int(index or 0)]
         self.on_gpu = platform == "gpu"
         self.use_cudnn: bool | str = "auto" if self.on_gpu or jax.default_backend() != "gpu" else False
+        self.hoist = self.on_gpu  # a CPU's caches hold what a step projects, not what all do
 
     @staticmethod
     def devices() -> dict[str, str]:
