@@ -199,6 +199,22 @@ def test_nothing_is_traced_twice(implementation: str, monkeypatch: pytest.Monkey
     assert len(traced) == count
 
 
+@pytest.mark.parametrize("implementation", ["loop", "compiled"])
+def test_on_a_cpu_no_array_holds_the_projections_of_all_steps(
+    implementation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module("harness.backends.keras.cells.gru")
+    project, shapes = module.project, []
+
+    def watched(xs, params):
+        shapes.append(tuple(xs.shape))
+        return project(xs, params)
+
+    monkeypatch.setattr(module, "project", watched)
+    train(opened(Case("gru", layers=2, bidirectional=True), implementation))
+    assert set(shapes) == {(6, 4), (6, 10)}  # (B, I) and (B, D·H)
+
+
 def test_one_trace_reads_any_batch_of_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("harness.backends.keras.cells.gru")
     step, traced = module.step, []

@@ -39,7 +39,7 @@ SQUARES = [
     (Case("lstm", layers=2, bidirectional=True, readout="mean", initial_state="learned", steps=5), "fused"),
     (Case("lstm", readout="max", initial_state="learned", steps=8, truncate=4), "fused"),
     (Case("gru_reset_before", bidirectional=True, readout="max", steps=5), "fused"),
-    (Case("indrnn", steps=5), "compiled"),
+    (Case("gru", bidirectional=True, initial_state="learned", steps=5), "compiled"),
     (Case("history_compressor", initial_state="learned", readout="attention", steps=6, truncate=3), "loop"),
     (Case("fir", layers=2, initial_state="learned", readout="max", steps=6), "fused"),
     (Case("fir", bidirectional=True, steps=5), "compiled"),

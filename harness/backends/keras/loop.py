@@ -1,7 +1,7 @@
 """The layers in Keras: a stack of one cell in one or two directions, as pure functions.
 
-`stack` runs what a cell's file writes: its `step` in a time loop, the input projection of all time
-steps hoisted into one matrix product (`stepped`), or a function of the whole sequence (`at_once`).
+`stack` runs what a cell's file writes: its `step` in a time loop (`stepped`), or a function of the whole
+sequence (`at_once`).
 `fused` lays Keras' own layers side by side.
 """
 
@@ -81,8 +81,9 @@ def one_by_one(
     return ops.stack(outputs[::-1] if reverse else outputs), state
 
 
-def stepped(cell: ModuleType, options: Mapping[str, Value], scan: Scan) -> Direction:
-    """The cell's `step` in a time loop.
+def stepped(cell: ModuleType, options: Mapping[str, Value], scan: Scan, *, hoist: bool) -> Direction:
+    """The cell's `step` in a time loop; with `hoist` the inputs of all time steps are projected before it,
+    in one matrix product, else each step projects its own.
 
     A cell's `once` makes of its weights what all steps share. Its last output is its first state, which
     saves the gradient of an index; where it is not, the cell says so with OUTPUT_IS_STATE.
@@ -94,7 +95,17 @@ def stepped(cell: ModuleType, options: Mapping[str, Value], scan: Scan) -> Direc
     def direction(
         xs: Tensor, state: State, params: Sequence[Tensor], reverse: bool
     ) -> tuple[Tensor, Tensor, State]:
-        ys, state = scan(step, cell.project(xs, params), state, once(params), reverse=reverse)
+        shared = once(params)
+        if hoist:
+            ys, state = scan(step, cell.project(xs, params), state, shared, reverse=reverse)
+        else:
+            ys, state = scan(
+                lambda x, state, shared: step(cell.project(x, params), state, shared),
+                xs,
+                state,
+                shared,
+                reverse=reverse,
+            )
         return ys, state[0] if output_is_state else ys[0 if reverse else -1], state
 
     return direction

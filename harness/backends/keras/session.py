@@ -67,7 +67,9 @@ class KerasSession:
         if hasattr(cell, "whole"):
             whole = engine.piece(partial(cell.whole, options=options), jit)
             return loop.stack(model, loop.at_once(whole)), jit
-        return loop.stack(model, loop.stepped(cell, options, engine.scan(jit) or loop.one_by_one)), jit
+        scan = engine.scan(jit)
+        hoist = scan is None or engine.hoist
+        return loop.stack(model, loop.stepped(cell, options, scan or loop.one_by_one, hoist=hoist)), jit
 
     def _compile(self) -> None:
         """Makes the functions that compute; each is traced at its first call."""

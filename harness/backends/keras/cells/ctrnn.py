@@ -21,7 +21,7 @@ NAMES = ("W_xh", "W_hh", "b_h", "log_tau")
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """What the inputs add to dh/dt, all time steps in one product: xs (T, B, I) -> (T, B, H)."""
+    """What the inputs add to dh/dt: xs (…, I), of one step or of all -> (…, H)."""
     W_xh, _, b_h, _ = params
     return ops.matmul(xs, W_xh) + b_h
 

@@ -19,7 +19,7 @@ NAMES = ("W_xh", "W_hh", "b_h")
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """What the inputs add to h_t, all time steps in one product: xs (T, B, I) -> (T, B, H)."""
+    """What the inputs add to h_t: xs (…, I), of one step or of all -> (…, H)."""
     W_xh, _, b_h = params
     return ops.matmul(xs, W_xh) + b_h
 

@@ -25,7 +25,7 @@ GATES = ("z", "r", "n")  # Keras writes h for the candidate n
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """What the inputs add to the gates, all time steps in one product: xs (T, B, I) -> (T, B, 3H)."""
+    """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 3H)."""
     W_x, _, b = params
     return ops.matmul(xs, W_x) + b[0]
 

@@ -25,8 +25,8 @@ NAMES = ("W_xh", "W_hh", "b_h", "W_xl", "W_ll", "b_l", "W_lx", "b_x")
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """What the inputs add to both nets, all time steps in one product each, and the inputs themselves,
-    side by side: xs (T, B, I) -> (T, B, 2H + I)."""
+    """What the inputs add to both nets, and the inputs themselves, side by side: xs (…, I), of one step or
+    of all -> (…, 2H + I)."""
     W_xh, _, b_h, W_xl, _, b_l, _, _ = params
     return ops.concatenate([ops.matmul(xs, W_xh) + b_h, ops.matmul(xs, W_xl) + b_l, xs], axis=-1)
 

@@ -22,7 +22,7 @@ OUTPUT_IS_STATE = False  # the state is u
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """What the inputs add to u, all time steps in one product: xs (T, B, I) -> (T, B, H)."""
+    """What the inputs add to u: xs (…, I), of one step or of all -> (…, H)."""
     W_xh, _, b_h = params
     return ops.matmul(xs, W_xh) + b_h
 

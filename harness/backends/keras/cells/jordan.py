@@ -19,7 +19,7 @@ NAMES = ("W_xh", "W_yh", "b_h", "W_hy", "b_y")
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """What the inputs add to h_t, all time steps in one product: xs (T, B, I) -> (T, B, H)."""
+    """What the inputs add to h_t: xs (…, I), of one step or of all -> (…, H)."""
     W_xh, _, b_h, _, _ = params
     return ops.matmul(xs, W_xh) + b_h
 

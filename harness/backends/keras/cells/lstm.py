@@ -26,7 +26,7 @@ GATES = ("i", "f", "g", "o")  # Keras writes c for the candidate g
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """What the inputs add to the gates, all time steps in one product: xs (T, B, I) -> (T, B, 4H)."""
+    """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 4H)."""
     W_x, _, b = params
     return ops.matmul(xs, W_x) + b
 

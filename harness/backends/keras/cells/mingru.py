@@ -22,7 +22,7 @@ GATES = ("z", "n")
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """The gates, all time steps in one product: xs (T, B, I) -> (T, B, 2H)."""
+    """The gates: xs (…, I), of one step or of all -> (…, 2H)."""
     W_x, b = params
     return ops.matmul(xs, W_x) + b
 

@@ -23,7 +23,7 @@ GATES = ("f", "i", "n")
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """The gates, all time steps in one product: xs (T, B, I) -> (T, B, 3H)."""
+    """The gates: xs (…, I), of one step or of all -> (…, 3H)."""
     W_x, b = params
     return ops.matmul(xs, W_x) + b
 

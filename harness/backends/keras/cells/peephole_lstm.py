@@ -27,7 +27,7 @@ PEEPHOLES = ("i", "f", "o")
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """What the inputs add to the gates, all time steps in one product: xs (T, B, I) -> (T, B, 4H)."""
+    """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 4H)."""
     W_x, _, b, _ = params
     return ops.matmul(xs, W_x) + b
 

@@ -19,7 +19,7 @@ from harness.spec import Value
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """What the inputs add to a_t, all time steps in one product: xs (T, B, I) -> (T, B, H)."""
+    """What the inputs add to a_t: xs (…, I), of one step or of all -> (…, H)."""
     W_x, _, b = params
     return ops.matmul(xs, W_x) + b
 

@@ -24,7 +24,7 @@ OUTPUT_IS_STATE = False  # the state is c
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """What the inputs add to the gates, all time steps in one product: xs (T, B, I) -> (T, B, 4H)."""
+    """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 4H)."""
     W_x, _, b = params
     return ops.matmul(xs, W_x) + ops.concatenate([b, ops.zeros_like(b)])
 

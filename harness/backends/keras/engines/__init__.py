@@ -16,9 +16,9 @@ Loss = Callable[..., tuple[Tensor, list[Tensor]]]  # (weights, …) -> (mean los
 Update = Callable[[Carried, Sequence[Tensor], Sequence[Tensor]], tuple[Carried, Tensor]]
 """(carried, data, one row of every table of the plan) -> (carried, loss ())"""
 CellStep = Callable[[Tensor, State, Sequence[Tensor]], tuple[Tensor, State]]
-"""(projected input, state, the cell's weights) -> (output (B, H), state)"""
+"""(input of a step, projected or not, state, the cell's weights) -> (output (B, H), state)"""
 Scan = Callable[..., tuple[Tensor, State]]
-"""(cell step, projected inputs (T, B, ·), state, the cell's weights, *, reverse)
+"""(cell step, inputs of all steps (T, B, ·), state, the cell's weights, *, reverse)
 -> (outputs (T, B, H) in the order of the inputs, the last state)"""
 Whole = Callable[[Tensor, State, Sequence[Tensor]], tuple[Tensor, State]]
 """(xs (T, B, I), state, the cell's weights) -> (outputs (T, B, H), the last state)"""
@@ -35,6 +35,7 @@ class Engine(Protocol):
 
     name: str
     use_cudnn: bool | str  # what Keras' layers are told: "auto", or False on a CPU next to a GPU
+    hoist: bool  # whether `scan` is to find the inputs of all time steps projected in one product
 
     def __init__(self, device: str, *, threads: int, precision: str) -> None: ...
 

@@ -47,6 +47,7 @@ class Engine:
         self.gpu = None if device == "cpu" else int(device.removeprefix("cuda:"))
         self.device = "cpu:0" if self.gpu is None else f"gpu:{self.gpu}"
         self.use_cudnn: bool | str = False if gpus and self.gpu is None else "auto"
+        self.hoist = self.gpu is not None  # a CPU's caches hold what a step projects, not what all do
 
     @staticmethod
     def devices() -> dict[str, str]:

@@ -34,6 +34,7 @@ class Engine:
 
     name = "torch"
     use_cudnn: bool | str = "auto"
+    hoist = True  # most of a step is the overhead of its operations
 
     def __init__(self, device: str, *, threads: int, precision: str) -> None:
         torch.set_num_threads(threads)
