@@ -10,7 +10,7 @@ first state, `receive` brings its gradient into d first. `prepare` comes before 
 `finish` after the last one back, with the da of all steps (rows, T·B) and the outputs before each (H, T·B).
 
 A tape may say where the products are to be written: `b` (slots, Gh·H, B). What becomes of them there is
-kept for the way back without a copy.
+kept for the way back without a copy. It may own `da` (rows, B) too.
 """
 
 import numpy as np

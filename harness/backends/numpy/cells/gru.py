@@ -29,49 +29,54 @@ H_BIASES: Mapping[str, str] = {"b_hn": "n"}
 
 
 class Slot(NamedTuple):
-    """Views of one slot (4, H, B), made once, by the names of what is in them."""
+    """Views of one slot, made once: neighbours in it under one name; n is of a memory of its own."""
 
     r_z: np.ndarray
     q_m: np.ndarray
+    n: np.ndarray
     r: np.ndarray
     z: np.ndarray
     q: np.ndarray
     m: np.ndarray
-    n: np.ndarray  # of a memory of its own
 
 
 class Tape:
     """What the way back needs, in one slot for every step: r, z, q and m = h_{t-1} - n; and, apart, n.
 
-    In this order r and z meet q and m in one product.
+    In this order r and z lie as what they are multiplied by, q and m.
     """
 
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
-        memory = np.empty((slots, 4, hidden, batch), dtype)
-        self.b = memory[:, :3].reshape(slots, 3 * hidden, batch)
-        n = np.empty((slots, hidden, batch), dtype)
+        H = hidden
+        memory, n = np.empty((slots, 4 * H, batch), dtype), np.empty((slots, H, batch), dtype)
+        self.b = memory[:, : 3 * H]
         self.slots = [
-            Slot(s[:2], s[2:], s[0], s[1], s[2], s[3], n_k) for s, n_k in zip(memory, n, strict=True)
+            Slot(s[: 2 * H], s[2 * H :], n_k, *s.reshape(4, H, batch))
+            for s, n_k in zip(memory, n, strict=True)
         ]
-        self.slope = np.empty((2, hidden, batch), dtype)
-        self.by_r, self.by_z = self.slope
+        self.half = np.array(0.5, dtype)
+        self.slope = np.empty((2 * H, batch), dtype)
+        self.by_r, self.by_z = self.slope.reshape(2, H, batch)
+        self.passed, self.dn = np.empty((2, H, batch), dtype)
+        self.da = np.empty((4 * H, batch), dtype)
+        self.da_n, self.da_r, self.da_z, self.dq = self.da.reshape(4, H, batch)
 
     def forward(
         self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
     ) -> State:
         s = self.slots[k % len(self.slots)]
-        r_z, n = s.r_z, s.n
-        np.tanh(r_z, out=r_z)
-        r_z *= 0.5
-        r_z += 0.5
-        np.multiply(s.r, s.q, out=n)
-        n += a
-        np.tanh(n, out=n)
-        np.subtract(prev[0], n, out=s.m)
-        np.multiply(s.z, s.m, out=self.by_z)
-        np.add(self.by_z, n, out=y)
+        r_z, n, m, half = s.r_z, s.n, s.m, self.half
+        np.tanh(r_z, r_z)
+        np.multiply(r_z, half, r_z)
+        np.add(r_z, half, r_z)
+        np.multiply(s.r, s.q, n)
+        np.add(n, a, n)
+        np.tanh(n, n)
+        np.subtract(prev[0], n, m)
+        np.multiply(s.z, m, y)
+        np.add(y, n, y)
         return (y,)
 
     def backward(
@@ -85,17 +90,16 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        s, slope, (dh,) = self.slots[k], self.slope, d
-        da_n, da_r, da_z, dq = da.reshape(4, *dh.shape)
-        np.square(s.n, out=da_n)
-        np.subtract(1, da_n, out=da_n)
-        np.subtract(1, s.z, out=da_z)
-        da_n *= da_z
-        da_n *= dh
-        np.multiply(da_n, s.r, out=dq)
-        np.square(s.r_z, out=slope)
-        np.subtract(s.r_z, slope, out=slope)
-        slope *= s.q_m  # r (1 - r) q, z (1 - z) m
-        np.multiply(self.by_r, da_n, out=da_r)
-        np.multiply(self.by_z, dh, out=da_z)
-        dh *= s.z
+        s, slope, passed, dn, da_n, (dh,) = self.slots[k], self.slope, self.passed, self.dn, self.da_n, d
+        np.multiply(s.z, dh, passed)
+        np.subtract(dh, passed, dn)
+        np.square(s.n, da_n)
+        np.multiply(da_n, dn, da_n)
+        np.subtract(dn, da_n, da_n)
+        np.multiply(da_n, s.r, self.dq)
+        np.square(s.r_z, slope)
+        np.subtract(s.r_z, slope, slope)
+        np.multiply(slope, s.q_m, slope)  # r (1 - r) q, z (1 - z) m
+        np.multiply(self.by_r, da_n, self.da_r)
+        np.multiply(self.by_z, dh, self.da_z)
+        dh[...] = passed

@@ -22,50 +22,52 @@ import numpy as np
 from harness.backends.base import Weights
 from harness.backends.numpy.cells import State
 
-X_GATES = H_GATES = ("g", "i", "f", "o")
+X_GATES = H_GATES = ("g", "o", "i", "f")
 SHARED = 4
 HALVED = ("i", "f", "o")
 PASSES_H = False
 
 
 class Slot(NamedTuple):
-    """Views of one slot (6, H, B), made once, by the names of what is in them."""
+    """Views of one slot, made once: neighbours in it under one name."""
 
-    sigmoids: np.ndarray  # i, f, o
-    g_i_f: np.ndarray
-    i_f: np.ndarray
-    g_c: np.ndarray
-    i_o: np.ndarray
-    g_tanh_c: np.ndarray
-    c_tanh_c: np.ndarray
-    g: np.ndarray
-    f: np.ndarray
-    o: np.ndarray
-    c: np.ndarray
+    tanh_c_g: np.ndarray
+    g_o_i_f: np.ndarray
+    sigmoids: np.ndarray  # o, i, f
+    o_i: np.ndarray
     tanh_c: np.ndarray
+    g: np.ndarray
+    o: np.ndarray
+    i: np.ndarray
+    f: np.ndarray
+    c: np.ndarray
 
 
 class Tape:
-    """What the way back needs, in one slot for every step: g, i, f, o, c_{t-1} and tanh(c_t).
+    """What the way back needs, in one slot for every step: tanh(c_t), g, o, i, f, c_{t-1}.
 
-    In this order every operation below takes its operands at one stride: i and f meet g and c_{t-1} in
-    one product, and one expression gives i (1 - g²) and o (1 - tanh²(c_t)).
+    In this order what an operation below takes lies side by side: tanh(c_t) and g are to o and i what
+    they are multiplied by, and what both have a slope of.
     """
 
     def __init__(
         self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
     ) -> None:
+        H = hidden
         # one slot more than steps: the last one takes the last c
-        self.memory = np.empty((slots + 1, 6, hidden, batch), dtype)
-        self.b = self.memory[:, :4].reshape(slots + 1, 4 * hidden, batch)
+        self.memory = np.empty((slots + 1, 6 * H, batch), dtype)
+        self.b = self.memory[:, H : 5 * H]
         self.slots = [
-            Slot(s[1:4], s[:3], s[1:3], s[0:5:4], s[1:4:2], s[0:6:5], s[4:], s[0], s[2], s[3], s[4], s[5])
+            Slot(s[: 2 * H], s[H : 5 * H], s[2 * H : 5 * H], s[2 * H : 4 * H], *s.reshape(6, H, batch))
             for s in self.memory
         ]
-        # i (1 - g²); g i (1 - i), c_{t-1} f (1 - f), tanh(c_t) o (1 - o); o (1 - tanh²(c_t))
-        part = np.empty((5, hidden, batch), dtype)
-        self.products, self.squashed, self.opened, self.by_c = part[:2], part[0:5:4], part[1:4], part[:3]
-        self.by_g, self.by_c_tanh_c, self.by_h, self.into_c = part[1], part[2:4], part[3], part[4]
+        self.half = np.array(0.5, dtype)
+        part = np.empty((5 * H, batch), dtype)
+        # o (1 - tanh²(c_t)), i (1 - g²); then o (1 - o) tanh(c_t), i (1 - i) g, f (1 - f) c_{t-1}
+        self.squashed, self.opened, self.by_o_i = part[: 2 * H], part[2 * H :], part[2 * H : 4 * H]
+        self.into_c, self.by_g, self.by_o, self.by_i, self.by_f = part.reshape(5, H, batch)
+        self.da = np.empty((4 * H, batch), dtype)
+        self.da_g, self.da_o, self.da_i, self.da_f = self.da.reshape(4, H, batch)
 
     def forward(
         self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
@@ -73,14 +75,15 @@ class Tape:
         s, c = self.slots[k % len(self.slots)], self.slots[(k + 1) % len(self.slots)].c
         if k == 0:
             s.c[...] = prev[1]
-        np.tanh(b, out=b)
-        sigmoids = s.sigmoids
-        sigmoids *= 0.5
-        sigmoids += 0.5
-        np.multiply(s.i_f, s.g_c, out=self.products)
-        np.add(self.products[0], self.products[1], out=c)
-        np.tanh(c, out=s.tanh_c)
-        np.multiply(s.o, s.tanh_c, out=y)
+        sigmoids, half, ig = s.sigmoids, self.half, self.by_g
+        np.tanh(b, b)
+        np.multiply(sigmoids, half, sigmoids)
+        np.add(sigmoids, half, sigmoids)
+        np.multiply(s.f, s.c, c)
+        np.multiply(s.i, s.g, ig)
+        np.add(c, ig, c)
+        np.tanh(c, s.tanh_c)
+        np.multiply(s.o, s.tanh_c, y)
         return y, c
 
     def backward(
@@ -94,21 +97,23 @@ class Tape:
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        s, (dh, dc), da, into_c = self.slots[k], d, da.reshape(4, *d[0].shape), self.into_c
+        s, (dh, dc), into_c = self.slots[k], d, self.into_c
         self.slopes(s)
-        into_c *= dh
-        dc += into_c
-        np.multiply(self.by_c, dc, out=da[:3])
-        np.multiply(self.by_h, dh, out=da[3])
-        dc *= s.f
+        np.multiply(into_c, dh, into_c)
+        np.add(dc, into_c, dc)
+        np.multiply(self.by_o, dh, self.da_o)
+        np.multiply(self.by_g, dc, self.da_g)
+        np.multiply(self.by_i, dc, self.da_i)
+        np.multiply(self.by_f, dc, self.da_f)
+        np.multiply(dc, s.f, dc)
 
     def slopes(self, s: Slot) -> None:
-        """What dc and dh are multiplied by, in `part`: see there."""
-        squashed, opened, by_g, by_c_tanh_c = self.squashed, self.opened, self.by_g, self.by_c_tanh_c
-        np.square(s.g_tanh_c, out=squashed)
-        squashed *= s.i_o
-        np.subtract(s.i_o, squashed, out=squashed)
-        np.square(s.sigmoids, out=opened)
-        np.subtract(s.sigmoids, opened, out=opened)
-        by_g *= s.g
-        by_c_tanh_c *= s.c_tanh_c
+        """What dh and dc are multiplied by: see `part`."""
+        squashed, opened, sigmoids = self.squashed, self.opened, s.sigmoids
+        np.square(s.tanh_c_g, squashed)
+        np.multiply(squashed, s.o_i, squashed)
+        np.subtract(s.o_i, squashed, squashed)
+        np.square(sigmoids, opened)
+        np.subtract(sigmoids, opened, opened)
+        np.multiply(self.by_o_i, s.tanh_c_g, self.by_o_i)
+        np.multiply(self.by_f, s.c, self.by_f)

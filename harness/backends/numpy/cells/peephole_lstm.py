@@ -16,9 +16,9 @@ import numpy as np
 from harness.backends.base import Weights
 from harness.backends.numpy.cells import State, lstm
 
-X_GATES = H_GATES = ("g", "i", "f", "o")
+X_GATES = H_GATES = lstm.X_GATES
 SHARED = 4
-HALVED = ("i", "f", "o")
+HALVED = lstm.HALVED
 PASSES_H = False
 
 
@@ -26,9 +26,8 @@ class Tape(lstm.Tape):
     """What the way back needs is what an LSTM's needs."""
 
     def prepare(self, p: Weights) -> None:
-        self.p_i_f = np.stack([p["p_i"], p["p_f"]])[:, :, None]
-        self.p_o = p["p_o"][:, None]
-        self.half_p_i_f, self.half_p_o = self.p_i_f / 2, self.p_o / 2
+        self.p_o, self.p_i, self.p_f = (p[name][:, None] for name in ("p_o", "p_i", "p_f"))
+        self.half_p_o, self.half_p_i, self.half_p_f = self.p_o / 2, self.p_i / 2, self.p_f / 2
 
     def forward(
         self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
@@ -36,21 +35,26 @@ class Tape(lstm.Tape):
         s, c = self.slots[k % len(self.slots)], self.slots[(k + 1) % len(self.slots)].c
         if k == 0:
             s.c[...] = prev[1]
-        g_i_f, i_f, o = s.g_i_f, s.i_f, s.o
-        np.multiply(self.half_p_i_f, s.c, out=self.products)
-        i_f += self.products
-        np.tanh(g_i_f, out=g_i_f)
-        i_f *= 0.5
-        i_f += 0.5
-        np.multiply(i_f, s.g_c, out=self.products)
-        np.add(self.products[0], self.products[1], out=c)
-        np.multiply(self.half_p_o, c, out=s.tanh_c)
-        o += s.tanh_c
-        np.tanh(o, out=o)
-        o *= 0.5
-        o += 0.5
-        np.tanh(c, out=s.tanh_c)
-        np.multiply(o, s.tanh_c, out=y)
+        g, o, i, f, half, part = s.g, s.o, s.i, s.f, self.half, self.by_g
+        np.multiply(self.half_p_i, s.c, part)
+        np.add(i, part, i)
+        np.multiply(self.half_p_f, s.c, part)
+        np.add(f, part, f)
+        for gate in (i, f):
+            np.tanh(gate, gate)
+            np.multiply(gate, half, gate)
+            np.add(gate, half, gate)
+        np.tanh(g, g)
+        np.multiply(f, s.c, c)
+        np.multiply(i, g, part)
+        np.add(c, part, c)
+        np.multiply(self.half_p_o, c, part)
+        np.add(o, part, o)
+        np.tanh(o, o)
+        np.multiply(o, half, o)
+        np.add(o, half, o)
+        np.tanh(c, s.tanh_c)
+        np.multiply(o, s.tanh_c, y)
         return y, c
 
     def backward(
@@ -64,24 +68,25 @@ class Tape(lstm.Tape):
         dp: Weights,
         da: np.ndarray,
     ) -> None:
-        s, (dh, dc), da = self.slots[k], d, da.reshape(4, *d[0].shape)
+        s, (dh, dc), part = self.slots[k], d, self.into_c
         self.slopes(s)
-        da_i_f, da_o, into_c = da[1:3], da[3], self.into_c
-        np.multiply(self.by_h, dh, out=da_o)
-        into_c *= dh
-        dc += into_c
-        np.multiply(da_o, self.p_o, out=into_c)
-        dc += into_c
-        np.multiply(self.by_c, dc, out=da[:3])
-        dc *= s.f
-        np.multiply(da_i_f, self.p_i_f, out=self.products)
-        dc += self.products[0]
-        dc += self.products[1]
+        np.multiply(part, dh, part)
+        np.add(dc, part, dc)
+        np.multiply(self.by_o, dh, self.da_o)
+        np.multiply(self.da_o, self.p_o, part)
+        np.add(dc, part, dc)
+        np.multiply(self.by_g, dc, self.da_g)
+        np.multiply(self.by_i, dc, self.da_i)
+        np.multiply(self.by_f, dc, self.da_f)
+        np.multiply(dc, s.f, dc)
+        for gate, weight in ((self.da_i, self.p_i), (self.da_f, self.p_f)):
+            np.multiply(gate, weight, part)
+            np.add(dc, part, dc)
 
     def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
         T, (H, B) = len(self.slots) - 1, self.slots[0].c.shape
-        _, da_i, da_f, da_o = da.reshape(4, H, T, B)
-        c = self.memory[:, 4]
+        _, da_o, da_i, da_f = da.reshape(4, H, T, B)
+        c = self.memory[:, 5 * H :]
         dp["p_i"] += np.einsum("htb,thb->h", da_i, c[:-1])
         dp["p_f"] += np.einsum("htb,thb->h", da_f, c[:-1])
         dp["p_o"] += np.einsum("htb,thb->h", da_o, c[1:])

@@ -45,6 +45,6 @@ class Tape:
         if self.relu:
             np.multiply(dh, h > 0, out=da)
         else:
-            np.square(h, out=da)
-            np.subtract(1, da, out=da)
-            da *= dh
+            np.square(h, da)
+            np.multiply(da, dh, da)
+            np.subtract(dh, da, da)
