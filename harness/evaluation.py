@@ -1,7 +1,9 @@
 """What a model gets right, and how fast it says so."""
 
+import math
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -69,16 +71,19 @@ def test(session: Session, config: Config, labels: np.ndarray, emit: Emit) -> No
 
 
 def _inference(session: Session, config: Config, count: int, emit: Emit) -> None:
-    """Windows of full passes over the test split, each at least `measure.window_seconds` long."""
-    batches = ranges(count, config.evaluate.batch_size)
+    """Windows of full batches of the test split, over and over, of about `measure.window_seconds`."""
+    whole = min(config.evaluate.batch_size, count)
+    batches = [(start, stop) for start, stop in ranges(count, whole) if stop - start == whole]
     _, once = timed(session, lambda: session.predict("test", batches))
-    passes = max(1, round(0.5 + config.measure.window_seconds / once))
-    seconds = [timed(session, lambda: session.predict("test", batches * passes))[1] for _ in range(WINDOWS)]
-    figure = estimate([passes * count / s for s in seconds])
+    size = math.ceil(len(batches) * config.measure.window_seconds / once)
+    upcoming = cycle(batches)
+    windows = [list(islice(upcoming, size)) for _ in range(WINDOWS)]
+    seconds = [timed(session, partial(session.predict, "test", window))[1] for window in windows]
+    figure = estimate([size * whole / s for s in seconds])
     emit(
         "update",
         fields=figure.columns("inference_throughput"),
-        timing={"inference_windows": [{"sequences": passes * count, "seconds": s} for s in seconds]},
+        timing={"inference_windows": [{"sequences": size * whole, "seconds": s} for s in seconds]},
     )
 
 
