@@ -28,7 +28,7 @@ from harness.measure.clock import seconds
 
 T, I, C, N = 28, 28, 10, 4096
 KINDS = {
-    "products": re.compile(r"matmul|@|outer\("),
+    "products": re.compile(r"matmul|np\.dot|@|outer\("),
     "tanh, exp": re.compile(r"tanh|np\.exp|sigmoid\("),
     "copies": re.compile(r"\] = [a-z._]+(\[.*\])?(\.transpose\(.*\))?$|= x\[rows\]"),
 }
