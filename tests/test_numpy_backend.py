@@ -56,8 +56,8 @@ def test_shards_change_nothing_but_the_last_bits(monkeypatch: pytest.MonkeyPatch
 
 def test_a_batch_is_cut_into_as_many_shards_as_have_rows_enough() -> None:
     assert backend.shards(1, 4) == [slice(0, 1)]
-    assert backend.shards(31, 4) == [slice(0, 31)]
-    assert backend.shards(33, 4) == [slice(0, 16), slice(16, 33)]
+    assert backend.shards(63, 4) == [slice(0, 63)]
+    assert backend.shards(65, 4) == [slice(0, 32), slice(32, 65)]
     assert [part.stop - part.start for part in backend.shards(130, 4)] == [32, 33, 32, 33]
 
 

@@ -1,7 +1,7 @@
 """The time loop of one direction of one layer, forward and backward through time.
 
-The input projection of all steps, its gradient and both weight gradients are one matrix product each
-(Werbos, Backpropagation through time, Proc. IEEE 78(10), 1990). A cell's `Tape` does the rest of a step.
+Werbos, Backpropagation through time, Proc. IEEE 78(10), 1990. The products are made here, and a cell's
+`Tape` does the rest of a step.
 
 X_GATES  gates with an input side `x_t W_x· + b_·`, in this order of rows
 H_GATES  gates with a recurrent side `h_{t-1} W_h·`, h the first state
