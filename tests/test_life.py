@@ -28,8 +28,8 @@ def imported(text: str) -> set[str]:
 @pytest.mark.parametrize(
     ("overrides", "theirs", "not_needed"),
     [
-        (["backend=numpy"], "numpy", {"torch", "tensorflow", "keras", "jax", "scipy"}),
-        (["backend=torch"], "torch", {"tensorflow", "keras", "jax", "scipy"}),
+        (["backend=numpy"], "numpy", {"torch", "tensorflow", "keras", "jax"}),
+        (["backend=torch"], "torch", {"tensorflow", "keras", "jax"}),
         (["backend=keras"], "tensorflow", {"jax", "matplotlib"}),
         (["backend=keras", "backend.engine=jax"], "jax", {"tensorflow", "torch", "matplotlib"}),
     ],

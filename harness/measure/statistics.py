@@ -1,9 +1,11 @@
 """From raw windows to a figure with its interval."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import bdtr, bdtrik  # the binomial of scipy.stats, without its import of half a second
 
 
 class Estimate(NamedTuple):
@@ -54,19 +56,6 @@ def estimate(samples: Sequence[float]) -> Estimate:
     n = len(ordered)
     if n == 0:
         raise ValueError("no samples")
-    low, coverage = _interval(n)
+    low = max(0, math.ceil(bdtrik(0.025, n, 0.5)) - 1)
+    coverage = 1 - 2 * float(bdtr(low, n, 0.5))
     return Estimate(float(np.median(ordered)), float(ordered[low]), float(ordered[n - 1 - low]), coverage)
-
-
-def _interval(n: int) -> tuple[int, float]:
-    """How many of n samples lie outside the interval at either end, and its coverage.
-
-    The most for which no more than 2.5 % of the 2^n ways of n samples to fall on either side of the
-    median have so few, or fewer, below it. In whole numbers: `scipy.stats` takes half a second to import.
-    """
-    low, ways, tail = 0, 1, 1  # ways to have `low` below, and at most `low`
-    while True:
-        ways = ways * (n - low) // (low + 1)
-        if 40 * (tail + ways) >= 2**n:
-            return low, 1 - 2 * tail / 2**n
-        low, tail = low + 1, tail + ways
