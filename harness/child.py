@@ -58,6 +58,12 @@ def _run(values: dict[str, Any], emit: Any) -> dict[str, Any]:
     except errors.HarnessError as error:
         started = isinstance(error, errors.Diverged | errors.ParityFailed)
         return {"status": refused[type(error)], "reason": str(error), "could_start": started}
+    except errors.PartLost as error:  # a run ends as one, whichever of its processes does
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        if error.code < 0:
+            os.kill(os.getpid(), -error.code)
+        os._exit(error.code)
     except Exception as error:  # noqa: BLE001  the run's own failure, whatever it is, is its result
         traceback.print_exc()
         memory = isinstance(error, MemoryError) or _says_memory(error)

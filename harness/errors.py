@@ -31,3 +31,11 @@ class Diverged(HarnessError):
 
 class ParityFailed(HarnessError):
     """A backend whose loss or gradients are too far from the reference; names the distance."""
+
+
+class PartLost(Exception):
+    """A process that a session computes in is gone; `code` is its exit status, negative for a signal."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code

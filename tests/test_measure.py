@@ -193,15 +193,22 @@ def spin(core: int, seconds: float) -> None:
         pass
 
 
-def test_others_on_the_same_core_are_noticed() -> None:
+def test_others_on_the_same_core_are_noticed_and_own_processes_are_not() -> None:
     core = cores()[-1]
     contention = Contention([core])
     if not contention.known:
         pytest.skip("only Linux tells how long each core was busy")
     assert contention.others() is None  # too short to tell
-    other = multiprocessing.get_context("spawn").Process(target=spin, args=(core, 3.0))
-    other.start()
-    other.join()
+    own = multiprocessing.get_context("spawn").Process(target=spin, args=(core, 3.0))
+    own.start()
+    own.join()
+    share = contention.others()
+    assert share is not None
+    assert share < 0.3
+    contention = Contention([core])
+    code = f"import os; from tests.test_measure import spin; os.fork() or spin({core}, 3.0)"
+    subprocess.run([sys.executable, "-c", code], check=True)  # leaves another behind that is not ours
+    time.sleep(4.0)
     share = contention.others()
     assert share is not None
     assert share > 0.5

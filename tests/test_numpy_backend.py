@@ -1,4 +1,4 @@
-"""The reference itself: its gradients against central differences, its shards, its determinism."""
+"""The reference itself: its gradients against central differences, its optimisers."""
 
 from dataclasses import replace
 
@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from harness.backends.base import Setup
-from harness.backends.numpy import backend
 from harness.backends.numpy.backend import open_session as open_numpy
 from harness.errors import Unavailable
 from harness.optim import OptimizerSpec
-from tests.parity import RATE, STEPS, Case, compare, open_session, optimizers, train, worst
+from tests.parity import RATE, STEPS, Case, compare, open_session, optimizers, worst
 from tests.test_parity import CASES
 
 
@@ -39,33 +38,6 @@ def test_gradients_are_those_of_central_differences(case: Case) -> None:
             continue
         error = np.max(np.abs(found[name] - numeric)) / np.max(np.abs(numeric))
         assert error < 1e-6, f"{name}: {error:.1e}"
-
-
-def test_shards_change_nothing_but_the_last_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "LEAST_ROWS", 1)
-    case = Case("lstm", layers=2, bidirectional=True)
-    x, y = case.data()
-    one = open_session("numpy", case, "loop", OptimizerSpec(), 1).gradients(x, y)
-    for threads in (2, 5, 24, 50):
-        session = open_session("numpy", case, "loop", OptimizerSpec(), threads)
-        many = session.gradients(x, y)
-        assert session.kernel.endswith(f", {min(threads, 24)} shards")
-        assert many.loss == pytest.approx(one.loss, rel=1e-13)
-        assert worst(many.gradients, one.gradients)[0] < 1e-12
-
-
-def test_a_batch_is_cut_into_as_many_shards_as_have_rows_enough() -> None:
-    assert backend.shards(1, 4) == [slice(0, 1)]
-    assert backend.shards(63, 4) == [slice(0, 63)]
-    assert backend.shards(65, 4) == [slice(0, 32), slice(32, 65)]
-    assert [part.stop - part.start for part in backend.shards(130, 4)] == [32, 33, 32, 33]
-
-
-def test_the_same_shards_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "LEAST_ROWS", 1)
-    runs = [train(open_session("numpy", Case("gru"), "loop", OptimizerSpec(), 3)) for _ in range(2)]
-    assert np.array_equal(runs[0][0], runs[1][0])
-    assert all(np.array_equal(runs[0][1][name], runs[1][1][name]) for name in runs[0][1])
 
 
 @pytest.mark.parametrize("spec", optimizers(clip_norm=None) + optimizers(clip_norm=0.05), ids=str)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import psutil
 
@@ -11,7 +12,7 @@ LIMIT = 0.05  # of the cores' time
 
 
 class Contention:
-    """Compares the time that the cores were busy with the time that this process used.
+    """Compares the time that the cores were busy with the time that this process and its own used.
 
     Needs Linux and a process that is pinned to its cores; elsewhere it cannot tell.
     """
@@ -37,5 +38,11 @@ class Contention:
         )
 
     def _own(self) -> float:
-        times = psutil.Process().cpu_times()
-        return float(times.user + times.system)
+        this = psutil.Process()
+        times = this.cpu_times()
+        used = times.user + times.system + times.children_user + times.children_system
+        for process in this.children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                times = process.cpu_times()
+                used += times.user + times.system
+        return float(used)

@@ -1,34 +1,32 @@
 """The NumPy reference: the meaning of every cell in float64, and a contender in float32.
 
-A batch is split into one shard per thread, where it has rows enough; each shard has a network of its own
-and single-threaded BLAS, and the shards' gradients are added in a fixed order, so that the same number of
-shards gives the same bits.
+A batch is split into one shard per thread, where it has rows enough; each shard has a process, networks
+of its own and single-threaded BLAS, and the shards' gradients are added in a fixed order, so that the same
+number of shards gives the same bits.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.carried import Carried, by_block, flat
-from harness.backends.numpy.network import BlockStates, Network, initial_states
+from harness.backends.numpy.network import BlockStates, initial_states
 from harness.backends.numpy.optimizer import Optimizer
-from harness.backends.numpy.parameters import Factors, Layout, cell_module
+from harness.backends.numpy.parameters import Layout, cell_module
+from harness.backends.numpy.team import Team
 from harness.environment import cpu_name
 from harness.errors import Unavailable
 from harness.precision import held_in
 
-INFERENCE_COLUMNS = 256  # per shard at once: keeps long sequences within memory
-LEAST_ROWS = 32  # of a shard: two of 16 train an RNN at 0.8 of the speed of one of 32, an LSTM at 0.95
+LEAST_ROWS = 16  # of a shard: two of 16 train an LSTM, GRU or RNN at 1.4 to 1.5 times the speed of one of 32
 
 
 def implementations(cell: str) -> tuple[str, ...]:
@@ -54,7 +52,8 @@ def open_session(setup: Setup) -> "NumpySession":
         raise Unavailable(f"device={setup.device}: numpy computes on the CPU only; available: cpu")
     if setup.precision != held_in(setup.precision):
         raise Unavailable(f"precision={setup.precision}: numpy computes in float32 and float64 only")
-    return NumpySession(setup)
+    chosen = "scan" if setup.implementation == "scan" else "loop"
+    return NumpySession(replace(setup, implementation=chosen))
 
 
 class NumpySession:
@@ -63,33 +62,28 @@ class NumpySession:
     device = "cpu"
 
     def __init__(self, setup: Setup) -> None:
-        self.implementation = "scan" if setup.implementation == "scan" else "loop"
+        self.implementation = setup.implementation
         self.dtype = np.dtype(setup.precision)
         self.threads = setup.threads
         self.device_name = cpu_name()
-        self.layout = Layout(setup.model)
+        self.model = setup.model
         self.truncate = setup.truncate
-        self.seed = setup.seed
-        self.w = np.zeros(self.layout.size, self.dtype)
-        self.g = [np.zeros(self.layout.size, self.dtype) for _ in range(self.threads)]
-        self.g_views = [self.layout.views(g) for g in self.g]
+        self.layout = Layout(setup.model)
+        self.team = Team(setup, self.layout.size)
+        self.w, self.g = self.team.arrays["weights"], self.team.arrays["gradients"]
+        self.version = 1  # of the weights
+        self.dropout = 0  # counts the streams that drop
         self.mask = None if self.layout.mask is None else self.layout.mask.astype(self.dtype)
-        self.factors = Factors(self.layout, self.layout.views(self.w))
         self.optimizer = Optimizer(setup.optimizer, self.layout.size, self.dtype)
-        self.data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self.operands: dict[tuple[int, int, int], tuple[np.ndarray, list[np.ndarray]]] = {}
-        self.networks: dict[tuple[int, int, int, bool], Network] = {}
         self.carried = Carried(
             setup.model,
-            initial=lambda batch: flat(initial_states(setup.model, self.factors.views, batch)),
+            initial=lambda batch: flat(initial_states(setup.model, self.layout.views(self.w), batch)),
             put=lambda state: np.array(state.T, self.dtype, order="C"),
             fetch=lambda state: np.array(state.T, order="C"),
             batch_axis=1,
         )
         self.shards = self.threads  # of the last training batch
-        self.pool = ThreadPoolExecutor(max(1, self.threads - 1))  # starts a thread when it is first needed
         self.blas = ThreadpoolController().select(user_api="blas")
-        self._seed_dropout()
 
     @property
     def kernel(self) -> str:
@@ -98,43 +92,42 @@ class NumpySession:
 
     def put_weights(self, weights: Weights) -> None:
         self.layout.pack(weights, self.w)
-        self.factors.refresh()
+        self.version += 1
+        self.dropout += 1
         self.optimizer.reset()
-        self._seed_dropout()
 
     def weights(self) -> Weights:
         return self.layout.unpack(self.w)
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
-        self.data[split] = (np.ascontiguousarray(x, self.dtype), y)
+        self.team.start(self.threads - 1)
+        self._share(split, x, y)
 
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
-        x, y = self.data["train"]
-        steps = x.shape[1]
+        steps = self.model.steps
         k = self.truncate or steps
-        chunks = [x[:, first : first + k] for first in range(0, steps, k)]
+        chunks = [(first, min(first + k, steps)) for first in range(0, steps, k)]
         losses = np.empty((len(batches), len(chunks)))
-        drop = self.dropping if self.layout.model.dropout else None
+        dropout = self.dropout if self.model.dropout else None
         with self._single_threaded_blas():
             for step, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
-                states: list[BlockStates] | None = None
                 for c, chunk in enumerate(chunks):
-                    losses[step, c], states = self._gradients(chunk, y, batch, states, drop)
+                    losses[step, c] = self._gradients("train", batch, chunk, dropout)
                     self.optimizer.update(self.w, self.g[0], float(rate))
-                    self.factors.refresh()
+                    self.version += 1
         return losses.mean(axis=1)
 
     def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
-        return self._evaluate(split, ranges, self.layout.model.classes, lambda network: network.logits)
+        return self._forward(split, ranges, self.model.classes, features=False)
 
     def features(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
-        return self._evaluate(split, ranges, self.layout.model.width, lambda network: network.features[:-1])
+        return self._forward(split, ranges, self.model.width, features=True)
 
     def outputs(self, x: np.ndarray) -> Outputs:
         return self._outputs(x, None)[0]
 
     def advance(self, x: np.ndarray) -> Outputs:
-        start = by_block(self.layout.model, self.carried.before(len(x)))
+        start = by_block(self.model, self.carried.before(len(x)))
         found, final = self._outputs(x, start)
         self.carried.tensors = flat(final)
         return found
@@ -149,9 +142,9 @@ class NumpySession:
         self.carried.reset(names)
 
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
-        x = np.asarray(x, self.dtype)
+        self._share("given", x, y)
         with self._single_threaded_blas():
-            loss, _ = self._gradients(x, y, np.arange(len(x)))
+            loss = self._gradients("given", np.arange(len(x)), (0, x.shape[1]))
         return Gradients(loss, self.layout.unpack(self.g[0]))
 
     def gradient_flow(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -160,35 +153,13 @@ class NumpySession:
         L is the batch's loss, h the cell's first state where it has one and its output elsewhere; the
         norm is over batch and units.
         """
-        x = np.asarray(x, self.dtype)
-        network = self._network(0, len(x), x.shape[1], keep=True)
-        passes = [one for layer in network.layers for one in layer]
-        for one in passes:
-            one.flow = np.zeros(x.shape[1])
         with self._single_threaded_blas():
-            self._clear(0)
-            network.gradients(self.factors, x, y, 1.0 / len(x), self.g_views[0])
-        found = {one.prefix: one.flow for one in passes if one.flow is not None}
-        for one in passes:
-            one.flow = None
-        return found
+            return self.team.first.gradient_flow(self.version, np.asarray(x, self.dtype), y)
 
     def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
         parts = shards(m, self.threads)
-        if (m, k, n) not in self.operands:
-            batches = [np.full((k, part.stop - part.start), 0.5, self.dtype) for part in parts]
-            self.operands = {(m, k, n): (np.full((n, k), 0.5, self.dtype), batches)}
-        w, batches = self.operands[m, k, n]
-
-        def work(shard: int, part: slice) -> None:
-            x = batches[shard]
-            y, back = np.empty((n, x.shape[1]), self.dtype), np.empty_like(x)
-            for _ in range(repeats):
-                np.matmul(w, x, out=y)
-                np.matmul(w.T, y, out=back)
-
         with self._single_threaded_blas():
-            self._each(work, parts)
+            self.team.call("matmul", [(part.stop - part.start, k, n, repeats) for part in parts])
 
     def synchronize(self) -> None:
         """NumPy has returned only when it is done."""
@@ -197,117 +168,58 @@ class NumpySession:
         return None
 
     def close(self) -> None:
-        self.pool.shutdown()
-        self.networks.clear()
-        self.data.clear()
+        self.team.close()
 
     def _single_threaded_blas(self) -> AbstractContextManager[Any]:
         limiter: AbstractContextManager[Any] = self.blas.limit(limits=1)
         return limiter
 
+    def _share(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
+        """Gives all shards x and y under the name of a split."""
+        self.team.put(f"x.{split}", np.ascontiguousarray(x, self.dtype))
+        self.team.put(f"y.{split}", y)
+
     def _gradients(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        batch: np.ndarray,
-        states: list[BlockStates] | None = None,
-        drop: list[np.random.Generator] | None = None,
-    ) -> tuple[float, list[BlockStates]]:
-        """Leaves the gradient of the mean loss over the rows `batch` (B,) in `g[0]`.
-
-        Returns the loss and the final states of every shard; `states` are its first ones.
-        """
-
-        def work(shard: int, part: slice) -> tuple[float, BlockStates]:
-            rows = batch[part]
-            network = self._network(shard, len(rows), x.shape[1], keep=True)
-            self._clear(shard)
-            loss = network.gradients(
-                self.factors,
-                x[rows],
-                y[rows],
-                1.0 / len(batch),
-                self.g_views[shard],
-                states[shard] if states else None,
-                drop[shard] if drop else None,
-            )
-            return loss, network.final
-
+        self, split: str, batch: np.ndarray, steps: tuple[int, int], dropout: int | None = None
+    ) -> float:
+        """Leaves the gradient of the mean loss over the rows `batch` (B,) in `g[0]`; returns the loss."""
         parts = shards(len(batch), self.threads)
         self.shards = len(parts)
-        found = self._each(work, parts)
+        self.team.room("rows", len(batch), np.int64)[: len(batch)] = batch
+        share = 1.0 / len(batch)
+        losses = self.team.call(
+            "gradients",
+            [(self.version, split, (part.start, part.stop), steps, share, dropout) for part in parts],
+        )
         for g in self.g[1 : len(parts)]:
             self.g[0] += g
         if self.mask is not None:
             self.g[0] *= self.mask
-        return math.fsum(loss for loss, _ in found), [final for _, final in found]
-
-    def _clear(self, shard: int) -> None:
-        """What a pass adds to starts at zero; the rest it overwrites."""
-        for block in self.g_views[shard].blocks.values():
-            for array in block.own.values():
-                array[...] = 0
-
-    def _seed_dropout(self) -> None:
-        key = crc32(b"dropout")
-        self.dropping = [np.random.default_rng([self.seed, key, n]) for n in range(self.threads)]
+        return math.fsum(losses)
 
     def _outputs(self, x: np.ndarray, start: BlockStates | None) -> tuple[Outputs, BlockStates]:
         with self._single_threaded_blas():
-            network = self._network(0, len(x), x.shape[1], keep=False)
-            logits = network.forward(self.factors, np.asarray(x, self.dtype), start)
-        states = self.carried.named(flat(network.final))
-        return Outputs(network.sequence(), network.last(), logits.T.copy(), states), network.final
-
-    def _evaluate(
-        self,
-        split: str,
-        ranges: Sequence[tuple[int, int]],
-        width: int,
-        result: Callable[[Network], np.ndarray],
-    ) -> np.ndarray:
-        """`result` (width, B) of the forward pass over every range of a split, one below the other."""
-        x, _ = self.data[split]
-        found = []
-        with self._single_threaded_blas():
-            for first, last in ranges:
-                part = np.empty((last - first, width), self.dtype)
-                work = partial(self._fill, x[first:last], part, result)
-                self._each(work, shards(last - first, self.threads))
-                found.append(part)
-        return np.concatenate(found)
-
-    def _fill(
-        self,
-        x: np.ndarray,
-        into: np.ndarray,
-        result: Callable[[Network], np.ndarray],
-        shard: int,
-        part: slice,
-    ) -> None:
-        for start in range(part.start, part.stop, INFERENCE_COLUMNS):
-            rows = slice(start, min(start + INFERENCE_COLUMNS, part.stop))
-            network = self._network(shard, rows.stop - rows.start, x.shape[1], keep=False)
-            network.forward(self.factors, x[rows])
-            into[rows] = result(network).T
-
-    def _each(self, work: Callable[[int, slice], Any], parts: list[slice]) -> list[Any]:
-        """`work` on every part at once, the first one in this thread."""
-        others = [self.pool.submit(work, shard, part) for shard, part in enumerate(parts) if shard]
-        return [work(0, parts[0]), *(other.result() for other in others)]
-
-    def _network(self, shard: int, batch: int, steps: int, *, keep: bool) -> Network:
-        key = (shard, batch, steps, keep)
-        if key not in self.networks:
-            self.networks[key] = Network(
-                self.layout,
-                steps=steps,
-                batch=batch,
-                dtype=self.dtype,
-                keep=keep,
-                scan=self.implementation == "scan",
+            sequence, last, logits, final = self.team.first.outputs(
+                self.version, np.asarray(x, self.dtype), start
             )
-        return self.networks[key]
+        return Outputs(sequence, last, logits, self.carried.named(flat(final))), final
+
+    def _forward(
+        self, split: str, ranges: Sequence[tuple[int, int]], width: int, *, features: bool
+    ) -> np.ndarray:
+        """What the forward pass finds (N, width) over every range of a split, one below the other."""
+        count = sum(stop - start for start, stop in ranges)
+        room = self.team.room("result", count * width, self.dtype)
+        each: list[list[tuple[int, int, int]]] = [[] for _ in range(self.threads)]
+        into = 0
+        for start, stop in ranges:
+            for shard, part in enumerate(shards(stop - start, self.threads)):
+                each[shard].append((start + part.start, start + part.stop, into + part.start))
+            into += stop - start
+        busy = [parts for parts in each if parts]
+        with self._single_threaded_blas():
+            self.team.call("forward", [(self.version, split, parts, features) for parts in busy])
+        return room[: count * width].reshape(count, width).copy()
 
 
 def shards(size: int, threads: int) -> list[slice]:
