@@ -136,11 +136,11 @@ def test_not_enough_memory(run: Shell, results: Path) -> None:
 
 
 def test_a_run_that_takes_too_long(run: Shell, results: Path, shadow: Shadow) -> None:
-    done = run("-m", "backend=torch,numpy", "run.timeout_seconds=30", env=shadow("torch", ALIVE))
+    done = run("-m", "backend=torch,numpy", "run.timeout_seconds=15", env=shadow("torch", ALIVE))
     assert done.returncode == 1
     found = by_backend(results)
     assert found["torch"].status == "timeout"
-    assert "run.timeout_seconds=30" in str(found["torch"].reason)
+    assert "run.timeout_seconds=15" in str(found["torch"].reason)
     assert found["numpy"].status == "ok"
 
 

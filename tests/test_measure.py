@@ -193,6 +193,7 @@ def spin(core: int, seconds: float) -> None:
         pass
 
 
+@pytest.mark.alone
 def test_others_on_the_same_core_are_noticed_and_own_processes_are_not() -> None:
     core = cores()[-1]
     contention = Contention([core])
@@ -211,4 +212,4 @@ def test_others_on_the_same_core_are_noticed_and_own_processes_are_not() -> None
     time.sleep(4.0)
     share = contention.others()
     assert share is not None
-    assert share > 0.5
+    assert share > 0.4
