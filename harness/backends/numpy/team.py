@@ -131,7 +131,7 @@ class Worker:
     def hold(self, name: str, shared: SharedArray) -> None:
         """Gives it an array; it answers nothing."""
         self._told(name, shared.array.shape, shared.array.dtype.str)
-        with suppress(BrokenPipeError):
+        with suppress(ConnectionError):
             reduction.send_handle(self.connection, shared.fd, self.process.pid)
 
     def send(self, method: str, arguments: tuple[Any, ...]) -> None:
@@ -155,7 +155,7 @@ class Worker:
         self.process.wait(GRACE_SECONDS)
 
     def _told(self, *message: Any) -> None:
-        with suppress(BrokenPipeError):  # it has ended: `result` says so
+        with suppress(ConnectionError):  # it has ended: `result` says so
             self.connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
     def _lost(self) -> PartLost:
