@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from harness import feasible
+from harness import feasible, store
 from harness.app import CONF, command_line, explain, from_hydra
 from harness.config import Config
 from harness.errors import ConfigError
@@ -34,11 +34,12 @@ def configuration(overrides: Sequence[str] = ()) -> Config:
 def run(overrides: Sequence[str] = ()) -> RunRecord:
     """Makes the run that `python run.py *overrides` makes, or finds it complete, and returns its record.
 
-    The record's `status` says how it ended. Raises HarnessError (ConfigError and the like) where
+    The record's `status` says how it ended. Raises HarnessError (ConfigError, StoreError and the like) where
     nothing could start for the configuration's sake, and KeyboardInterrupt on Ctrl-C, after its record
     is stored.
     """
     config = configuration(overrides)
+    store.prepare(config.results.root)
     display = Progress()
     display.begin(config)
     try:

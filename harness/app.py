@@ -29,6 +29,8 @@ from harness.progress import Progress
 
 CONF = Path(__file__).parent.parent / "conf"
 INTERRUPTED = 130
+# of conf/config.yaml, in every process that resolves it
+OmegaConf.register_new_resolver("sweeps_of", store.sweeps, replace=True)
 
 outcomes: list[Outcome] = []
 progress = Progress()
@@ -73,7 +75,7 @@ def check(arguments: list[str]) -> int | None:
         if not (args.multirun or whole.hydra.mode == RunMode.MULTIRUN):
             config = from_hydra(loader.load_configuration("config", args.overrides, RunMode.RUN))
             feasible.check(config)
-            store.prepare(Path(config.results.root))
+            store.prepare(config.results.root)
             return 1
         if not sweeper._target_.endswith(".BasicSweeper"):
             return None
@@ -85,7 +87,7 @@ def check(arguments: list[str]) -> int | None:
         for job in jobs:
             config = from_hydra(loader.load_sweep_config(whole, list(job)))
             feasible.check(config)
-            store.prepare(Path(config.results.root))
+            store.prepare(config.results.root)
         return len(jobs)
 
 

@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -123,7 +122,7 @@ def _dataset(name: str) -> Finding:
 
 def _results() -> Finding:
     try:
-        store.prepare(Path("results"))
+        store.prepare("results")
     except HarnessError as error:
         return Finding("results", False, str(error))
     return Finding("results", True, "can be written")

@@ -20,7 +20,7 @@ app = typer.Typer(
 
 @app.command()
 def table(
-    results: Annotated[Path, typer.Option(help="Directory that runs were stored in.")] = Path("results"),
+    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
     by: Annotated[str, typer.Option(help="Columns that make a group, separated by commas.")] = "backend,cell",
     metric: Annotated[
         str | None,
@@ -83,7 +83,7 @@ def matrix(style: Annotated[str, typer.Option("--format", help="md or text.")] =
 
 @app.command()
 def scaling(
-    results: Annotated[Path, typer.Option(help="Directory that runs were stored in.")] = Path("results"),
+    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
     plot: Annotated[Path | None, typer.Option(help="Draw it into this file: .svg, .png or .pdf.")] = None,
 ) -> None:
     """Where launch overhead ends and arithmetic begins, from the runs of +experiment=scaling."""

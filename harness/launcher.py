@@ -4,7 +4,7 @@ import math
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from harness import data, environment, feasible, store
 from harness.config import Config
 from harness.devices import label, thread_count, wanted_gpus
-from harness.errors import HarnessError, Unavailable
+from harness.errors import HarnessError, StoreError, Unavailable
 from harness.job import Job
 from harness.key import run_key
 from harness.lease import lease
@@ -116,12 +116,21 @@ def launch(config: Config, *, command: str, display: Display) -> Outcome:
     """Makes the run in a child process, unless it is complete already, and stores its record.
 
     Returns for every run that has a valid configuration, also when it was interrupted (status
-    `interrupted`). Raises StoreError where records cannot be written, ConfigError for a model that its
-    data does not allow, DataError and WeightsError where a file that the configuration names cannot be
-    used: nothing has happened then.
+    `interrupted`) and when its record could not be stored (never `ok`; the reason says where it is kept).
+    Raises ConfigError for a model that its data does not allow, DataError and WeightsError where a file
+    that the configuration names cannot be used: nothing has happened then.
     """
     feasible.check(config)
-    root = Path(config.results.root)
+    try:
+        return _launch(config, command=command, display=display)
+    except StoreError as error:  # the results could be written to when the sweep began
+        asked = config.threads or 0
+        draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
+        return Outcome(draft.ended("failed", str(error)), could_start=False)
+
+
+def _launch(config: Config, *, command: str, display: Display) -> Outcome:
+    root = config.results.root
     store.prepare(root)
     devices = import_module(f"harness.backends.{config.backend.name}").DEVICES
     try:
@@ -133,7 +142,8 @@ def launch(config: Config, *, command: str, display: Display) -> Outcome:
         return _stored(draft.ended("skipped", str(error)), root, could_start=False)
     sha256 = data.fingerprint(config)
     key = run_key(config, threads)
-    with _only_one(root / "runs" / key, display):
+    with _only_one(store.lock(root, key), display):
+        store.recover(root, key)
         done = store.complete(root, key, with_weights=config.save_weights)
         if done is not None and config.sweep.rerun != "all":
             return Outcome(done, reused=True)
@@ -152,7 +162,7 @@ def launch(config: Config, *, command: str, display: Display) -> Outcome:
                     record, could_start = _follow(child, draft, display)
         except KeyboardInterrupt:
             record = draft.ended("interrupted", "stopped from outside")
-        except HarnessError as error:
+        except (HarnessError, OSError) as error:
             record, could_start = draft.ended("failed", str(error)), False
         return _stored(record, root, could_start=could_start, directory=directory)
 
@@ -186,17 +196,20 @@ def _follow(child: Child, draft: Draft, display: Display) -> tuple[RunRecord, bo
     return draft.ended("crashed", f"{how}; last output: {said}" if said else f"{how}, no output"), True
 
 
-def _stored(record: RunRecord, root: Path, *, could_start: bool, directory: Path | None = None) -> Outcome:
+def _stored(record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None) -> Outcome:
     directory = directory or store.new_attempt(root, record.key, now())
-    path = store.write(record, directory)
-    return Outcome(RunRecord.read(path), could_start=could_start)
+    try:
+        return Outcome(store.keep(record, root, directory), could_start=could_start)
+    except store.NotStored as error:
+        status = "failed" if record.ok else record.status
+        reason = "; ".join([record.reason or f"ended {record.status}", str(error)])
+        return Outcome(replace(record, status=status, reason=reason), could_start=could_start)
 
 
 @contextmanager
-def _only_one(directory: Path, display: Display) -> Iterator[None]:
+def _only_one(path: Path, display: Display) -> Iterator[None]:
     """Two sweeps never make the same run at once: the second waits, and then finds it complete."""
-    directory.mkdir(exist_ok=True)
-    lock = FileLock(directory / ".lock")
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -2,9 +2,12 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import orjson
 
 from harness.errors import StoreError
 
@@ -112,23 +115,46 @@ class RunRecord:
     def read(path: Path) -> "RunRecord":
         """Reads a record; raises StoreError for a damaged one and for a schema not known here."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: not a readable record: {error}") from error
-        schema = values.get("schema") if isinstance(values, dict) else None
-        if schema != SCHEMA:
-            raise UnknownSchema(
-                f"{path}: schema {schema!r} is unknown to this version, which reads schema {SCHEMA}"
-            )
-        names = {f.name for f in fields(RunRecord)}
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path}: not a readable record: {error.strerror}") from error
+        return RunRecord.parse(content, str(path)).at(str(path.parent))
+
+    @staticmethod
+    def parse(content: bytes, place: str) -> "RunRecord":
+        """The record that a document holds; `place` names it in a StoreError."""
         try:
-            record = RunRecord(**{name: value for name, value in values.items() if name in names})
+            values = orjson.loads(content)
+        except ValueError as error:
+            raise StoreError(f"{place}: not a readable record: {error}") from error
+        if not isinstance(values, dict):
+            raise StoreError(f"{place}: not a readable record: it holds no JSON object")
+        if type(values.get("schema")) is not int or values["schema"] != SCHEMA:
+            raise UnknownSchema(
+                f"{place}: schema {values.get('schema')!r} is unknown to this version, which reads "
+                f"schema {SCHEMA}"
+            )
+        known = {name: value for name, value in values.items() if name in TYPES}
+        wrong = _misfit(known)
+        if wrong is not None:
+            raise StoreError(f"{place}: not a whole record: {wrong} is of the wrong type")
+        try:
+            return RunRecord(**known)
         except TypeError as error:
-            raise StoreError(f"{path}: not a whole record: {error}") from error
-        beside = {"record_path": str(path)}
-        if record.weights_path:
-            beside["weights_path"] = str(path.parent / record.weights_path)
-        return RunRecord(**{**asdict(record), **beside})
+            raise StoreError(f"{place}: not a whole record: {error}") from error
+
+    def at(self, directory: str) -> "RunRecord":
+        """The record with the paths of what lies in its directory, or at its URL."""
+        beside = paths(directory, self.weights_path)
+        return replace(self, record_path=beside["record_path"], weights_path=beside["weights_path"])
+
+
+def paths(directory: str, weights: str | None) -> dict[str, str | None]:
+    """The columns that say where a record and its weights lie; `weights` as the document has it."""
+    return {
+        "record_path": f"{directory}/record.json",
+        "weights_path": f"{directory}/{weights}" if weights else None,
+    }
 
 
 def _finite(value: Any) -> Any:
@@ -145,3 +171,31 @@ class UnknownSchema(StoreError):
 
 DETAIL = ("config", "environment", "history", "timing", "details")
 COLUMNS = tuple(f.name for f in fields(RunRecord) if f.name not in ("schema", *DETAIL))
+
+
+def _types(hint: Any) -> frozenset[type]:
+    """What JSON may hold where a field has that annotation."""
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    plain = {get_origin(part) or part for part in parts}
+    return frozenset(plain | {int}) if float in plain else frozenset(plain)
+
+
+TYPES = {name: _types(hint) for name, hint in get_type_hints(RunRecord).items()}
+TARGETS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
+NUMBER = frozenset({int, float, NoneType})
+
+
+def _misfit(values: dict[str, Any]) -> str | None:
+    """The name of a field that does not hold what it should, as far as anything here relies on it."""
+    for name, value in values.items():
+        if type(value) not in TYPES[name]:
+            return name
+    for name in TARGETS:
+        if not all(type(value) in NUMBER for value in (values.get(name) or {}).values()):
+            return name
+    if not all(type(entry) is dict for entry in values.get("history", [])):
+        return "history"
+    versions = values.get("environment", {}).get("versions", {})
+    if type(versions) is not dict or not all(type(version) is str for version in versions.values()):
+        return "environment.versions"
+    return None

@@ -9,7 +9,6 @@ not in size, so t = overhead + steps · seconds_per_step.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -212,8 +211,8 @@ def _labels(runs: Sequence[RunRecord]) -> dict[tuple[str, ...], str]:
     return labels
 
 
-def read(results: Path) -> list[RunRecord]:
-    """The runs of `mode=throughput` below a results directory; raises StoreError for a directory that is
+def read(results: str) -> list[RunRecord]:
+    """The runs of `mode=throughput` below a results directory or URL; raises StoreError for one that is
     not there, ScalingError where it holds none."""
     found = [record for record in store.records(results) if record.mode == "throughput"]
     if not found:
