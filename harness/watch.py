@@ -4,8 +4,6 @@ going on, elsewhere plain lines at intervals.
 What it shows it is told by runs in this process, and reads from the sweep's directory for all others.
 """
 
-import os
-import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -37,6 +35,7 @@ class Watch:
         self.expected: dict[int, Entry] = {}
         self.estimate = Estimate()
         self.live: Live | None = None
+        self._told: set[int] = set()  # runs of this process, whose documents are older than what it knows
         self._seen: dict[int, float] = {}  # when a run was first heard of
         self._said: dict[int, float] = {}  # when its last plain line was written
         self._said_overall = seconds()
@@ -48,7 +47,12 @@ class Watch:
             self.expected |= {entry.number: entry for entry in entries}
 
     def tell(self, entry: Entry) -> None:
-        """What is known of a run now."""
+        """What this process knows of a run now."""
+        with self._lock:
+            self._told.add(entry.number)
+            self._take(entry)
+
+    def _take(self, entry: Entry) -> None:
         with self._lock:
             before = self.entries.get(entry.number)
             if before == entry:
@@ -79,11 +83,10 @@ class Watch:
             self.look(Documents(place))
 
     def look(self, documents: Documents) -> None:
-        """Takes over what processes other than this one have written."""
-        here = socket.gethostname(), os.getpid()
+        """Takes over what runs have written that this process is not told about."""
         for entry in documents.read():
-            if (entry.host, entry.pid) != here:
-                self.tell(entry)
+            if entry.number not in self._told:
+                self._take(entry)
 
     def stop(self) -> None:
         with self._lock:

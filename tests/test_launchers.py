@@ -158,12 +158,23 @@ def test_a_worker_that_is_killed_is_a_row(results: Path, shadow: Shadow, launche
 @pytest.mark.skipif(len(cores()) < 2, reason="one core only")
 def test_runs_that_had_not_begun_are_made_when_joblibs_processes_die(results: Path, shadow: Shadow) -> None:
     env = sabotage(shadow, in_seed_one("time.sleep(600)"))
-    process = command(results, "joblib", "backend=numpy", "seed=1,2,3", "hydra.launcher.n_jobs=1", env=env)
-    await_(lambda: 0 in entries(results) and entries(results)[0].key is not None, process)
+    options = ("hydra.launcher.n_jobs=2", "backend=numpy", "seed=1,2", "init=keras,torch")
+    process = command(results, "joblib", *options, env=env)
+    await_(lambda: len([e for e in entries(results).values() if e.key]) == 2, process)
     os.kill(entries(results)[0].pid, signal.SIGKILL)
-    _, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=100)
     assert process.returncode == 1, err
-    assert {s: r.status for s, r in records(results).items()} == {1: "crashed", 2: "ok", 3: "ok"}
+    found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
+    assert sorted((r.seed, r.status) for r in found) == [(1, "crashed"), (1, "crashed"), (2, "ok"), (2, "ok")]
+    assert out.count("its process ended without a word") == 2
+
+
+def test_one_at_a_time(run: Shell, results: Path) -> None:
+    """joblib then makes the runs in the command's own process."""
+    done = run("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "backend=numpy", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    assert "[2/2] numpy lstm-8 digits row seed 1: ok" in done.stderr
+    assert len(records(results)) == 2
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
@@ -385,7 +396,7 @@ optuna.study.Study.tell = telling
         "train.optimizer=sgd",
         "train.clip_norm=null",
         "train.learning_rate=0.01,1000000",
-        env={"PYTHONPATH": str(spy)},
+        env={"PYTHONPATH": f"{spy}{os.pathsep}{ROOT}"},
     )
     assert done.returncode == 1, done.stderr
     lines = told.read_text().splitlines()

@@ -1,9 +1,11 @@
 """Over a SLURM cluster, or over processes of this machine in the same way, by submitit."""
 
 import math
+import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,8 @@ def spread(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
             asked["gpus_per_node"] = len(gpus())
         asked |= {f"{cluster}_{key}": value for key, value in options.items()}
         executor.update_parameters(**{key: value for key, value in asked.items() if value is not None})
-        jobs += executor.map_array(_make, some)
+        with _silent() if cluster == "local" else nullcontext():
+            jobs += executor.map_array(_make, some)
     try:
         _wait(jobs)
     except KeyboardInterrupt:
@@ -62,6 +65,19 @@ def share(config: Config, minutes: int) -> Share:
     limit = config.run.timeout_seconds
     most = minutes if limit is None else math.ceil(limit / 60) + BESIDE_MINUTES
     return config.threads, config.device.startswith("cuda"), most
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """What is started meanwhile has no standard error: submitit's local jobs end in a traceback on Ctrl-C."""
+    ours = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)
 
 
 def _wait(jobs: Sequence[Any], timeout: float = math.inf) -> None:
