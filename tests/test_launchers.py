@@ -211,17 +211,15 @@ def test_two_sweeps_of_the_same_runs_make_each_once(results: Path) -> None:
 def test_joblib_makes_as_many_at_a_time_as_there_are_leases() -> None:
     here = len(cores())
 
-    def tasks(*threads: str) -> list[Task]:
-        return [
-            Task(k, configuration(["backend=numpy", f"threads={n}"]).to_mapping(), "", None, "")
-            for k, n in enumerate(threads)
-        ]
+    def tasks(count: int, threads: str) -> list[Task]:
+        config = configuration(["backend=numpy", f"threads={threads}"]).to_mapping()
+        return [Task(k, config, "", None, "") for k in range(count)]
 
-    assert most(tasks(*["1"] * 100)) == here
-    assert most(tasks("1")) == 1
-    assert most(tasks(*["null"] * 100)) == 1
-    assert most(tasks(*["4096"] * 3)) == 1
-    assert most(tasks(*["null", "1"] * 50)) == here
+    assert most(tasks(100, "1")) == here
+    assert most(tasks(1, "1")) == 1
+    assert most(tasks(100, "null")) == 1
+    assert most(tasks(3, "4096")) == 1
+    assert most(tasks(50, "null") + tasks(50, "1")) == here
 
 
 def test_what_a_cluster_is_asked_for() -> None:
@@ -282,7 +280,7 @@ def test_a_slurm_cluster_that_is_none(run: Shell, results: Path, fake_slurm: Pat
         "hydra/launcher=submitit_slurm",
         "hydra.launcher.partition=short",
         "hydra.launcher.mem=2GB",
-        "hydra.launcher.array_parallelism=3",
+        "hydra.launcher.array_parallelism=1",
         "backend=numpy",
         "seed=0,1",
         "run.timeout_seconds=301",
@@ -295,7 +293,7 @@ def test_a_slurm_cluster_that_is_none(run: Shell, results: Path, fake_slurm: Pat
         "--time=16",
         "--partition=short",
         "--mem=2GB",
-        "--array=0-1%3",
+        "--array=0-1%1",
         "--job-name=harness",
     ):
         assert f"#SBATCH {wanted}" in lines, lines
@@ -395,7 +393,8 @@ optuna.study.Study.tell = telling
         "cell.activation=relu",
         "train.optimizer=sgd",
         "train.clip_norm=null",
-        "train.learning_rate=0.01,1000000",
+        "train.learning_rate=0.01,1000",
+        "train.epochs=5",
         env={"PYTHONPATH": f"{spy}{os.pathsep}{ROOT}"},
     )
     assert done.returncode == 1, done.stderr

@@ -42,13 +42,13 @@ def spread(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
     jobs = []
     for (cpus, gpu, most), some in arrays.items():
         executor = submitit.AutoExecutor(folder=Path(folder).absolute(), cluster=cluster)
-        asked = {"cpus_per_task": cpus, "timeout_min": most, "name": "harness"}
+        asked: dict[str, Any] = {"cpus_per_task": cpus, "timeout_min": most, "name": "harness"}
         if gpu and cluster == "slurm":
             asked["slurm_gres"] = "gpu:1"
         elif gpu:
             asked["gpus_per_node"] = len(gpus())
-        asked |= {f"{cluster}_{key}": value for key, value in options.items()}
-        executor.update_parameters(**{key: value for key, value in asked.items() if value is not None})
+        asked |= {f"{cluster}_{key}": value for key, value in options.items() if value is not None}
+        executor.update_parameters(**asked)
         with _silent() if cluster == "local" else nullcontext():
             jobs += executor.map_array(_make, some)
     try:
