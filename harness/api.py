@@ -1,6 +1,7 @@
 """For notebooks and scripts: a list of overrides becomes a run and its record, or a session to play with."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
@@ -9,11 +10,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness import feasible, store
 from harness.app import CONF, command_line, explain, from_hydra
+from harness.checks import refuse
 from harness.config import Config
 from harness.errors import ConfigError
-from harness.launcher import launch
-from harness.progress import Progress
 from harness.record import RunRecord
+from harness.sweep import Task, make_alone
+from harness.watch import Watch
 
 if TYPE_CHECKING:
     from harness.backends.base import Session
@@ -39,17 +41,15 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     is stored.
     """
     config = configuration(overrides)
+    if config.sweep.dry_run:
+        raise refuse("sweep.dry_run", True, "is for the command: python run.py … sweep.dry_run=true")
     store.prepare(config.results.root)
-    display = Progress()
-    display.begin(config)
+    watch = Watch(total=1)
+    task = Task(0, config.to_mapping(), command_line(overrides), None, str(Path.cwd()))
     try:
-        outcome = launch(config, command=command_line(list(overrides)), display=display)
+        return make_alone(task, watch.tell, interactive=watch.interactive).record
     finally:
-        display.stop()
-    display.end(outcome.record, reused=outcome.reused)
-    if outcome.record.status == "interrupted":
-        raise KeyboardInterrupt
-    return outcome.record
+        watch.stop()
 
 
 def open_session(overrides: Sequence[str] = ()) -> "Session":

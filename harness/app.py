@@ -4,8 +4,9 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -20,75 +21,145 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from platformdirs import user_cache_dir
 
-from harness import feasible, store
+from harness import dry_run, feasible, search, store, sweep
 from harness.config import Config
+from harness.ending import Ending, settle
 from harness.errors import HarnessError
-from harness.launcher import Outcome, launch
-from harness.progress import Progress
+from harness.sweep import Entry, Task
+from harness.watch import Watch
 
 CONF = Path(__file__).parent.parent / "conf"
 INTERRUPTED = 130
-# of conf/config.yaml, in every process that resolves it
-OmegaConf.register_new_resolver("sweeps_of", store.sweeps, replace=True)
 
-outcomes: list[Outcome] = []
-progress = Progress()
+watch: Watch | None = None  # of this process' command; other processes that make its runs have none
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command will do. `runs` is None where a sweeper chooses them as it goes, `total` where nobody
+    knows how many; `directory` is the sweep's, `place` that of its documents, None for a single run."""
+
+    runs: list[Task] | None
+    total: int | None
+    directory: str | None
+    place: str | None
+    dry: bool
 
 
 def main() -> int:
     """Exit status: 0 all ok or complete, 1 some are not, 2 nothing could start, 130 interrupted."""
+    global watch
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand exceptions to us instead of printing them
     signal.signal(signal.SIGTERM, _interrupt)
+    watch = Watch()
+    place, interrupted, error = None, False, None
     try:
-        progress.total = check(sys.argv[1:])
-        _task()
+        plan = check(sys.argv[1:])
+        if plan is not None:
+            if plan.dry:
+                return dry_run.show(plan.runs, plan.total)
+            watch.total = plan.total
+            watch.expect(Entry.expected(task) for task in plan.runs or ())
+            if plan.directory is not None:
+                place = plan.place
+                _say_directory(plan.directory)
+        with watch.reading(place):
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
     except KeyboardInterrupt:
-        _table()
+        interrupted = True
+    except (HydraException, OmegaConfBaseException, HarnessError) as problem:
+        error = explain(problem)
+    finally:
+        watch.stop()
+    return _finish(
+        settle(watch, place, interrupted=interrupted, failed=error is not None), interrupted, error
+    )
+
+
+def _finish(ending: Ending, interrupted: bool, error: str | None) -> int:
+    if ending.outcomes:
+        from harness.report.table import show_runs  # pandas takes a while: not before the runs
+
+        show_runs([outcome.record for outcome in ending.outcomes])
+    if interrupted:
         sys.stderr.write("interrupted: what was running is kept as `interrupted`, the rest was not started\n")
         return INTERRUPTED
-    except (HydraException, OmegaConfBaseException, HarnessError) as error:
-        _table()
-        sys.stderr.write(f"{explain(error)}\n")
-        return 1 if outcomes else 2
-    _table()
-    return exit_status(outcomes)
+    if error is not None:
+        sys.stderr.write(f"{error}\n")
+        return 1 if ending.outcomes else 2
+    return ending.exit_status
 
 
-def exit_status(found: list[Outcome]) -> int:
-    if found and not any(outcome.could_start for outcome in found):
-        return 2
-    return 0 if all(outcome.record.ok for outcome in found) else 1
-
-
-def check(arguments: list[str]) -> int | None:
+def check(arguments: list[str]) -> Plan | None:
     """Composes and validates every run of the command before the first one starts.
 
-    Returns how many there are, or None where that is not known (another sweeper, another command).
+    Returns None for another command than to run.
     """
     args = get_args_parser().parse_args(arguments)
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return None
     with _loader() as loader:
         whole = loader.load_configuration(args.config_name or "config", args.overrides, RunMode.MULTIRUN)
-        sweeper = whole.hydra.sweeper
         if not (args.multirun or whole.hydra.mode == RunMode.MULTIRUN):
-            config = from_hydra(loader.load_configuration("config", args.overrides, RunMode.RUN))
-            feasible.check(config)
-            store.prepare(config.results.root)
-            return 1
+            composed = loader.load_configuration(args.config_name or "config", args.overrides, RunMode.RUN)
+            alone = _checked(from_hydra(composed))
+            run = Task(0, alone.to_mapping(), command_line(args.overrides), None, str(Path.cwd()))
+            return Plan([run], 1, None, None, alone.sweep.dry_run)
+        directory = _directory(whole)
+        sweeper = whole.hydra.sweeper
         if not sweeper._target_.endswith(".BasicSweeper"):
-            return None
+            configs = [
+                _checked(from_hydra(loader.load_sweep_config(whole, list(corner))))
+                for corner in search.corners(whole, loader)
+            ]
+            total = sweeper.get("n_trials")
+            place = sweep.place(configs[0].results.root, directory)
+            return Plan(None, total, directory, place, any(config.sweep.dry_run for config in configs))
         texts = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(
             texts + list(whole.hydra.overrides.task)
         )
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
-        for job in jobs:
-            config = from_hydra(loader.load_sweep_config(whole, list(job)))
-            feasible.check(config)
-            store.prepare(config.results.root)
-        return len(jobs)
+        runs = [task_of(whole, loader, job, number) for number, job in enumerate(jobs)]
+        dry = any(run.config["sweep"]["dry_run"] for run in runs)
+        return Plan(runs, len(runs), directory, runs[0].directory, dry)
+
+
+def _checked(config: Config) -> Config:
+    feasible.check(config)
+    if not config.sweep.dry_run:
+        store.prepare(config.results.root)
+    return config
+
+
+def task_of(whole: DictConfig, loader: ConfigLoader, overrides: Sequence[str], number: int) -> Task:
+    """One run of a sweep whose own configuration is `whole`; raises what Hydra raises, and HarnessError."""
+    composed = loader.load_sweep_config(whole, list(overrides))
+    config = _checked(from_hydra(composed))
+    command = command_line(composed.hydra.overrides.task)
+    directory = sweep.place(config.results.root, str(whole.hydra.sweep.dir))
+    return Task(number, config.to_mapping(), command, directory, str(Path.cwd()))
+
+
+def _directory(whole: DictConfig) -> str:
+    """The sweep's own directory, which is a local one wherever the results are."""
+    directory = str(whole.hydra.sweep.dir)
+    path = store.local(directory)
+    return str(
+        Path(user_cache_dir("harness")) / "sweeps" / directory.rpartition("/")[2]
+        if path is None
+        else path.absolute()
+    )
+
+
+def _say_directory(directory: str) -> None:
+    """Hands Hydra the directory that was settled here, so that whoever makes a run finds the same one."""
+    quoted = directory.replace("'", "\\'")
+    overrides = get_args_parser().parse_args(sys.argv[1:]).overrides
+    at = sys.argv.index(overrides[0]) if overrides else len(sys.argv)
+    sys.argv.insert(at, f"hydra.sweep.dir='{quoted}'")
 
 
 @contextmanager
@@ -105,28 +176,24 @@ def from_hydra(composed: DictConfig) -> Config:
     return Config.from_mapping({str(key): value for key, value in values.items()})
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def _task(composed: DictConfig) -> None:
-    overrides = list(HydraConfig.get().overrides.task)
+def task(composed: DictConfig) -> None:
+    """What Hydra's own launchers call for every run, in this process or another."""
+    settings = HydraConfig.get()
+    several = settings.mode == RunMode.MULTIRUN
     config = from_hydra(composed)
-    run_one(config, overrides, progress)
+    run = Task(
+        settings.job.num if several else 0,
+        config.to_mapping(),
+        command_line(settings.overrides.task),
+        sweep.place(config.results.root, str(settings.sweep.dir)) if several else None,
+        str(Path.cwd()),
+    )
+    told = watch.tell if watch else None
+    make = sweep.make if several else sweep.make_alone
+    make(run, told, interactive=watch is not None and watch.interactive)
 
 
-def run_one(config: Config, overrides: list[str], display: Progress) -> None:
-    """Makes one run of a sweep and remembers its outcome; raises KeyboardInterrupt if it was one."""
-    display.begin(config)
-    try:
-        outcome = launch(config, command=command_line(overrides), display=display)
-    except HarnessError:
-        display.stop()
-        raise
-    outcomes.append(outcome)
-    display.end(outcome.record, reused=outcome.reused)
-    if outcome.record.status == "interrupted":
-        raise KeyboardInterrupt
-
-
-def command_line(overrides: list[str]) -> str:
+def command_line(overrides: Sequence[str]) -> str:
     """The command that makes this one run again."""
     return shlex.join(["python", "run.py", *overrides])
 
@@ -147,14 +214,6 @@ def explain(error: Exception) -> str:
         elif line.strip() and "object_type=" not in line:
             kept.append(line.rstrip())
     return "\n".join(dict.fromkeys(kept))
-
-
-def _table() -> None:
-    if not outcomes:
-        return
-    from harness.report.table import show_runs  # pandas takes a while: not before the runs
-
-    show_runs([outcome.record for outcome in outcomes])
 
 
 def _interrupt(*_: object) -> None:

@@ -44,6 +44,7 @@ RERUN = ("failed", "all")
 SOLVERS = ("gradient", "ridge")
 MODES = ("train", "stream", "throughput")
 DIAGNOSTICS = ("none", "gradient_flow")
+OBJECTIVES = ("val_accuracy", "train_throughput", "seconds_to_target")
 
 
 def option(check: Check) -> Any:
@@ -139,6 +140,7 @@ class Run:
 @dataclass(frozen=True)
 class Sweep:
     rerun: str = option(choice(*RERUN))
+    dry_run: bool = option(flag)
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ class Config:
     seed: int = option(whole(0))
     mode: str = option(choice(*MODES))
     diagnostics: str = option(choice(*DIAGNOSTICS))
+    objective: str | None = option(optional(choice(*OBJECTIVES)))
     weights: str | None = option(optional(text))
     save_weights: bool = option(flag)
 

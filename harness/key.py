@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ ELSEWHERE = {
     "results": ...,
     "run": ...,
     "sweep": ...,
+    "objective": ...,
     "save_weights": ...,
     "data": ("root", "download", "path"),
 }
@@ -26,7 +28,7 @@ def run_key(config: Config, threads: int) -> str:
 
     Raises WeightsError or DataError where the configuration names a file that cannot be read.
     """
-    values = _essential(config.to_mapping())
+    values = essential(config.to_mapping())
     if config.weights:
         values["weights"] = weights.fingerprint(Path(config.weights))
     if config.data.name == data.OWN:
@@ -45,7 +47,8 @@ def run_key(config: Config, threads: int) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _essential(values: dict[str, Any]) -> dict[str, Any]:
+def essential(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a configuration, as plain data, determines what a run finds."""
     kept = {}
     for name, value in values.items():
         left_out = ELSEWHERE.get(name)

@@ -29,6 +29,8 @@ class Display(Protocol):
 
     interactive: bool
 
+    def identify(self, key: str, threads: int) -> None: ...
+
     def note(self, text: str) -> None: ...
 
     def progress(self, event: Mapping[str, Any]) -> None: ...
@@ -132,16 +134,15 @@ def launch(config: Config, *, command: str, display: Display) -> Outcome:
 def _launch(config: Config, *, command: str, display: Display) -> Outcome:
     root = config.results.root
     store.prepare(root)
-    devices = import_module(f"harness.backends.{config.backend.name}").DEVICES
     try:
-        gpus = wanted_gpus(config.device, devices)
-        threads = thread_count(config.threads, gpu=bool(gpus))
+        threads, gpus = resources(config)
     except Unavailable as error:
         asked = config.threads or 0
         draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
         return _stored(draft.ended("skipped", str(error)), root, could_start=False)
     sha256 = data.fingerprint(config)
     key = run_key(config, threads)
+    display.identify(key, threads)
     with _only_one(store.lock(root, key), display):
         store.recover(root, key)
         done = store.complete(root, key, with_weights=config.save_weights)
@@ -165,6 +166,26 @@ def _launch(config: Config, *, command: str, display: Display) -> Outcome:
         except (HarnessError, OSError) as error:
             record, could_start = draft.ended("failed", str(error)), False
         return _stored(record, root, could_start=could_start, directory=directory)
+
+
+def resources(config: Config) -> tuple[int, list[str]]:
+    """How many cores a run takes here, and the GPUs of which it takes one; raises Unavailable."""
+    gpus = wanted_gpus(config.device, import_module(f"harness.backends.{config.backend.name}").DEVICES)
+    return thread_count(config.threads, gpu=bool(gpus)), gpus
+
+
+def lost(config: Config, *, key: str | None, threads: int, command: str, status: str, reason: str) -> Outcome:
+    """Stores the record of a run whose own launcher is gone and could not. Raises HarnessError."""
+    root = config.results.root
+    store.prepare(root)
+    if key is None:
+        try:
+            threads, _ = resources(config)
+        except Unavailable:
+            threads = config.threads or 0
+        key = run_key(config, threads)
+    draft = Draft(config, key=key, threads=threads, command=command)
+    return _stored(draft.ended(status, reason), root, could_start=True)
 
 
 def _follow(child: Child, draft: Draft, display: Display) -> tuple[RunRecord, bool]:

@@ -17,6 +17,7 @@ def check(config: "Config") -> None:
     _ridge(config)
     _mode(config)
     _stream(config)
+    _objective(config)
 
 
 def _cell(config: "Config") -> None:
@@ -101,3 +102,12 @@ def _stream(config: "Config") -> None:
         raise refuse(
             "mode", "stream", "the backward direction begins at the end: needs model.bidirectional=false"
         )
+
+
+def _objective(config: "Config") -> None:
+    """What a search is after must be something that its runs have."""
+    modes = ("train", "throughput") if config.objective == "train_throughput" else ("train",)
+    if config.objective is not None and config.mode not in modes:
+        raise refuse("objective", config.objective, f"is not measured there: needs mode={' or '.join(modes)}")
+    if config.objective == "seconds_to_target" and not config.measure.targets:
+        raise refuse("objective", config.objective, "needs a target: measure.targets=[0.95]")

@@ -1,82 +1,21 @@
-"""How a run is going, for a person: one line on a terminal, plain lines elsewhere. On stderr."""
-
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
-
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+"""A run in a few words: what it is, and what came of it."""
 
 from harness.config import Config
-from harness.measure.clock import seconds
 from harness.record import RunRecord
 
-PLAIN_SECONDS = 10.0  # between plain lines within an epoch
 
-
-class Progress:
-    """Shows one run at a time. Satisfies `launcher.Display`."""
-
-    def __init__(self, total: int | None = None) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self.interactive = self.console.is_terminal
-        self.total, self.count = total, 0
-        self.title = ""
-        self.live: Live | None = None
-        self.said = 0.0  # when the last plain line was written
-
-    def begin(self, config: Config) -> None:
-        self.count += 1
-        of = f"[{self.count}/{self.total}] " if self.total else ""
-        self.title = of + " ".join(
-            (
-                config.backend.name,
-                f"{config.cell.name}-{config.cell.hidden}",
-                config.data.name,
-                config.reading + (f"×{rows}" if (rows := config.sequence.rows_per_step) > 1 else ""),
-                f"batch {config.train.batch_size}" if config.mode == "throughput" else f"seed {config.seed}",
-            )
+def title_of(config: Config) -> str:
+    """What a run is."""
+    rows = config.sequence.rows_per_step
+    return " ".join(
+        (
+            config.backend.name,
+            f"{config.cell.name}-{config.cell.hidden}",
+            config.data.name,
+            config.reading + (f"×{rows}" if rows > 1 else ""),
+            f"batch {config.train.batch_size}" if config.mode == "throughput" else f"seed {config.seed}",
         )
-        if self.interactive:
-            self.live = Live(console=self.console, transient=True, auto_refresh=False)
-            self.live.start()
-        self.said = seconds()
-        self.note("starting")
-
-    def note(self, text: str) -> None:
-        if self.live:
-            self._line(text)
-        elif text.startswith(("starting", "waiting")):
-            self.console.print(f"{self.title}: {text}")
-
-    def progress(self, event: Mapping[str, Any]) -> None:
-        last = event["step"] == event["steps"]
-        text = (
-            f"epoch {event['epoch']}/{event['epochs']}, step {event['step']}/{event['steps']}, "
-            f"loss {event['loss']:.4f}, {event['rate']:,.0f} sequences/s, "
-            f"{timedelta(seconds=round(event['left']))} left"
-        )
-        if self.live:
-            self._line(text)
-        elif last or seconds() - self.said > PLAIN_SECONDS:
-            self.said = seconds()
-            self.console.print(f"{self.title}: {text}")
-
-    def end(self, record: RunRecord, *, reused: bool) -> None:
-        """The run's result in one line that stays."""
-        self.stop()
-        self.console.print(f"{self.title}: {summary(record, reused=reused)}")
-
-    def stop(self) -> None:
-        if self.live:
-            self.live.stop()
-            self.live = None
-
-    def _line(self, text: str) -> None:
-        """What moves comes first: a narrow terminal cuts the end."""
-        assert self.live is not None
-        self.live.update(Text(f"{text} | {self.title}", no_wrap=True, overflow="ellipsis"), refresh=True)
+    )
 
 
 def summary(record: RunRecord, *, reused: bool) -> str:

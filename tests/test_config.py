@@ -70,7 +70,9 @@ def test_every_choice_in_conf_is_valid(choice: str) -> None:
 
 @pytest.mark.parametrize(("experiment", "runs"), [("quickstart", 6), ("frameworks", 18), ("scaling", 45)])
 def test_every_experiment_is_valid_as_a_whole(experiment: str, runs: int, tmp_path: Path) -> None:
-    assert check([f"+experiment={experiment}", f"results.root={tmp_path}"]) == runs
+    plan = check([f"+experiment={experiment}", f"results.root={tmp_path}"])
+    assert plan is not None
+    assert plan.total == len(plan.runs or ()) == runs
 
 
 def test_it_survives_the_way_to_the_child() -> None:

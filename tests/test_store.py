@@ -149,10 +149,13 @@ def test_a_sweep_into_a_bucket(
     for sweep in sweeps:
         _, err = sweep.communicate(timeout=200)
         assert sweep.returncode == 0, err
-    assert {Path(name).name for name in files(tmp_path / "bucket")} == {"record.json", "output.log"}
-    assert len(files(tmp_path / "bucket")) == 4
+    stored = files(tmp_path / "bucket" / "runs")
+    assert {Path(name).name for name in stored} == {"record.json", "output.log"}
+    assert len(stored) == 4
+    assert len(files(tmp_path / "bucket" / "sweeps")) == 4  # what each run says of itself
     assert files(cache / "harness" / "staging") == set()
-    assert len(list((tmp_path / "results" / "sweeps").iterdir())) == 2
+    assert len(list((cache / "harness" / "sweeps").iterdir())) == 2
+    assert not (tmp_path / "results").exists()
     done = harness_command("table", "--results", url, env=env)
     assert re.search(r"\| numpy +\| lstm +\|.*\|   2 \|", done.stdout), done.stderr
     # a copy of it is a directory of results like any other

@@ -25,6 +25,20 @@ from harness.store.roots import RECORD, Document, Root, local, root, said
 if TYPE_CHECKING:
     import pandas
 
+__all__ = [
+    "NotStored",
+    "complete",
+    "keep",
+    "load",
+    "local",
+    "lock",
+    "new_attempt",
+    "prepare",
+    "records",
+    "recover",
+    "write",
+]
+
 Where = str | os.PathLike[str]
 LATER = ("timing", "details")  # most of a document: parsed when they are looked at
 
@@ -157,12 +171,6 @@ def load(where: Where = "results") -> "pandas.DataFrame":
             texts = objects([parts[k] for _, parts in rows])
             frame[name] = Documents(texts) if name in LATER else objects([orjson.loads(t) for t in texts])
     return frame
-
-
-def sweeps(where: Where) -> str:
-    """The local directory for what a sweep writes beside its records."""
-    path = local(where)
-    return str((Path("results") if path is None else path) / "sweeps")
 
 
 def _rows(where: Where) -> list[tuple[dict[str, Any], list[memoryview]]]:

@@ -1,0 +1,183 @@
+"""How a sweep is going, for a person, on stderr: on a terminal an overall line above the runs that are
+going on, elsewhere plain lines at intervals.
+
+What it shows it is told by runs in this process, and reads from the sweep's directory for all others.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from harness.estimate import Estimate
+from harness.measure.clock import seconds
+from harness.sweep import Documents, Entry
+
+PLAIN_SECONDS = 10.0  # between plain lines of one run within an epoch, and of the whole
+OVERALL_SECONDS = 60.0  # between plain overall lines while no run ends
+LOOK_SECONDS = 0.5  # between two looks at a directory …
+LOOK_REMOTE_SECONDS = 10.0  # … and at a URL
+SHOWN = 4  # runs on a terminal at once
+
+
+class Watch:
+    """The runs of one command. `total` is how many there will be, None if that is not known."""
+
+    def __init__(self, total: int | None = None) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.interactive = self.console.is_terminal
+        self.total = total
+        self.entries: dict[int, Entry] = {}
+        self.expected: dict[int, Entry] = {}
+        self.estimate = Estimate()
+        self.live: Live | None = None
+        self._told: set[int] = set()  # runs of this process, whose documents are older than what it knows
+        self._seen: dict[int, float] = {}  # when a run was first heard of
+        self._said: dict[int, float] = {}  # when its last plain line was written
+        self._said_overall = seconds()
+        self._lock = threading.RLock()
+
+    def expect(self, entries: Iterable[Entry]) -> None:
+        """Names runs that are to come."""
+        with self._lock:
+            self.expected |= {entry.number: entry for entry in entries}
+
+    def tell(self, entry: Entry) -> None:
+        """What this process knows of a run now."""
+        with self._lock:
+            self._told.add(entry.number)
+            self._take(entry)
+
+    def _take(self, entry: Entry) -> None:
+        with self._lock:
+            before = self.entries.get(entry.number)
+            if before == entry:
+                return
+            self.entries[entry.number] = entry
+            self._seen.setdefault(entry.number, seconds())
+            if entry.status is not None and not entry.reused and entry.seconds is not None:
+                self.estimate.learn(entry.config, entry.seconds)
+            if self.interactive:
+                self._draw(entry)
+            else:
+                self._plain(entry, before)
+
+    @contextmanager
+    def reading(self, place: str | None) -> Iterator[None]:
+        """Follows, for as long as the context lasts, what other processes leave in a sweep's directory."""
+        if place is None:
+            yield
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=self._follow, args=(place, over), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self.look(Documents(place))
+
+    def look(self, documents: Documents) -> None:
+        """Takes over what runs have written that this process is not told about."""
+        for entry in documents.read():
+            if entry.number not in self._told:
+                self._take(entry)
+
+    def stop(self) -> None:
+        with self._lock:
+            if self.live:
+                self.live.stop()
+                self.live = None
+
+    def overall(self) -> str:
+        """Done, failed, left, and for how long still, in a few words."""
+        ended = [entry for entry in self.entries.values() if entry.status is not None]
+        bad = sum(entry.status != "ok" for entry in ended)
+        parts = [f"{len(ended) - bad} done", f"{bad} failed"]
+        if self.total is not None:
+            parts.append(f"{self.total - len(ended)} left")
+            still = self._seconds_left()
+            if still is not None:
+                parts.append(f"about {timedelta(seconds=round(still))} to go")
+        return ", ".join(parts)
+
+    def _seconds_left(self) -> float | None:
+        assert self.total is not None
+        going = [entry for entry in self.entries.values() if entry.status is None]
+        waiting = [entry for number, entry in self.expected.items() if number not in self.entries]
+        unknown = max(0, self.total - len(self.entries) - len(waiting))
+        each = [self._likely(entry) for entry in waiting] + [self.estimate.mean()] * unknown
+        for entry in going:
+            whole = self._likely(entry)
+            each.append(None if whole is None else max(0.0, whole - seconds() + self._seen[entry.number]))
+        known = [value for value in each if value is not None]
+        if not each or len(known) < len(each):
+            return None
+        return sum(known) / max(1, len(going))
+
+    def _likely(self, entry: Entry) -> float | None:
+        found = self.estimate.seconds(entry.config)
+        return self.estimate.mean() if found is None else found
+
+    def _follow(self, place: str, over: threading.Event) -> None:
+        documents = Documents(place)
+        pause = LOOK_REMOTE_SECONDS if documents.remote else LOOK_SECONDS
+        while not over.wait(pause):
+            try:
+                self.look(documents)
+            except OSError as error:  # it may come back; at the end it is looked at once more
+                self.console.print(f"{place}: cannot be read: {error}")
+            with self._lock:
+                if self.interactive and self.live:
+                    self.live.update(self._lines(), refresh=True)
+                elif not self.interactive and seconds() - self._said_overall > OVERALL_SECONDS:
+                    self._say_overall()
+
+    def _title(self, entry: Entry) -> str:
+        several = self.total is None or self.total > 1
+        of = "" if self.total is None else f"/{self.total}"
+        return (f"[{entry.number + 1}{of}] " if several else "") + entry.title
+
+    def _draw(self, entry: Entry) -> None:
+        if entry.status is not None:
+            self.stop()
+            self.console.print(f"{self._title(entry)}: {entry.result}")
+        if any(other.status is None for other in self.entries.values()):
+            if self.live is None:
+                self.live = Live(console=self.console, transient=True, auto_refresh=False)
+                self.live.start()
+            self.live.update(self._lines(), refresh=True)
+
+    def _lines(self) -> Group:
+        """What moves comes first: a narrow terminal cuts the end."""
+        going = sorted((e for e in self.entries.values() if e.status is None), key=lambda e: e.number)
+        lines = [f"{entry.doing} | {self._title(entry)}" for entry in going[:SHOWN]]
+        if self.total != 1:
+            more = len(going) - SHOWN
+            lines.insert(0, self.overall() + (f"; {more} more going on" if more > 0 else ""))
+        return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
+
+    def _plain(self, entry: Entry, before: Entry | None) -> None:
+        title = self._title(entry)
+        if entry.status is not None:
+            self.console.print(f"{title}: {entry.result}")
+            if self.total != 1 and seconds() - self._said_overall > PLAIN_SECONDS:
+                self._say_overall()
+        elif before is None:
+            self._said[entry.number] = seconds()
+            self.console.print(f"{title}: starting")
+        elif entry.doing != before.doing and (
+            entry.milestone
+            or (entry.doing.startswith("epoch") and seconds() - self._said[entry.number] > PLAIN_SECONDS)
+        ):
+            self._said[entry.number] = seconds()
+            self.console.print(f"{title}: {entry.doing}")
+
+    def _say_overall(self) -> None:
+        self._said_overall = seconds()
+        self.console.print(self.overall())

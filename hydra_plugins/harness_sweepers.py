@@ -1,0 +1,81 @@
+"""Hydra's sweeper for hyperparameter search: `hydra/sweeper=optuna`, on Optuna itself."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from harness import search
+from harness.checks import refuse
+from harness.errors import Unavailable
+from harness.objective import DIRECTIONS, WORST
+from harness.sweep import Documents, Entry, place
+
+
+class OptunaSweeper(Sweeper):
+    """`n_trials` runs, `n_jobs` at a time, chosen by a sampler (TPE) with a seed of its own.
+
+    Nothing is kept of a search but its runs: the same command chooses the same runs again, finds them
+    complete, and goes on where it was.
+    """
+
+    def __init__(self, n_trials: int, n_jobs: int, seed: int, params: DictConfig | None) -> None:
+        self.n_trials, self.n_jobs, self.seed = n_trials, n_jobs, seed
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config: DictConfig = config
+        self.loader = hydra_context.config_loader
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        try:
+            import optuna
+        except ImportError as error:
+            raise Unavailable(
+                'optuna is not installed: pip install -c constraints.txt ".[optuna]"'
+            ) from error
+
+        objective = self.config.objective
+        if objective not in DIRECTIONS:
+            raise refuse("objective", objective, f"hydra/sweeper=optuna needs one of {', '.join(DIRECTIONS)}")
+        fixed, axes = search.space(search.asked(self.config), self.loader)
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        documents = Documents(place(str(self.config.results.root), str(self.config.hydra.sweep.dir)))
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        sampler = optuna.samplers.TPESampler(seed=self.seed)
+        study = optuna.create_study(direction=DIRECTIONS[objective], sampler=sampler)
+        while len(study.trials) < self.n_trials:
+            first = len(study.trials)
+            trials = [study.ask() for _ in range(min(self.n_jobs, self.n_trials - first))]
+            chosen = [[*fixed, *(f"{axis.key}={axis.suggest(trial)}" for axis in axes)] for trial in trials]
+            self.launcher.launch(chosen, initial_job_idx=first)
+            entries = {entry.number: entry for entry in documents.read()}
+            for trial in trials:
+                value = _value(entries.get(trial.number), WORST[DIRECTIONS[objective]])
+                failed = optuna.trial.TrialState.FAIL if value is None else None
+                study.tell(trial, value, state=failed)
+        _say_best(study, objective)
+
+
+def _value(entry: Entry | None, worst: float) -> float | None:
+    """None for a run that says nothing about what was chosen for it."""
+    if entry is None:
+        return None
+    return worst if entry.worst else entry.value
+
+
+def _say_best(study: Any, objective: str) -> None:
+    try:
+        best = study.best_trial
+    except ValueError:
+        sys.stderr.write(f"no run of this search has a {objective}\n")
+        return
+    chosen = " ".join(f"{key}={value}" for key, value in best.params.items())
+    sys.stderr.write(f"best {objective} {best.value:.6g}, of run {best.number + 1}: {chosen}\n")
