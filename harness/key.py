@@ -16,6 +16,7 @@ ELSEWHERE = {
     "run": ...,
     "sweep": ...,
     "save_weights": ...,
+    "train": ("checkpoint_epochs",),
     "data": ("root", "download", "path"),
 }
 SPLIT = ("test_fraction", "split_seed")  # of files that may have to be split

@@ -47,7 +47,7 @@ class Progress:
     def note(self, text: str) -> None:
         if self.live:
             self._line(text)
-        elif text.startswith(("starting", "waiting")):
+        elif text.startswith(("starting", "resuming", "waiting")):
             self.console.print(f"{self.title}: {text}")
 
     def progress(self, event: Mapping[str, Any]) -> None:

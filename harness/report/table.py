@@ -23,7 +23,17 @@ MODE_METRICS = {  # where all runs are of that mode
 }
 MAPPINGS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
 # configuration that does not change what is averaged
-APART = ("seed", "save_weights", "results.", "run.", "sweep.", "data.root", "data.download", "data.path")
+APART = (
+    "seed",
+    "save_weights",
+    "results.",
+    "run.",
+    "sweep.",
+    "data.root",
+    "data.download",
+    "data.path",
+    "train.checkpoint_epochs",
+)
 EXACT = ("parity_loss", "parity_gradient")
 
 
