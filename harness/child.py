@@ -52,11 +52,12 @@ def _run(values: dict[str, Any], emit: Any) -> dict[str, Any]:
         errors.WeightsError: "failed",
         errors.Diverged: "diverged",
         errors.ParityFailed: "parity_failed",
+        errors.StoreError: "failed",
     }
     try:
         runner.run(Job.from_mapping(values), emit)
     except errors.HarnessError as error:
-        started = isinstance(error, errors.Diverged | errors.ParityFailed)
+        started = isinstance(error, errors.Diverged | errors.ParityFailed | errors.StoreError)
         return {"status": refused[type(error)], "reason": str(error), "could_start": started}
     except errors.PartLost as error:  # a run ends as one, whichever of its processes does
         sys.stderr.write(f"{error}\n")

@@ -112,6 +112,7 @@ class Train:
     rho: float = option(number(0, 1, open_high=True))
     epsilon: float = option(number(0, 1, open_low=True))
     truncate: int | None = option(optional(whole(1)))
+    checkpoint_epochs: int | None = option(optional(whole(1, 1_000_000)))
 
 
 @dataclass(frozen=True)

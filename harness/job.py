@@ -18,7 +18,8 @@ Emit = Callable[..., None]
 @dataclass(frozen=True)
 class Job:
     """One run as the launcher decided it: the configuration, what it may use, the directory for files,
-    the SHA-256 that its own data file must have.
+    the SHA-256 that its own data file must have; its key, when this attempt started (ISO 8601), and the
+    directory for its checkpoints, None where none can be kept.
 
     `gpu` is the CUDA device that it holds, by its name in this machine ("cuda:1"); the child sees no
     other, and so as its first.
@@ -29,7 +30,10 @@ class Job:
     cores: tuple[int, ...]
     gpu: str | None
     directory: Path
-    data_sha256: str | None = None
+    data_sha256: str | None
+    key: str
+    started: str
+    checkpoints: Path | None
 
     def to_mapping(self) -> dict[str, Any]:
         return {
@@ -39,6 +43,9 @@ class Job:
             "gpu": self.gpu,
             "directory": str(self.directory),
             "data_sha256": self.data_sha256,
+            "key": self.key,
+            "started": self.started,
+            "checkpoints": None if self.checkpoints is None else str(self.checkpoints),
         }
 
     @staticmethod
@@ -50,4 +57,7 @@ class Job:
             gpu=values["gpu"],
             directory=Path(values["directory"]),
             data_sha256=values["data_sha256"],
+            key=values["key"],
+            started=values["started"],
+            checkpoints=None if values["checkpoints"] is None else Path(values["checkpoints"]),
         )

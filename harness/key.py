@@ -18,6 +18,7 @@ ELSEWHERE = {
     "sweep": ...,
     "objective": ...,
     "save_weights": ...,
+    "train": ("checkpoint_epochs",),
     "data": ("root", "download", "path"),
 }
 SPLIT = ("test_fraction", "split_seed")  # of files that may have to be split

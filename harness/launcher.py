@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from harness import data, environment, feasible, store
+from harness import checkpoint, data, environment, feasible, store
 from harness.config import Config
 from harness.devices import label, thread_count, wanted_gpus
 from harness.errors import HarnessError, StoreError, Unavailable
@@ -143,9 +143,12 @@ def _launch(config: Config, *, command: str, display: Display) -> Outcome:
     sha256 = data.fingerprint(config)
     key = run_key(config, threads)
     display.identify(key, threads)
+    checkpoints = store.checkpoints(root, key)
     with _only_one(store.lock(root, key), display):
         store.recover(root, key)
         done = store.complete(root, key, with_weights=config.save_weights)
+        if done is not None or config.sweep.rerun == "all":
+            checkpoint.remove(checkpoints)
         if done is not None and config.sweep.rerun != "all":
             return Outcome(done, reused=True)
         draft = Draft(config, key=key, threads=threads, command=command)
@@ -158,14 +161,27 @@ def _launch(config: Config, *, command: str, display: Display) -> Outcome:
             with lease(threads, gpus, display.note) as held:
                 draft.phases.begin("launch")
                 draft.values["environment"] = environment.describe(held.cores, held.gpu)
-                job = Job(config, threads, held.cores, label(held.gpu), directory.resolve(), sha256)
+                job = Job(
+                    config,
+                    threads,
+                    held.cores,
+                    label(held.gpu),
+                    directory.resolve(),
+                    sha256,
+                    key=key,
+                    started=draft.values["started"],
+                    checkpoints=checkpoints,
+                )
                 with Child(job, held) as child:
                     record, could_start = _follow(child, draft, display)
         except KeyboardInterrupt:
             record = draft.ended("interrupted", "stopped from outside")
         except (HarnessError, OSError) as error:
             record, could_start = draft.ended("failed", str(error)), False
-        return _stored(record, root, could_start=could_start, directory=directory)
+        outcome = _stored(record, root, could_start=could_start, directory=directory)
+        if record.ok:
+            checkpoint.remove(checkpoints)
+        return outcome
 
 
 def resources(config: Config) -> tuple[int, list[str]]:

@@ -70,6 +70,7 @@ def _ridge(config: "Config") -> None:
         ("model.readout", config.model.readout, "last, mean or max"),
         ("model.initial_state", config.model.initial_state, "zeros"),
         ("train.truncate", config.train.truncate, "null"),
+        ("train.checkpoint_epochs", config.train.checkpoint_epochs, "null"),
     ):
         if value not in (None, *needed.replace(" or ", ", ").split(", ")):
             raise refuse(key, value, f"train.solver=ridge needs {needed}")
@@ -82,6 +83,7 @@ def _mode(config: "Config") -> None:
     for key, value, neutral in (
         ("save_weights", config.save_weights, False),
         ("diagnostics", config.diagnostics, "none"),
+        ("train.checkpoint_epochs", config.train.checkpoint_epochs, None),
     ):
         if value != neutral:
             raise refuse(

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from harness import data, diagnostics, evaluation, solve, streaming, throughput, training, weights
+from harness import data, diagnostics, evaluation, resume, solve, streaming, throughput, training, weights
 from harness.backends.base import Session, Setup, Weights
 from harness.config import Config
 from harness.errors import ConfigError, DataError, Unavailable
@@ -63,6 +63,7 @@ def run(job: Job, emit: Emit) -> None:
     _load_splits(session, config, dataset)
     memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
     contention = Contention(job.cores)
+    earlier: list[float | None] = []  # others' share of the cores in the attempts that this goes on from
     if config.mode == "stream":
         _prove(session, config, setup, start, dataset, emit)
         x = data.sequences(config, dataset, "test")
@@ -74,12 +75,13 @@ def run(job: Job, emit: Emit) -> None:
         _prove(session, config, setup, start, dataset, emit)
         throughput.measure(session, config, setup.model, counts, step_seconds, emit)
     else:
-        _learn(session, job, setup, start, dataset, emit)
+        earlier = _learn(session, job, setup, start, dataset, contention, emit)
     others = contention.others()
+    shares = [share for share in (*earlier, others) if share is not None]
     emit(
         "update",
         fields={
-            "contended": None if others is None else others > LIMIT,
+            "contended": max(shares) > LIMIT if shares else None,
             "peak_memory_bytes": peak_memory_bytes(),
             "device_peak_memory_bytes": session.device_peak_memory_bytes(),
         },
@@ -104,17 +106,25 @@ def run(job: Job, emit: Emit) -> None:
 
 
 def _learn(
-    session: Session, job: Job, setup: Setup, start: Weights, dataset: data.Dataset, emit: Emit
-) -> None:
-    """Warm-up, parity, all epochs or the solution in closed form, evaluation."""
+    session: Session,
+    job: Job,
+    setup: Setup,
+    start: Weights,
+    dataset: data.Dataset,
+    contention: Contention,
+    emit: Emit,
+) -> list[float | None]:
+    """Warm-up, parity, all epochs or the solution in closed form, evaluation. Returns what others took of
+    the cores in the earlier attempts that it went on from."""
     config, labels = job.config, dataset.train.labels
     by_gradient = config.train.solver == "gradient"
     step_seconds = training.warm_up(session, config, len(labels), emit) if by_gradient else 0.0
     session.put_weights(start)
     _prove(session, config, setup, start, dataset, emit)
     _flow(session, config, setup, dataset, "before", emit)
+    earlier: list[float | None] = []
     if by_gradient:
-        training.train(session, config, setup.model, dataset, step_seconds, emit)
+        earlier = resume.train(session, job, setup.model, dataset, contention, step_seconds, emit)
     else:
         solve.solve(session, config, labels, dataset.validation.labels, setup.model.classes, emit)
     if config.save_weights:
@@ -128,6 +138,7 @@ def _learn(
     counted = diagnostics.counters(session, setup, some)
     if counted:
         emit("update", details={"mean_per_step": counted})
+    return earlier
 
 
 def _flow(

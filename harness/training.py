@@ -1,8 +1,8 @@
 """Warm-up and epochs: windows of steps, each timed as a whole with the device idle at both ends."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -24,17 +24,61 @@ from harness.optim import Schedule
 
 @dataclass(frozen=True)
 class Window:
-    """Consecutive steps of one epoch: how many, and the seconds they took together."""
+    """Consecutive steps of one epoch: how many, and the seconds they took together. `part` counts the
+    attempts at the run that got on with it, from 1."""
 
     epoch: int
     steps: int
     seconds: float
+    part: int
+
+
+@dataclass
+class Course:
+    """How training has gone so far, and what the present attempt at the run counts as."""
+
+    part: int
+    windows: list[Window]
+    history: list[dict[str, Any]]  # one entry per epoch
+    best: float  # validation accuracy
+    reached: dict[str, dict[str, Any]]  # "seconds", "epochs" and "steps" until each target, None before
+
+    @staticmethod
+    def begin(config: Config) -> "Course":
+        """Before the first epoch."""
+        targets = [str(target) for target in config.measure.targets]
+        reached = {unit: dict.fromkeys(targets) for unit in ("seconds", "epochs", "steps")}
+        return Course(part=1, windows=[], history=[], best=0.0, reached=reached)
+
+    @staticmethod
+    def resumed(values: Mapping[str, Any]) -> "Course":
+        """What `to_mapping` gave, as the next attempt finds it."""
+        windows = [Window(**window) for window in values["windows"]]
+        return Course(**{**values, "part": values["part"] + 1, "windows": windows})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @property
+    def seconds(self) -> float:
+        """Of all windows."""
+        return math.fsum(window.seconds for window in self.windows)
 
 
 def train(
-    session: Session, config: Config, model: ModelSpec, dataset: Dataset, step_seconds: float, emit: Emit
+    session: Session,
+    config: Config,
+    model: ModelSpec,
+    dataset: Dataset,
+    course: Course,
+    *,
+    step_seconds: float,
+    keep: Callable[[], None],
+    emit: Emit,
 ) -> None:
-    """All epochs; `step_seconds` is what a step took in the warm-up, and decides the windows.
+    """All epochs that the course has not; `step_seconds` is what a step took in the warm-up, and decides
+    the windows. `keep()` is called after every `train.checkpoint_epochs`.
 
     Raises Diverged at the first loss that is not finite.
     """
@@ -42,27 +86,34 @@ def train(
     steps = examples // size  # full batches only
     per_window = max(1, math.ceil(config.measure.window_seconds / max(step_seconds, 1e-9)))
     schedule = config.schedule(steps)
-    windows: list[Window] = []
-    best, reached = 0.0, {"seconds": _targets(config), "epochs": _targets(config), "steps": _targets(config)}
-    for epoch in range(config.train.epochs):
+    for epoch in range(len(course.history), config.train.epochs):
         emit("phase", name="training")
-        losses = _epoch(session, config, model, schedule, epoch, examples, per_window, windows, emit)
+        session.begin_epoch(epoch)
+        losses = _epoch(session, config, model, schedule, epoch, examples, per_window, course, emit)
         emit("phase", name="validation")
         scores = Scores.of(
             predict(session, config, "validation", dataset.validation.labels), dataset.validation.labels
         )
-        best = max(best, scores.accuracy)
-        spent = math.fsum(w.seconds for w in windows)
-        at = {"seconds": spent, "epochs": epoch + 1, "steps": (epoch + 1) * steps}
+        course.best = max(course.best, scores.accuracy)
+        at = {"seconds": course.seconds, "epochs": epoch + 1, "steps": (epoch + 1) * steps}
         for target in config.measure.targets:
-            if scores.accuracy >= target and reached["epochs"][str(target)] is None:
+            if scores.accuracy >= target and course.reached["epochs"][str(target)] is None:
                 for unit, value in at.items():
-                    reached[unit][str(target)] = value
-        _report(config, model, windows, epoch, steps, losses, scores, best, reached, emit)
-
-
-def _targets(config: Config) -> dict[str, Any]:
-    return dict.fromkeys((str(target) for target in config.measure.targets), None)
+                    course.reached[unit][str(target)] = value
+        course.history.append(
+            {
+                "epoch": epoch + 1,
+                "train_loss": float(losses.mean()),
+                "validation_accuracy": scores.accuracy,
+                "validation_loss": scores.loss,
+                "seconds": math.fsum(w.seconds for w in course.windows if w.epoch == epoch),
+            }
+        )
+        report(config, model, course, course.history[-1:], emit)
+        every = config.train.checkpoint_epochs
+        if every and (epoch + 1) % every == 0:
+            emit("phase", name="checkpoint")
+            keep()
 
 
 def warm_up(session: Session, config: Config, examples: int, emit: Emit) -> float:
@@ -99,7 +150,7 @@ def _epoch(
     epoch: int,
     examples: int,
     per_window: int,
-    windows: list[Window],
+    course: Course,
     emit: Emit,
 ) -> np.ndarray:
     """Losses (steps,) of one epoch over a fresh permutation; appends its windows."""
@@ -112,10 +163,10 @@ def _epoch(
     for first, last in pairwise(edges):
         part = slice(first, last)
         losses[part], seconds = timed(session, partial(session.train, batches[part], rates[part]))
-        windows.append(Window(epoch, int(last - first), seconds))
+        course.windows.append(Window(epoch, int(last - first), seconds, course.part))
         if not np.isfinite(losses[part]).all():
             at = epoch * steps + int(first + np.argmin(np.isfinite(losses[part])))
-            _timing(config, model, windows, emit)
+            _timing(config, model, course, emit)
             raise Diverged(
                 f"the training loss was {losses[at - epoch * steps]} at step {at} (epoch {epoch + 1})"
             )
@@ -134,36 +185,23 @@ def _epoch(
     return losses
 
 
-def _report(
-    config: Config,
-    model: ModelSpec,
-    windows: list[Window],
-    epoch: int,
-    steps: int,
-    losses: np.ndarray,
-    scores: Scores,
-    best: float,
-    reached: dict[str, dict[str, Any]],
-    emit: Emit,
+def report(
+    config: Config, model: ModelSpec, course: Course, epochs: Sequence[Mapping[str, Any]], emit: Emit
 ) -> None:
-    train_loss = float(losses.mean())
+    """Adds these epochs of a course to the record, and says how far it has come."""
+    for epoch in epochs:
+        emit("update", history=epoch)
+    last = course.history[-1]
     emit(
         "update",
         fields={
-            "train_loss": train_loss,
-            "validation_accuracy": scores.accuracy,
-            "best_validation_accuracy": best,
-            **{f"{unit}_to_target": value for unit, value in reached.items()},
-        },
-        history={
-            "epoch": epoch + 1,
-            "train_loss": train_loss,
-            "validation_accuracy": scores.accuracy,
-            "validation_loss": scores.loss,
-            "seconds": math.fsum(w.seconds for w in windows if w.epoch == epoch),
+            "train_loss": last["train_loss"],
+            "validation_accuracy": last["validation_accuracy"],
+            "best_validation_accuracy": course.best,
+            **{f"{unit}_to_target": value for unit, value in course.reached.items()},
         },
     )
-    _timing(config, model, windows, emit)
+    _timing(config, model, course, emit)
 
 
 def speed(
@@ -178,15 +216,21 @@ def speed(
     }
 
 
-def _timing(config: Config, model: ModelSpec, windows: list[Window], emit: Emit) -> None:
+def _timing(config: Config, model: ModelSpec, course: Course, emit: Emit) -> None:
     """Throughput over all windows so far, in sequences/s, and the raw windows."""
-    size = config.train.batch_size
+    size, windows = config.train.batch_size, course.windows
     emit(
         "update",
         fields=speed(config, model, [w.steps for w in windows], [w.seconds for w in windows]),
         timing={
             "windows": [
-                {"epoch": w.epoch + 1, "steps": w.steps, "sequences": w.steps * size, "seconds": w.seconds}
+                {
+                    "epoch": w.epoch + 1,
+                    "part": w.part,
+                    "steps": w.steps,
+                    "sequences": w.steps * size,
+                    "seconds": w.seconds,
+                }
                 for w in windows
             ]
         },

@@ -95,6 +95,23 @@ def test_a_value_that_is_not_allowed(run: Shell, results: Path, override: str, s
         ("model.initial_state=learned cell=mlp", "it has no state"),
         ("model.initial_state=random", "model.initial_state='random': must be one of zeros, learned"),
         ("model.dropout=0.5", "model.dropout=0.5: is between layers"),
+        (
+            "train.checkpoint_epochs=0",
+            "train.checkpoint_epochs=0: must be a whole number from 1 to 1,000,000",
+        ),
+        (
+            "train.checkpoint_epochs=-1",
+            "train.checkpoint_epochs=-1: must be a whole number from 1 to 1,000,000",
+        ),
+        ("train.checkpoint_epochs=1.5", "train.checkpoint_epochs=1.5: must be a whole number"),
+        ("train.checkpoint_epochs=true", "train.checkpoint_epochs=True: must be a whole number"),
+        ("train.checkpoint_epochs=often", "train.checkpoint_epochs='often': must be a whole number"),
+        (
+            "cell=echo_state train.checkpoint_epochs=1",
+            "train.checkpoint_epochs=1: train.solver=ridge needs null",
+        ),
+        ("mode=throughput train.checkpoint_epochs=1", "train.checkpoint_epochs=1: is about a model that was"),
+        ("mode=stream weights=w train.checkpoint_epochs=1", "needs mode=train, not stream"),
         ("model.dropout=1 model.layers=2", "model.dropout=1: must be a number in [0, 1)"),
         ("train.solver=ridge", "lstm trains W_xi"),
         ("cell=echo_state model.readout=attention", "model.readout='attention': train.solver=ridge needs"),

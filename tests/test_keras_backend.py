@@ -396,7 +396,7 @@ def test_every_update_drops_anew_its_share() -> None:
 def test_dropout_zeroes_a_share_and_scales_up_the_rest() -> None:
     from harness.backends.keras.dropout import dropout
 
-    drop = dropout(replace(Case("gru", layers=3).model, dropout=0.25), seed=3)(7)
+    drop = dropout(replace(Case("gru", layers=3).model, dropout=0.25))(3, 7)
     first, second = np.array(drop(np.ones((50, 40)))), np.array(drop(np.ones((50, 40))))
     assert set(np.unique(first)) == {0.0, np.float64(1 / 0.75)}
     assert abs(np.mean(first == 0) - 0.25) < 0.03

@@ -17,7 +17,7 @@ from harness.backends.base import Setup
 from harness.backends.keras import backend
 from harness.errors import Unavailable
 from harness.optim import OptimizerSpec
-from tests.parity import Case, compare, distance, open_session, train, worst
+from tests.parity import Case, compare, distance, open_session, optimizers, train, worst
 
 HOUSE = Path(__file__).parent.parent
 KERNELS = {
@@ -70,8 +70,15 @@ def test_other_engines_compute_the_same(engine: str, tmp_path: Path) -> None:
         "use backend.engine=tensorflow or precision=float32"
     )
     assert found["float32"] < 1e-5
-    assert found["dropout"] == {"again": True, "drops": True, "off": True, "another": False}
+    assert found["dropout"] == {
+        "again": True,
+        "drops": True,
+        "off": True,
+        "another": False,
+        "another epoch": False,
+    }
     assert found["maxima"] == [0, 0.5, 0.5]
+    assert max(found["gone on"].values()) < 1e-9, found["gone on"]
     assert len(found["squares"]) == len(SQUARES) or engine == "torch"  # without a C++ compiler
     for name, (implementation, kernel, distances) in found["squares"].items():
         assert kernel == KERNELS[engine][implementation], name
@@ -102,6 +109,7 @@ def measure(engine: str) -> None:
     # Keras lets 64-bit types through on TensorFlow alone; without this table it does everywhere, and
     # the same code can be held to the reference in float64
     import_module("keras.src.backend.common.dtypes").BIT64_TO_BIT32_DTYPE.clear()
+    found["gone on"] = gone_on(engine)
     squares = {}
     for case, implementation in SQUARES:
         try:
@@ -130,15 +138,42 @@ def square(case: Case, implementation: str, engine: str) -> tuple[str, dict[str,
     return kernel, found
 
 
+def gone_on(engine: str) -> dict[str, float]:
+    """Distances of six updates from three and three, with weights and state taken from the reference in
+    between; and of the state from the reference's."""
+    case = Case("gru", initial_state="learned", steps=5)
+    found = {}
+    for optimizer in optimizers():
+        setup = Setup(case.model, optimizer, "fused", engine, precision="float64")
+        session, reference = backend.open_session(setup), open_session("numpy", case, "loop", optimizer)
+        batches, rates = np.random.default_rng(13).integers(0, 24, (6, 6)), np.linspace(0.02, 0.01, 6)
+        session.put_weights(case.weights())
+        session.load("train", *case.data())
+        for each in (session, reference):
+            each.train(batches[:3], rates[:3])
+        state = reference.optimizer_state()
+        found[f"{optimizer.name} state"] = worst(session.optimizer_state(), state)[0]
+        session.put_weights(reference.weights())
+        session.put_optimizer_state(state)
+        losses, expected = (each.train(batches[3:], rates[3:]) for each in (session, reference))
+        found[f"{optimizer.name} losses"] = distance(losses, expected)
+        found[f"{optimizer.name} weights"] = worst(session.weights(), reference.weights())[0]
+        session.close()
+    return found
+
+
 def dropout(engine: str) -> dict[str, bool]:
-    """What two runs of one seed, one without dropout and one of another seed have in common."""
+    """What two runs of one seed, one without dropout, one of another seed and one of another epoch have in
+    common."""
     case = Case("rnn", layers=2)
     setup = Setup(replace(case.model, dropout=0.5), OptimizerSpec("sgd"), "fused", engine)
 
-    def losses(setup: Setup) -> list[float]:
+    def losses(setup: Setup, epoch: int = 0) -> list[float]:
         session = backend.open_session(setup)
         session.put_weights(case.weights())
         session.load("train", *case.data())
+        if epoch:
+            session.begin_epoch(epoch)
         return session.train(np.tile(np.arange(6), (4, 1)), np.zeros(4)).tolist()
 
     first, plain = losses(setup), losses(replace(setup, model=case.model))
@@ -147,6 +182,7 @@ def dropout(engine: str) -> dict[str, bool]:
         "drops": len(set(first)) == 4,
         "off": len(set(plain)) == 1,
         "another": bool(set(losses(replace(setup, seed=1))) & set(first)),
+        "another epoch": bool(set(losses(setup, epoch=1)) & set(first)),
     }
 
 

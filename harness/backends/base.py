@@ -81,10 +81,23 @@ class Session(Protocol):
         """The path that computes, as far as it can be told: oneDNN, cuDNN, XLA, Inductor, eager, …"""
 
     def put_weights(self, weights: Weights) -> None:
-        """Takes a copy of canonical weights and sets the optimiser back to its first step."""
+        """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to the
+        beginning of epoch 0."""
 
     def weights(self) -> Weights:
         """A copy of the present weights, canonical, in the type that the precision holds them in."""
+
+    def optimizer_state(self) -> Weights:
+        """A copy of all that an update reads and changes beside the weights: `step`, the updates so far (),
+        and `slot.<slot>.<parameter>` of every slot of `harness.optim.SLOTS`, in the parameter's shape."""
+
+    def put_optimizer_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Takes a copy of what any backend's `optimizer_state` gave for the same model and optimiser;
+        raises ValueError for anything else."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """What is dropped from here on depends on the seed, on this epoch, counted from 0, and on the
+        updates made in it, and on nothing that came before."""
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I) in the type of the weights, y (N,) int64."""

@@ -33,6 +33,7 @@ APART = (
     "data.root",
     "data.download",
     "data.path",
+    "train.checkpoint_epochs",
 )
 EXACT = ("parity_loss", "parity_gradient")
 

@@ -20,13 +20,14 @@ from harness.errors import StoreError
 from harness.record import COLUMNS, DETAIL, RunRecord, paths
 from harness.store import documents
 from harness.store.cache import Entry
-from harness.store.roots import RECORD, Document, Root, local, root, said
+from harness.store.roots import CHECKPOINT, RECORD, Document, Root, local, root, said
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = [
     "NotStored",
+    "checkpoints",
     "complete",
     "keep",
     "load",
@@ -61,6 +62,11 @@ def lock(where: Where, key: str) -> Path:
     except OSError as error:
         raise StoreError(f"results.root={place.name}: cannot be written to ({said(error)})") from error
     return path
+
+
+def checkpoints(where: Where, key: str) -> Path:
+    """The local directory of a run's checkpoints: beside its attempts, or in this user's cache for a URL."""
+    return root(where).checkpoint(key)
 
 
 def new_attempt(where: Where, key: str, started: datetime) -> Path:
@@ -123,7 +129,7 @@ def recover(where: Where, key: str) -> None:
         for directory in sorted(runs.iterdir() if runs.is_dir() else ()):
             if (directory / RECORD).is_file():
                 place.publish(directory)
-            elif directory.is_dir():
+            elif directory.is_dir() and directory.name != CHECKPOINT:
                 shutil.rmtree(directory)
     except Exception as error:
         raise StoreError(

@@ -26,6 +26,7 @@ import platformdirs
 from harness.errors import StoreError
 
 RECORD = "record.json"
+CHECKPOINT = "checkpoint"
 STAMP = "%Y%m%dT%H%M%S.%f"
 STAMPED = 22  # characters of a stamp
 DRIVERS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
@@ -74,6 +75,10 @@ class Layout:
         run = self.locks / "runs" / key
         run.mkdir(parents=True, exist_ok=True)
         return run / ".lock"
+
+    def checkpoint(self, key: str) -> Path:
+        """The local directory of a run's checkpoints."""
+        return (self.locks / "runs" / key / CHECKPOINT).resolve()
 
 
 class Directory(Layout):

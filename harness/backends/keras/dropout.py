@@ -1,4 +1,5 @@
-"""Keras' own dropout as a pure function: its masks depend on the seed and on the update's number alone."""
+"""Keras' own dropout as a pure function: its masks depend on the seed, on the epoch and on the update's
+number in it alone."""
 
 from collections.abc import Callable
 from itertools import count
@@ -13,18 +14,23 @@ from harness.model import ModelSpec
 Drop = Callable[[Tensor], Tensor]
 
 
-def dropout(model: ModelSpec, seed: int) -> Callable[[Tensor], Drop]:
-    """For the number () of an update: what drops a share of a layer's outputs, with a mask of its own
-    at every call.
+def stream(seed: int, epoch: int) -> int:
+    """What `dropout` is to draw by in an epoch. Engines may add it to the number of a draw, so the streams
+    are spread out."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1)
+
+
+def dropout(model: ModelSpec) -> Callable[[Tensor, Tensor], Drop]:
+    """For a `stream` () and the number () of an update: what drops a share of a layer's outputs, with a
+    mask of its own at every call.
 
     Keras draws from a generator whose state is a variable, (seed, draws so far); a scope puts another
-    state in its place. Engines may add the two numbers, so seeds are spread out.
+    state in its place.
     """
-    first = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
-    generator = keras.random.SeedGenerator(first)
+    generator = keras.random.SeedGenerator(0)
     dtype = generator.state.dtype
 
-    def at(number: Tensor) -> Drop:
+    def at(first: Tensor, number: Tensor) -> Drop:
         draws = count()
 
         def drop(x: Tensor) -> Tensor:

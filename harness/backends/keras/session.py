@@ -13,10 +13,12 @@ import numpy as np
 from keras import ops
 
 from harness.backends import carried
+from harness.backends import slots as canonical
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.keras import layout, loop, optimizer, readout
-from harness.backends.keras.dropout import dropout
+from harness.backends.keras.dropout import dropout, stream
 from harness.backends.keras.engines import Carried, Engine, Tensor
+from harness.optim import SLOTS
 
 
 class KerasSession:
@@ -76,7 +78,7 @@ class KerasSession:
         engine, model, spec = self._engine, self._model, self._optimizer
         forward, jit = self._layers()
         truncated = self._chunks > 1
-        drop_at = dropout(model, self._seed) if model.dropout else None
+        drop_at = dropout(model) if model.dropout else None
         keep = [kept(mask, engine.put) for mask in layout.trained(model, self._cell)]
 
         def passed(params: list[Tensor], *where: Any, **how: Any) -> tuple[loop.Passed, Tensor, Tensor]:
@@ -95,13 +97,14 @@ class KerasSession:
         def loss(
             params: list[Tensor], x: Tensor, y: Tensor, states: list[Tensor], numbers: Tensor | None
         ) -> tuple[Tensor, list[Tensor]]:
-            """In training `numbers` are those of the update and of the chunk in its sequence."""
+            """In training `numbers` are those of the epoch's dropout, of the update in the epoch and of
+            the chunk in its sequence."""
             begin, drop = None, None
             if truncated and numbers is not None:
                 fresh = loop.initial(model, params, x.shape[0], x.dtype)
-                begin = [ops.where(numbers[1] == 0, a, b) for a, b in zip(fresh, states, strict=True)]
+                begin = [ops.where(numbers[2] == 0, a, b) for a, b in zip(fresh, states, strict=True)]
             if drop_at and numbers is not None:
-                drop = drop_at(numbers[0])
+                drop = drop_at(numbers[0], numbers[1])
             found, _, logits = passed(params, x, begin, whole=begin is not None, drop=drop)
             value = ops.mean(ops.sparse_categorical_crossentropy(y, logits, from_logits=True))
             if model.spec.penalty:
@@ -145,15 +148,40 @@ class KerasSession:
             return self._engine.kernel(self._forward, self._params, x, self._jit)
 
     def put_weights(self, weights: Weights) -> None:
-        """Takes a copy of canonical weights and sets the optimiser back to its first step."""
+        """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to the
+        beginning of epoch 0."""
         with self._engine.scope():
             self._params = [self._put(w) for w in layout.pack(self._model, self._cell, weights)]
             self._slots = optimizer.start(self._optimizer, self._params)
         self._steps = 0
+        self.begin_epoch(0)
 
     def weights(self) -> Weights:
         """A copy of the present weights, canonical, in the session's precision."""
         return self._canonical(self._params)
+
+    def optimizer_state(self) -> Weights:
+        """A copy of `step` and of the optimiser's slots, canonical."""
+        P = len(self._params)
+        found = {
+            name: self._canonical(self._slots[k * P : (k + 1) * P])
+            for k, name in enumerate(SLOTS[self._optimizer.name])
+        }
+        return canonical.named(found, self._steps)
+
+    def put_optimizer_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Takes a copy of what `optimizer_state` gave."""
+        found, self._steps = canonical.parted(state, self._optimizer, self._model)
+        with self._engine.scope():
+            self._slots = [
+                self._put(array)
+                for name in SLOTS[self._optimizer.name]
+                for array in layout.pack(self._model, self._cell, found[name])
+            ]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Drops by the numbers of this epoch from here on."""
+        self._stream, self._updates = stream(self._seed, epoch), 0
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,)."""
@@ -170,18 +198,19 @@ class KerasSession:
         """Runs S updates, or T/k times as many: batches (S, B) of indices, rates (S,); returns the mean
         losses (S,) float64."""
         C, (S, B) = self._chunks, batches.shape
-        number, chunk = np.arange(S * C) + self._steps, np.arange(S * C) % C
+        number, chunk = np.arange(S * C) + self._updates, np.arange(S * C) % C
         scales = optimizer.scales(self._optimizer, self._steps, np.repeat(rates, C))
         plan = [
             np.repeat(np.asarray(batches, np.int64), C, axis=0) * C + chunk[:, None],
             scales.astype(self._precision),
-            np.stack([number, chunk], axis=1),
+            np.stack([np.full(S * C, self._stream), number, chunk], axis=1),
         ]
         with self._engine.scope():
             states = self._initial(B) if C > 1 else []
             carried, losses = self._window((self._params, self._slots, states), self._data, plan)
         self._params, self._slots, _ = carried
         self._steps += S * C
+        self._updates += S * C
         return losses.reshape(S, C).mean(axis=1)
 
     def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from harness.backends import slots
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.carried import Carried, by_block, flat
 from harness.backends.numpy.network import BlockStates, initial_states
@@ -72,7 +73,7 @@ class NumpySession:
         self.team = Team(setup, self.layout.size)
         self.w, self.g = self.team.arrays["weights"], self.team.arrays["gradients"]
         self.version = 1  # of the weights
-        self.dropout = 0  # counts the streams that drop
+        self.epoch, self.begun = 0, 0  # which streams drop, and how often they have begun anew
         self.mask = None if self.layout.mask is None else self.layout.mask.astype(self.dtype)
         self.optimizer = Optimizer(setup.optimizer, self.layout.size, self.dtype)
         self.carried = Carried(
@@ -93,11 +94,24 @@ class NumpySession:
     def put_weights(self, weights: Weights) -> None:
         self.layout.pack(weights, self.w)
         self.version += 1
-        self.dropout += 1
         self.optimizer.reset()
+        self.begin_epoch(0)
 
     def weights(self) -> Weights:
         return self.layout.unpack(self.w)
+
+    def optimizer_state(self) -> Weights:
+        found = {name: self.layout.unpack(slot) for name, slot in self.optimizer.slots.items()}
+        return slots.named(found, self.optimizer.t)
+
+    def put_optimizer_state(self, state: Mapping[str, np.ndarray]) -> None:
+        found, self.optimizer.t = slots.parted(state, self.optimizer.spec, self.model)
+        for name, arrays in found.items():
+            self.layout.pack(arrays, self.optimizer.slots[name])
+
+    def begin_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.begun += 1
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         self.team.start(self.threads - 1)
@@ -108,7 +122,7 @@ class NumpySession:
         k = self.truncate or steps
         chunks = [(first, min(first + k, steps)) for first in range(0, steps, k)]
         losses = np.empty((len(batches), len(chunks)))
-        dropout = self.dropout if self.model.dropout else None
+        dropout = (self.epoch, self.begun) if self.model.dropout else None
         with self._single_threaded_blas():
             for step, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
                 for c, chunk in enumerate(chunks):
@@ -180,7 +194,11 @@ class NumpySession:
         self.team.put(f"y.{split}", y)
 
     def _gradients(
-        self, split: str, batch: np.ndarray, steps: tuple[int, int], dropout: int | None = None
+        self,
+        split: str,
+        batch: np.ndarray,
+        steps: tuple[int, int],
+        dropout: tuple[int, int] | None = None,
     ) -> float:
         """Leaves the gradient of the mean loss over the rows `batch` (B,) in `g[0]`; returns the loss."""
         parts = shards(len(batch), self.threads)

@@ -37,7 +37,7 @@ class Shard:
         self.networks: dict[tuple[int, int, bool], Network] = {}
         self.operands: dict[tuple[int, int, int], tuple[np.ndarray, ...]] = {}
         self.states: BlockStates = []  # after the last chunk
-        self.dropping: tuple[int, np.random.Generator] | None = None
+        self.dropping: tuple[tuple[int, int], np.random.Generator] | None = None
 
     def gradients(
         self,
@@ -46,13 +46,13 @@ class Shard:
         part: tuple[int, int],
         steps: tuple[int, int],
         share: float,
-        dropout: int | None = None,
+        dropout: tuple[int, int] | None = None,
     ) -> float:
         """Puts the gradient of `share` × the sum of the losses into this shard's row of `gradients`.
 
         The batch's part and the chunk of steps go from a first to before an end; a chunk that does not
-        begin at 0 goes on from the last call's states. `dropout` numbers the stream that drops, None:
-        nothing does. Returns the loss.
+        begin at 0 goes on from the last call's states. `dropout` is the epoch whose stream drops, and how
+        often streams have begun anew; None: nothing drops. Returns the loss.
         """
         first, end = steps
         x, y = self.arrays[f"x.{split}"], self.arrays[f"y.{split}"]
@@ -130,10 +130,10 @@ class Shard:
             self.factors.refresh()
             self.version = version
 
-    def _stream(self, number: int) -> np.random.Generator:
-        if self.dropping is None or self.dropping[0] != number:
-            key = [self.setup.seed, crc32(b"dropout"), self.number]
-            self.dropping = number, np.random.default_rng(key)
+    def _stream(self, begun: tuple[int, int]) -> np.random.Generator:
+        if self.dropping is None or self.dropping[0] != begun:
+            key = [self.setup.seed, crc32(b"dropout"), self.number, begun[0]]
+            self.dropping = begun, np.random.default_rng(key)
         return self.dropping[1]
 
     def _network(self, batch: int, steps: int, *, keep: bool) -> Network:

@@ -3,7 +3,7 @@
 Legend: T time steps, B batch, I input features, H hidden units, C classes, D directions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -111,19 +111,23 @@ class Model:
     def put(self, weights: Weights) -> None:
         """Copies canonical weights into the stored tensors."""
         with torch.no_grad():
-            for stored, arrays in zip(self.layers.blocks, self._pack(weights), strict=True):
-                for name, tensor in stored.items():
-                    tensor.copy_(torch.tensor(arrays[name], dtype=tensor.dtype))
-            for name, tensor in self.plain.items():
-                tensor.copy_(torch.tensor(weights[name], dtype=tensor.dtype))
+            for tensor, array in self.stored(weights):
+                tensor.copy_(torch.tensor(array, dtype=tensor.dtype))
+
+    def stored(self, weights: Weights) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+        """Every stored tensor with what canonical arrays are in its form."""
+        for stored, arrays in zip(self.layers.blocks, self._pack(weights), strict=True):
+            yield from ((tensor, arrays[name]) for name, tensor in stored.items())
+        yield from ((tensor, weights[name]) for name, tensor in self.plain.items())
 
     def canonical(self, of: dict[torch.Tensor, torch.Tensor] | None = None) -> Weights:
-        """Canonical copies of the stored tensors, or of what `of` gives for each (its gradient)."""
+        """Canonical copies of the stored tensors, or of what `of` gives for each (its gradient, a
+        slot), zeros where it gives nothing."""
 
         def fetch(tensor: torch.Tensor) -> np.ndarray:
             if of is None:
                 return tensor.detach().cpu().numpy()
-            return of[tensor].cpu().numpy() if tensor in of else np.zeros(tuple(tensor.shape))
+            return (of[tensor] if tensor in of else torch.zeros_like(tensor)).cpu().numpy()
 
         found = {name: fetch(tensor) for name, tensor in self.plain.items()}
         for (prefix, _), stored in zip(self.spec.blocks(), self.layers.blocks, strict=True):

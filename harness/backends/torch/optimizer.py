@@ -1,10 +1,18 @@
 """`harness.optim` in PyTorch: its optimisers with our constants, clipping by our definition."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 
 from harness.optim import OptimizerSpec
+
+THEIRS: dict[str, dict[str, str]] = {  # what PyTorch calls the slots of `harness.optim.SLOTS`
+    "sgd": {},
+    "momentum": {"v": "momentum_buffer"},
+    "adam": {"m": "exp_avg", "v": "exp_avg_sq"},
+    "rmsprop": {"v": "square_avg"},
+}
 
 
 class Optimizer:
@@ -22,7 +30,7 @@ class Optimizer:
         partly: Sequence[tuple[torch.Tensor, torch.Tensor]],
         rate: torch.Tensor | None = None,
     ) -> None:
-        self.clip_norm = spec.clip_norm
+        self.spec = spec
         self.trained = list(trained)
         self.partly = partly
         self.optimizer = _build(spec, self.trained, rate)
@@ -37,6 +45,21 @@ class Optimizer:
         """Back to the first step: empty slots, in the same place."""
         for slot in self.slots():
             slot.zero_()
+
+    def named(self) -> dict[str, dict[torch.Tensor, torch.Tensor]]:
+        """Slot -> trained tensor -> what the slot holds for it."""
+        state, theirs = self.optimizer.state, THEIRS[self.spec.name]
+        return {slot: {w: state[w][name] for w in self.trained} for slot, name in theirs.items()}
+
+    @torch.no_grad()
+    def put(self, slots: Mapping[str, Mapping[torch.Tensor, np.ndarray]], step: int) -> None:
+        """Fills the slots, in the same place; `step` updates were made before the next."""
+        for slot, tensors in self.named().items():
+            for w, tensor in tensors.items():
+                tensor.copy_(torch.tensor(slots[slot][w], dtype=tensor.dtype))
+        for state in self.optimizer.state.values():
+            if "step" in state:
+                state["step"].fill_(step)
 
     def set_rate(self, rate: float) -> None:
         """The learning rate from the next update on, where it is a number."""
@@ -57,8 +80,8 @@ class Optimizer:
                 tensor.grad = torch.zeros_like(tensor)
         for tensor, mask in self.partly:
             tensor.grad.mul_(mask)
-        if self.clip_norm is not None:
-            clip([tensor.grad for tensor in self.trained], self.clip_norm)
+        if self.spec.clip_norm is not None:
+            clip([tensor.grad for tensor in self.trained], self.spec.clip_norm)
         self.optimizer.step()
 
     def _make_slots(self) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from zlib import crc32
 
+import numpy as np
 import torch
 
 
@@ -13,11 +15,13 @@ class Stream:
         self.seed = seed
         self.device = device
         self.generator = torch.random if device.type == "cpu" else torch.get_device_module(device)
-        self.reset()
+        self.begin(0)
 
-    def reset(self) -> None:
-        """Back to the first number."""
-        self.state = torch.Generator(self.device).manual_seed(self.seed).get_state()
+    def begin(self, epoch: int) -> None:
+        """At the first number of an epoch."""
+        entropy = np.random.SeedSequence([self.seed, crc32(b"dropout"), epoch])
+        seed = int(entropy.generate_state(1, np.uint64)[0])
+        self.state = torch.Generator(self.device).manual_seed(seed).get_state()
 
     @contextmanager
     def drawn(self) -> Iterator[None]:

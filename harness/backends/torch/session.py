@@ -13,6 +13,7 @@ from importlib import import_module
 import numpy as np
 import torch
 
+from harness.backends import slots
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.carried import Carried, by_block, flat
 from harness.backends.torch import graph, inductor, kernel
@@ -47,6 +48,7 @@ class TorchSession:
         self._model = Model(setup.model, cell, implementation, low, **place)
         graphed = graph.available(self._device, self._dtype)
         self._rate = torch.zeros((), device=self._device) if graphed else None
+        self._steps = 0  # updates so far
         self._optimizer = Optimizer(setup.optimizer, self._model.trained, self._model.partly, self._rate)
         self._windows: dict[int, graph.Window] = {}  # by batch size
         self._dropping = Stream(setup.seed, self._device) if setup.model.dropout else None
@@ -71,16 +73,31 @@ class TorchSession:
         return found if self._rate is None else f"{found}, CUDA graph"
 
     def put_weights(self, weights: Weights) -> None:
-        """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to its
-        first number."""
+        """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to the
+        beginning of epoch 0."""
         self._model.put(weights)
         self._optimizer.reset()
-        if self._dropping:
-            self._dropping.reset()
+        self._steps = 0
+        self.begin_epoch(0)
 
     def weights(self) -> Weights:
         """A copy of the present weights, canonical, in the type that the precision holds them in."""
         return self._model.canonical()
+
+    def optimizer_state(self) -> Weights:
+        """A copy of `step` and of the optimiser's slots, canonical."""
+        found = {slot: self._model.canonical(of) for slot, of in self._optimizer.named().items()}
+        return slots.named(found, self._steps)
+
+    def put_optimizer_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Takes a copy of what `optimizer_state` gave, in the place where slots stay."""
+        found, self._steps = slots.parted(state, self._optimizer.spec, self._spec)
+        self._optimizer.put({slot: dict(self._model.stored(w)) for slot, w in found.items()}, self._steps)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Drops by the numbers of this epoch from here on."""
+        if self._dropping:
+            self._dropping.begin(epoch)
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,); every later batch is gathered there."""
@@ -96,6 +113,7 @@ class TorchSession:
         train = self._train_eagerly if self._rate is None else self._train_graphed
         with self._dropping.drawn() if self._dropping else nullcontext():
             losses = train(batches, rates)
+        self._steps += losses.numel()
         return losses.cpu().double().mean(1).numpy()
 
     def _train_eagerly(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
