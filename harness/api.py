@@ -12,6 +12,7 @@ from harness.app import CONF, command_line, explain, from_hydra
 from harness.config import Config
 from harness.errors import ConfigError
 from harness.launcher import launch
+from harness.overrides import readable
 from harness.progress import Progress
 from harness.record import RunRecord
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def configuration(overrides: Sequence[str] = ()) -> Config:
     """What `python run.py *overrides` would run, validated as a whole; raises ConfigError, or DataError for
     a data file that cannot be used."""
+    readable(overrides)
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             config = from_hydra(compose("config", list(overrides)))

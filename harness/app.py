@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
@@ -20,15 +21,18 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from harness import feasible, store
+from harness import confined, feasible, store
 from harness.config import Config
 from harness.errors import HarnessError
 from harness.launcher import Outcome, launch
+from harness.overrides import readable
 from harness.progress import Progress
 
 CONF = Path(__file__).parent.parent / "conf"
 INTERRUPTED = 130
+UNREADABLE = (HydraException, OmegaConfBaseException, HarnessError, YAMLError)
 
 outcomes: list[Outcome] = []
 progress = Progress()
@@ -45,7 +49,7 @@ def main() -> int:
         _table()
         sys.stderr.write("interrupted: what was running is kept as `interrupted`, the rest was not started\n")
         return INTERRUPTED
-    except (HydraException, OmegaConfBaseException, HarnessError) as error:
+    except UNREADABLE as error:
         _table()
         sys.stderr.write(f"{explain(error)}\n")
         return 1 if outcomes else 2
@@ -65,6 +69,7 @@ def check(arguments: list[str]) -> int | None:
     Returns how many there are, or None where that is not known (another sweeper, another command).
     """
     args = get_args_parser().parse_args(arguments)
+    readable(args.overrides)
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return None
     with _loader() as loader:
@@ -72,18 +77,18 @@ def check(arguments: list[str]) -> int | None:
         sweeper = whole.hydra.sweeper
         if not (args.multirun or whole.hydra.mode == RunMode.MULTIRUN):
             config = from_hydra(loader.load_configuration("config", args.overrides, RunMode.RUN))
+            confined.check(whole, args.overrides, Path(config.results.root))
             feasible.check(config)
             store.prepare(Path(config.results.root))
             return 1
         if not sweeper._target_.endswith(".BasicSweeper"):
             return None
         texts = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(
-            texts + list(whole.hydra.overrides.task)
-        )
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(texts + typed(whole.hydra))
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
         for job in jobs:
             config = from_hydra(loader.load_sweep_config(whole, list(job)))
+            confined.check(whole, args.overrides, Path(config.results.root))
             feasible.check(config)
             store.prepare(Path(config.results.root))
         return len(jobs)
@@ -105,9 +110,15 @@ def from_hydra(composed: DictConfig) -> Config:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def _task(composed: DictConfig) -> None:
-    overrides = list(HydraConfig.get().overrides.task)
     config = from_hydra(composed)
-    run_one(config, overrides, progress)
+    run_one(config, typed(HydraConfig.get()), progress)
+
+
+def typed(hydra: Any) -> list[str]:
+    """The overrides of a run as they were typed: `list` would replace what is in them."""
+    found = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    assert isinstance(found, list)
+    return found
 
 
 def run_one(config: Config, overrides: list[str], display: Progress) -> None:

@@ -19,7 +19,7 @@ class Progress:
     """Shows one run at a time. Satisfies `launcher.Display`."""
 
     def __init__(self, total: int | None = None) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
         self.interactive = self.console.is_terminal
         self.total, self.count = total, 0
         self.title = ""
