@@ -11,7 +11,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from harness import data, diagnostics, evaluation, solve, streaming, throughput, training, weights
+from harness import (
+    data,
+    diagnostics,
+    evaluation,
+    outofmemory,
+    solve,
+    streaming,
+    throughput,
+    training,
+    weights,
+)
 from harness.backends.base import Session, Setup, Weights
 from harness.config import Config
 from harness.errors import ConfigError, DataError, Unavailable
@@ -19,7 +29,7 @@ from harness.hidden import hidden
 from harness.init import draw
 from harness.job import Emit, Job
 from harness.measure import parity, roofline
-from harness.measure.contention import LIMIT, Contention
+from harness.measure.contention import Contention
 from harness.measure.memory import memory_bytes, peak_memory_bytes
 from harness.precision import held_in
 
@@ -75,15 +85,15 @@ def run(job: Job, emit: Emit) -> None:
         throughput.measure(session, config, setup.model, counts, step_seconds, emit)
     else:
         _learn(session, job, setup, start, dataset, emit)
-    others = contention.others()
+    found = contention.found()
     emit(
         "update",
         fields={
-            "contended": None if others is None else others > LIMIT,
+            "contended": found.verdict,
             "peak_memory_bytes": peak_memory_bytes(),
             "device_peak_memory_bytes": session.device_peak_memory_bytes(),
         },
-        details={"others_share_of_cores": others, "memory": memory},
+        details={**asdict(found), "memory": memory},
     )
     emit("phase", name="roofline")
     emit("note", text="measuring the matrix-multiply peak")
@@ -158,6 +168,8 @@ def open_session(backend: str, setup: Setup) -> Session:
     try:
         module = import_module(f"harness.backends.{backend}.backend")
     except Exception as error:
+        if isinstance(error, MemoryError) or outofmemory.says_so(str(error)):
+            raise
         raise Unavailable(f"{backend} cannot be imported here ({_named(error)}); {lacking}") from error
     try:
         return cast(Session, module.open_session(setup))
