@@ -13,6 +13,7 @@ from harness.app import CONF, command_line, explain, from_hydra
 from harness.checks import refuse
 from harness.config import Config
 from harness.errors import ConfigError
+from harness.overrides import readable
 from harness.record import RunRecord
 from harness.sweep import Task, make_alone
 from harness.watch import Watch
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def configuration(overrides: Sequence[str] = ()) -> Config:
     """What `python run.py *overrides` would run, validated as a whole; raises ConfigError, or DataError for
     a data file that cannot be used."""
+    readable(overrides)
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             config = from_hydra(compose("config", list(overrides)))

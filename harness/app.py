@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
@@ -22,16 +23,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from platformdirs import user_cache_dir
+from yaml import YAMLError
 
-from harness import dry_run, feasible, search, store, sweep
+from harness import confined, dry_run, feasible, search, store, sweep
 from harness.config import Config
 from harness.ending import Ending, settle
 from harness.errors import HarnessError
+from harness.overrides import readable
 from harness.sweep import Entry, Task
 from harness.watch import Watch
 
 CONF = Path(__file__).parent.parent / "conf"
 INTERRUPTED = 130
+UNREADABLE = (HydraException, OmegaConfBaseException, HarnessError, YAMLError)
 
 watch: Watch | None = None  # of this process' command; other processes that make its runs have none
 
@@ -69,7 +73,7 @@ def main() -> int:
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
     except KeyboardInterrupt:
         interrupted = True
-    except (HydraException, OmegaConfBaseException, HarnessError) as problem:
+    except UNREADABLE as problem:
         error = explain(problem)
     finally:
         watch.stop()
@@ -98,6 +102,7 @@ def check(arguments: list[str]) -> Plan | None:
     Returns None for another command than to run.
     """
     args = get_args_parser().parse_args(arguments)
+    readable(args.overrides)
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return None
     with _loader() as loader:
@@ -105,6 +110,7 @@ def check(arguments: list[str]) -> Plan | None:
         if not (args.multirun or whole.hydra.mode == RunMode.MULTIRUN):
             composed = loader.load_configuration(args.config_name or "config", args.overrides, RunMode.RUN)
             alone = _checked(from_hydra(composed))
+            _confined(whole, args.overrides, alone)
             run = Task(0, alone.to_mapping(), command_line(args.overrides), None, str(Path.cwd()))
             return Plan([run], 1, None, None, alone.sweep.dry_run)
         directory = _directory(whole)
@@ -114,15 +120,17 @@ def check(arguments: list[str]) -> Plan | None:
                 _checked(from_hydra(loader.load_sweep_config(whole, list(corner))))
                 for corner in search.corners(whole, loader)
             ]
+            for config in configs:
+                _confined(whole, args.overrides, config)
             total = sweeper.get("n_trials")
             place = sweep.place(configs[0].results.root, directory)
             return Plan(None, total, directory, place, any(config.sweep.dry_run for config in configs))
         texts = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(
-            texts + list(whole.hydra.overrides.task)
-        )
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(texts + typed(whole.hydra))
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
         runs = [task_of(whole, loader, job, number) for number, job in enumerate(jobs)]
+        for run in runs:
+            _confined(whole, args.overrides, Config.from_mapping(run.config))
         dry = any(run.config["sweep"]["dry_run"] for run in runs)
         return Plan(runs, len(runs), directory, runs[0].directory, dry)
 
@@ -138,9 +146,14 @@ def task_of(whole: DictConfig, loader: ConfigLoader, overrides: Sequence[str], n
     """One run of a sweep whose own configuration is `whole`; raises what Hydra raises, and HarnessError."""
     composed = loader.load_sweep_config(whole, list(overrides))
     config = _checked(from_hydra(composed))
-    command = command_line(composed.hydra.overrides.task)
+    command = command_line(typed(composed.hydra))
     directory = sweep.place(config.results.root, str(whole.hydra.sweep.dir))
     return Task(number, config.to_mapping(), command, directory, str(Path.cwd()))
+
+
+def _confined(whole: DictConfig, overrides: Sequence[str], config: Config) -> None:
+    """Refuses an override by which Hydra would write elsewhere than in the results, or this user's cache."""
+    confined.check(whole, overrides, store.local(config.results.root) or Path(user_cache_dir("harness")))
 
 
 def _directory(whole: DictConfig) -> str:
@@ -184,13 +197,20 @@ def task(composed: DictConfig) -> None:
     run = Task(
         settings.job.num if several else 0,
         config.to_mapping(),
-        command_line(settings.overrides.task),
+        command_line(typed(settings)),
         sweep.place(config.results.root, str(settings.sweep.dir)) if several else None,
         str(Path.cwd()),
     )
     told = watch.tell if watch else None
     make = sweep.make if several else sweep.make_alone
     make(run, told, interactive=watch is not None and watch.interactive)
+
+
+def typed(hydra: Any) -> list[str]:
+    """The overrides of a run as they were typed: `list` would replace what is in them."""
+    found = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    assert isinstance(found, list)
+    return found
 
 
 def command_line(overrides: Sequence[str]) -> str:

@@ -3,21 +3,21 @@
 Every error names the key, the value found and what is allowed.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from harness import spec
 from harness.errors import ConfigError
+from harness.words import one_line, shown
 
 Check = Callable[[str, Any], Any]
+LONGEST = 4096  # characters of a text, as of a path
 
 
 def refuse(key: str, value: object, allowed: str) -> ConfigError:
     """The one form of a configuration error."""
-    shown = "null" if value is None else repr(value)
-    return ConfigError(f"{key}={shown}: {allowed}")
+    return ConfigError(f"{key}={'null' if value is None else shown(value)}: {allowed}")
 
 
 def whole(low: int, high: int = 2**31 - 1) -> Check:
@@ -34,14 +34,14 @@ def number(low: float, high: float, *, open_low: bool = False, open_high: bool =
     left, right = "(" if open_low else "[", ")" if open_high else "]"
 
     def check(key: str, value: Any) -> float:
-        good = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+        good = not isinstance(value, bool) and isinstance(value, int | float)
         if good:
-            good = low < value if open_low else low <= value
+            good = low < value if open_low else low <= value  # false for nan
         if good:
             good = value < high if open_high else value <= high
         if not good:
             raise refuse(key, value, f"must be a number in {left}{low:g}, {high:g}{right}")
-        return float(value)
+        return float(value) + 0.0  # -0.0 is 0.0: one number, one key
 
     return check
 
@@ -75,6 +75,10 @@ def flag(key: str, value: Any) -> bool:
 def text(key: str, value: Any) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
         raise refuse(key, value, "must be a non-empty printable text")
+    if len(value) > LONGEST:
+        raise refuse(key, value, f"must be at most {LONGEST:,} characters, not {len(value):,}")
+    if "${" in value:
+        raise refuse(key, value, "is taken as it stands, nothing in it is replaced: write the value itself")
     return value
 
 
@@ -96,7 +100,9 @@ def fractions(key: str, value: Any) -> tuple[float, ...]:
 
 def device(key: str, value: Any) -> str:
     plain = isinstance(value, str) and value in ("auto", "cpu", "cuda", "mps")
-    indexed = isinstance(value, str) and value.startswith("cuda:") and value[5:].isdecimal()
+    indexed = (
+        isinstance(value, str) and value.startswith("cuda:") and value[5:].isdecimal() and value.isascii()
+    )
     if not (plain or indexed) or len(value) > 16:
         raise refuse(key, value, "must be auto, cpu, cuda, cuda:N or mps")
     return str(value)
@@ -114,4 +120,5 @@ def refuse_unknown(values: Mapping[str, Any], known: list[str], prefix: str) -> 
         if key not in known:
             close = get_close_matches(str(key), known, n=1)
             hint = f"; did you mean {prefix}{close[0]}?" if close else ""
-            raise ConfigError(f"{prefix}{key}: unknown key{hint} (known: {', '.join(known)})")
+            name = one_line(f"{prefix}{key}", 120)
+            raise ConfigError(f"{name}: unknown key{hint} (known: {', '.join(known)})")

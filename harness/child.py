@@ -42,8 +42,9 @@ def _first_line() -> bytes:
 
 def _run(values: dict[str, Any], emit: Any) -> dict[str, Any]:
     """Makes the run; how it ended, in the words of the record."""
-    from harness import errors, runner
+    from harness import errors, outofmemory, runner
     from harness.job import Job
+    from harness.words import one_line
 
     refused = {
         errors.Unavailable: "skipped",
@@ -58,7 +59,7 @@ def _run(values: dict[str, Any], emit: Any) -> dict[str, Any]:
         runner.run(Job.from_mapping(values), emit)
     except errors.HarnessError as error:
         started = isinstance(error, errors.Diverged | errors.ParityFailed | errors.StoreError)
-        return {"status": refused[type(error)], "reason": str(error), "could_start": started}
+        return {"status": refused.get(type(error), "failed"), "reason": str(error), "could_start": started}
     except errors.PartLost as error:  # a run ends as one, whichever of its processes does
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()
@@ -67,28 +68,14 @@ def _run(values: dict[str, Any], emit: Any) -> dict[str, Any]:
         os._exit(error.code)
     except Exception as error:  # noqa: BLE001  the run's own failure, whatever it is, is its result
         traceback.print_exc()
-        memory = isinstance(error, MemoryError) or _says_memory(error)
-        kind = "out_of_memory" if memory else "failed"
-        return {"status": kind, "reason": _one_line(error), "could_start": True}
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        memory = isinstance(error, MemoryError) or outofmemory.says_so(said)
+        return {
+            "status": "out_of_memory" if memory else "failed",
+            "reason": one_line(said),
+            "could_start": True,
+        }
     return {"status": "ok", "reason": None, "could_start": True}
-
-
-def _says_memory(error: Exception) -> bool:
-    """Each framework has an exception of its own for this, and a word in it."""
-    words = f"{type(error).__name__}: {error}".lower()
-    marks = (
-        "outofmemory",
-        "out of memory",
-        "resource_exhausted",
-        "resourceexhausted",
-        "can't allocate memory",
-    )
-    return any(mark in words for mark in marks)
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:500]}" if text else type(error).__name__
 
 
 def _end_with_parent() -> None:

@@ -21,6 +21,10 @@ class StoreError(HarnessError):
     """A results directory that cannot be used, or a record that this version cannot read."""
 
 
+class LeaseError(HarnessError):
+    """A directory of leases that cannot be used; names it, and what is wrong."""
+
+
 class Unavailable(HarnessError):
     """Something that this machine or backend does not have; such a run is `skipped`, with the reason."""
 

@@ -11,17 +11,21 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from harness import checkpoint, data, environment, feasible, store
+from harness import checkpoint, data, environment, feasible, outofmemory, store
 from harness.config import Config
 from harness.devices import label, thread_count, wanted_gpus
 from harness.errors import HarnessError, StoreError, Unavailable
+from harness.events import NoEvent
 from harness.job import Job
 from harness.key import run_key
 from harness.lease import lease
 from harness.measure.clock import now
 from harness.measure.phases import Phases
-from harness.process import Child, TimedOut, kernel_oom_kills
+from harness.process import GRACE_SECONDS, Child, TimedOut, kernel_oom_kills
 from harness.record import RunRecord
+from harness.words import ended, one_line
+
+REASON = 2000  # characters that a record keeps of it, on one line
 
 
 class Display(Protocol):
@@ -72,6 +76,7 @@ class Draft:
 
     def ended(self, status: str, reason: str | None) -> RunRecord:
         phases = self.phases.end()
+        reason = None if reason is None else one_line(reason, REASON)
         self.values["timing"]["phases"] = phases
         total = math.fsum(phases.values())
         values = {**self.values, "status": status, "reason": reason, "total_seconds": total}
@@ -225,12 +230,25 @@ def _follow(child: Child, draft: Draft, display: Display) -> tuple[RunRecord, bo
         child.kill()
         limit = draft.values["config"]["run"]["timeout_seconds"]
         return draft.ended("timeout", f"longer than run.timeout_seconds={limit:g}"), True
+    except NoEvent as error:
+        child.kill()
+        return draft.ended("crashed", f"its process wrote something that is no event: {error}"), True
+    return draft.ended(*_without_a_word(child, ooms)), True
+
+
+def _without_a_word(child: Child, ooms: int) -> tuple[str, str]:
+    """Status and reason of a run whose process did not say how it ended; `ooms` is how often the kernel had
+    killed for memory before."""
     code = child.wait()
-    if code == -signal.SIGKILL and kernel_oom_kills() > ooms:
-        return draft.ended("out_of_memory", "killed by the kernel for memory"), True
-    how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
     said = child.last_output()
-    return draft.ended("crashed", f"{how}; last output: {said}" if said else f"{how}, no output"), True
+    if code == -signal.SIGKILL and kernel_oom_kills() > ooms:
+        return "out_of_memory", "killed by the kernel for memory"
+    if code is None:
+        how = f"closed its events, did not end within {GRACE_SECONDS:g} s, and was ended"
+    else:
+        how = ended(code)
+    status = "out_of_memory" if outofmemory.says_so(said) else "crashed"
+    return status, f"{how}; last output: {said}" if said else f"{how}, no output"
 
 
 def _stored(record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None) -> Outcome:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
 from harness.environment import cores
+from harness.errors import LeaseError
 
 PAUSE_SECONDS = 0.25
 
@@ -28,12 +30,26 @@ class Lease:
 
 
 def directory() -> Path:
-    """Where the locks lie: `$HARNESS_LEASES`, else below the system's temporary directory."""
+    """Where the locks lie: `$HARNESS_LEASES`, else below the system's temporary directory.
+
+    Raises LeaseError where it cannot be made.
+    """
     path = Path(os.environ.get("HARNESS_LEASES") or Path(tempfile.gettempdir()) / "harness-leases")
-    path.mkdir(parents=True, exist_ok=True)
-    if path.stat().st_uid == os.getuid():
-        path.chmod(0o1777)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if path.stat().st_uid == os.getuid():
+            path.chmod(0o1777)
+    except OSError as error:
+        raise _unusable(path, error) from error
     return path
+
+
+def _unusable(path: Path, error: OSError | NotImplementedError) -> LeaseError:
+    reason = getattr(error, "strerror", None) or error
+    return LeaseError(
+        f"leases: {path} cannot be used ({reason}); set HARNESS_LEASES to a directory, the same "
+        "for all who measure on this machine, in which they can write"
+    )
 
 
 @contextmanager
@@ -41,7 +57,8 @@ def lease(count: int, gpus: Sequence[str], waiting: Callable[[str], None]) -> It
     """Holds `count` cores and, if any are named, one of `gpus`; waits, asleep, until they are free.
 
     All or nothing: what is held while something else is missing is given back before the next try,
-    so two runs never wait for one another. `waiting(text)` is called when it has to wait.
+    so two runs never wait for one another. `waiting(text)` is called when it has to wait. Raises LeaseError
+    where locks cannot be had.
     """
     said = False
     while True:
@@ -63,10 +80,13 @@ def _take(kind: str, names: Sequence[str], count: int, held: ExitStack) -> list[
     for name in names:
         if len(taken) == count:
             break
-        lock = FileLock(directory() / f"{kind}-{name}.lock", mode=0o666)
+        path = directory() / f"{kind}-{quote(name, safe='')}.lock"
+        lock = FileLock(path, mode=0o666)
         try:
             held.enter_context(lock.acquire(timeout=0))
         except Timeout:
             continue
+        except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+            raise _unusable(path, error) from error
         taken.append(name)
     return taken

@@ -6,17 +6,22 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from harness import events
 from harness.config import Config
+from harness.errors import HarnessError
 from harness.job import Job
 from harness.lease import Lease
 from harness.measure.clock import seconds
 
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
+LONGEST_WAIT = 3600.0  # seconds that the system is asked to wait at once: it refuses some weeks
+TAIL = 4096  # bytes of the output that are looked at
 
 
 class TimedOut(Exception):
@@ -47,6 +52,7 @@ class Child:
     """One run in a process group of its own. Use as a context: the group is gone at its end."""
 
     def __init__(self, job: Job, lease: Lease) -> None:
+        """Starts it; raises HarnessError where the system has no process to give."""
         self.log = job.directory / "output.log"
         timeout = job.config.run.timeout_seconds
         self.deadline = None if timeout is None else seconds() + timeout
@@ -62,12 +68,18 @@ class Child:
                     start_new_session=True,
                     env=environment(job.config, lease),
                 )
+        except OSError as error:
+            os.close(read)
+            raise HarnessError(f"no process could be started for the run: {error.strerror}") from error
         except BaseException:
             os.close(read)
             raise
         finally:
             os.close(write)
         self.events_fd = read
+        self.over = threading.Event()
+        self.over_fd, theirs = os.pipe()
+        threading.Thread(target=self._watch, args=(theirs,), daemon=True).start()
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # it died at once: the end of its events says so
             self.process.stdin.write(json.dumps(job.to_mapping()).encode() + b"\n")
@@ -79,54 +91,86 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.kill()
         os.close(self.events_fd)
+        os.close(self.over_fd)
         with suppress(BrokenPipeError):
             assert self.process.stdin is not None
             self.process.stdin.close()
 
+    def _watch(self, fd: int) -> None:
+        """In a thread: says when the process has ended, by an event and by closing this end of a pipe."""
+        self.process.wait()
+        self.over.set()
+        os.close(fd)
+
     def events(self) -> Iterator[dict[str, Any]]:
-        """The child's events as they come, to the last; raises TimedOut at the deadline."""
-        rest = b""
+        """The child's events as they come, until it closes them or ends.
+
+        Raises TimedOut at the deadline, NoEvent for what is none.
+        """
+        rest = bytearray()
+        for chunk in self._chunks():
+            rest += chunk
+            if b"\n" in chunk:
+                *lines, rest = rest.split(b"\n")
+                yield from map(events.parse, lines)
+            if len(rest) > events.LONGEST:
+                raise events.refused(rest)
+
+    def _chunks(self) -> Iterator[bytes]:
+        """What it writes to its events, as it comes. A process that it leaves behind may hold the pipe
+        open: its own end counts too."""
         with selectors.DefaultSelector() as selector:
             selector.register(self.events_fd, selectors.EVENT_READ)
+            selector.register(self.over_fd, selectors.EVENT_READ)
             while True:
-                left = None if self.deadline is None else max(0.0, self.deadline - seconds())
-                if not selector.select(left):
+                left = LONGEST_WAIT if self.deadline is None else self.deadline - seconds()
+                if left <= 0:
                     raise TimedOut
-                chunk = os.read(self.events_fd, 65536)
-                if not chunk:
+                ready = {key.fd for key, _ in selector.select(min(left, LONGEST_WAIT))}
+                if self.events_fd in ready:
+                    chunk = os.read(self.events_fd, 65536)
+                    if not chunk:
+                        return
+                    yield chunk
+                elif self.over_fd in ready:
                     return
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from (json.loads(line) for line in lines)
 
-    def wait(self) -> int:
-        """Its exit status, negative for a signal; called when its events have ended."""
-        try:
-            return self.process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return self.process.wait()
+    def wait(self) -> int | None:
+        """Its exit status, negative for a signal; called when its events have ended. None where it did not
+        end then, and was made to."""
+        if self.over.wait(GRACE_SECONDS):
+            return self.process.returncode
+        self.kill()
+        return None
 
     def kill(self) -> None:
         """Ends the whole process group, politely first."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            if self.process.poll() is None:
+            if not self.over.is_set():
                 with suppress(ProcessLookupError):
                     os.killpg(self.process.pid, sign)
-                with suppress(subprocess.TimeoutExpired):
-                    self.process.wait(GRACE_SECONDS)
+                self.over.wait(GRACE_SECONDS)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)  # what it left behind
 
     def last_output(self, lines: int = 3) -> str:
         """The end of what it printed, on one line."""
-        text = self.log.read_bytes()[-4096:].decode(errors="replace")
+        with self.log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL))
+            text = log.read(TAIL).decode(errors="replace")
         return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
 
 
 def kernel_oom_kills() -> int:
-    """How often the kernel has killed for memory in this process' control group; 0 where it is not told."""
-    with suppress(OSError, ValueError, IndexError):
+    """How often the kernel has killed for memory: in this process' control group, or where that is not told
+    on the whole machine; 0 where neither is."""
+    with suppress(OSError, ValueError, IndexError, KeyError):
         group = Path("/proc/self/cgroup").read_text().strip().splitlines()[-1].split(":", 2)[2]
-        text = Path(f"/sys/fs/cgroup{group}/memory.events").read_text()
-        return int(dict(line.split() for line in text.splitlines())["oom_kill"])
+        return _count(Path(f"/sys/fs/cgroup{group}/memory.events"))
+    with suppress(OSError, ValueError, KeyError):
+        return _count(Path("/proc/vmstat"))
     return 0
+
+
+def _count(path: Path) -> int:
+    return int(dict(line.split() for line in path.read_text().splitlines())["oom_kill"])

@@ -109,7 +109,8 @@ class RunRecord:
 
     def to_json(self) -> str:
         """The document: plain JSON, in which a number that is not finite is null."""
-        return json.dumps(_finite(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(_finite(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return text.encode("utf-8", "backslashreplace").decode()  # half a character becomes JSON's escape
 
     @staticmethod
     def read(path: Path) -> "RunRecord":

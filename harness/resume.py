@@ -22,13 +22,12 @@ def train(
     contention: Contention,
     step_seconds: float,
     emit: Emit,
-) -> list[float | None]:
+) -> list[bool | None]:
     """All epochs that no earlier attempt has kept; the session has the initial weights before.
 
-    Keeps a checkpoint after every `train.checkpoint_epochs`. Returns what others took of the cores in each
-    of the earlier attempts that it went on from, None where that is not known. Raises what
-    `training.train` raises, StoreError for a checkpoint that cannot be written, and ConfigError where there
-    is no place for one.
+    Keeps a checkpoint after every `train.checkpoint_epochs`. Returns whether each of the earlier attempts
+    that it went on from was contended, None where that is not known. Raises what `training.train` raises,
+    StoreError for a checkpoint that cannot be written, and ConfigError where there is no place for one.
     """
     config = job.config
     if config.train.checkpoint_epochs and job.checkpoints is None:
@@ -53,10 +52,10 @@ def train(
 
     def keep() -> None:
         epoch = len(course.history)
-        attempt = {"epoch": epoch, "started": job.started, "others_share_of_cores": contention.others()}
+        attempt = {"epoch": epoch, "started": job.started, "contended": contention.found().verdict}
         more = {"course": course.to_mapping(), "attempts": [*resumed, attempt]}
         assert checkpoints is not None
         checkpoints.write(Checkpoint(epoch, session.weights(), session.optimizer_state(), more))
 
     training.train(session, config, model, dataset, course, step_seconds=step_seconds, keep=keep, emit=emit)
-    return [attempt["others_share_of_cores"] for attempt in resumed]
+    return [attempt["contended"] for attempt in resumed]

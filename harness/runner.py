@@ -11,7 +11,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from harness import data, diagnostics, evaluation, resume, solve, streaming, throughput, training, weights
+from harness import (
+    data,
+    diagnostics,
+    evaluation,
+    outofmemory,
+    resume,
+    solve,
+    streaming,
+    throughput,
+    training,
+    weights,
+)
 from harness.backends.base import Session, Setup, Weights
 from harness.config import Config
 from harness.errors import ConfigError, DataError, Unavailable
@@ -19,7 +30,7 @@ from harness.hidden import hidden
 from harness.init import draw
 from harness.job import Emit, Job
 from harness.measure import parity, roofline
-from harness.measure.contention import LIMIT, Contention
+from harness.measure.contention import Contention
 from harness.measure.memory import memory_bytes, peak_memory_bytes
 from harness.precision import held_in
 
@@ -63,7 +74,7 @@ def run(job: Job, emit: Emit) -> None:
     _load_splits(session, config, dataset)
     memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
     contention = Contention(job.cores)
-    earlier: list[float | None] = []  # others' share of the cores in the attempts that this goes on from
+    earlier: list[bool | None] = []  # whether the attempts that this goes on from were contended
     if config.mode == "stream":
         _prove(session, config, setup, start, dataset, emit)
         x = data.sequences(config, dataset, "test")
@@ -76,16 +87,16 @@ def run(job: Job, emit: Emit) -> None:
         throughput.measure(session, config, setup.model, counts, step_seconds, emit)
     else:
         earlier = _learn(session, job, setup, start, dataset, contention, emit)
-    others = contention.others()
-    shares = [share for share in (*earlier, others) if share is not None]
+    found = contention.found()
+    verdicts = [verdict for verdict in (*earlier, found.verdict) if verdict is not None]
     emit(
         "update",
         fields={
-            "contended": max(shares) > LIMIT if shares else None,
+            "contended": any(verdicts) if verdicts else None,
             "peak_memory_bytes": peak_memory_bytes(),
             "device_peak_memory_bytes": session.device_peak_memory_bytes(),
         },
-        details={"others_share_of_cores": others, "memory": memory},
+        details={**asdict(found), "memory": memory},
     )
     emit("phase", name="roofline")
     emit("note", text="measuring the matrix-multiply peak")
@@ -113,16 +124,16 @@ def _learn(
     dataset: data.Dataset,
     contention: Contention,
     emit: Emit,
-) -> list[float | None]:
-    """Warm-up, parity, all epochs or the solution in closed form, evaluation. Returns what others took of
-    the cores in the earlier attempts that it went on from."""
+) -> list[bool | None]:
+    """Warm-up, parity, all epochs or the solution in closed form, evaluation. Returns whether each of the
+    earlier attempts that it went on from was contended."""
     config, labels = job.config, dataset.train.labels
     by_gradient = config.train.solver == "gradient"
     step_seconds = training.warm_up(session, config, len(labels), emit) if by_gradient else 0.0
     session.put_weights(start)
     _prove(session, config, setup, start, dataset, emit)
     _flow(session, config, setup, dataset, "before", emit)
-    earlier: list[float | None] = []
+    earlier: list[bool | None] = []
     if by_gradient:
         earlier = resume.train(session, job, setup.model, dataset, contention, step_seconds, emit)
     else:
@@ -169,6 +180,8 @@ def open_session(backend: str, setup: Setup) -> Session:
     try:
         module = import_module(f"harness.backends.{backend}.backend")
     except Exception as error:
+        if isinstance(error, MemoryError) or outofmemory.says_so(str(error)):
+            raise
         raise Unavailable(f"{backend} cannot be imported here ({_named(error)}); {lacking}") from error
     try:
         return cast(Session, module.open_session(setup))

@@ -28,7 +28,7 @@ class Watch:
     """The runs of one command. `total` is how many there will be, None if that is not known."""
 
     def __init__(self, total: int | None = None) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
         self.interactive = self.console.is_terminal
         self.total = total
         self.entries: dict[int, Entry] = {}

@@ -82,7 +82,10 @@ def _check(path: Path, found: dict[str, tuple[int, ...]], metadata: dict[str, st
         raise WeightsError(f"weights={path}: another model's: {'; '.join(parts)}")
     if "model" not in metadata:
         return
-    theirs = ModelSpec.from_json(metadata["model"])
+    try:
+        theirs = ModelSpec.from_json(metadata["model"])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise WeightsError(f"weights={path}: what it says about its model cannot be read: {error}") from error
     for key in ("cell", "options", "readout"):
         there, here = getattr(theirs, key), getattr(model, key)
         if there != dict(here) if key == "options" else there != here:

@@ -7,6 +7,7 @@ All arithmetic is on integers, so every machine gets the same bytes.
 
 import hashlib
 import importlib.util
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,12 @@ def _source() -> tuple[np.ndarray, np.ndarray]:
         )
     path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if path.exists():
-        table = np.loadtxt(path, delimiter=",", dtype=np.int64)
+        try:
+            table = np.loadtxt(path, delimiter=",", dtype=np.int64)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise DataError(f"{path}: cannot be read: {error}") from error
+        if table.shape != (1797, 65):
+            raise DataError(f"{path}: found {table.shape} numbers, expected (1797, 65).")
         return table[:, :-1].reshape(-1, 8, 8), table[:, -1]
     from sklearn.datasets import load_digits as sklearn_digits
 

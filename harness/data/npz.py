@@ -3,12 +3,15 @@
     numpy.savez("mine.npz", x=x, y=y)
 
 Integers are used as numbers. Labels are 0 … C-1. Whatever else is in the file is left alone, and nothing
-is ever unpickled: an array's header is read and checked before its content is.
+is ever unpickled: an array's header is read and checked before its content is. Arrays that take up more than
+`RATIO` times the file, and more than `ALWAYS`, are refused before any of it is unpacked; and so are
+more sequences than that: using a file takes at most four times as much memory as the larger of the two.
 """
 
 import hashlib
-import lzma
+import io
 import math
+import os
 import struct
 import zipfile
 import zlib
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -24,9 +27,15 @@ from numpy.lib import format as npy
 from harness.data.dataset import Dataset, Part
 from harness.errors import DataError
 from harness.init import stream
+from harness.words import one_line
 
 LIMIT = np.float64(np.finfo(np.float32).max)
 VALIDATION = 12  # one in so many of what is not for the test validates
+ALWAYS = 16 * 2**20  # bytes of arrays that any file may hold
+RATIO = 100  # times its own size that a larger one may: beyond that is a bomb, or hardly anything but zeros
+PER_ROW = 100  # bytes that parting the rows takes, for each of them
+HEADER = 16 * 1024  # bytes: NumPy reads none of more than 10,000
+CHUNK = 2**20  # bytes that are unpacked at once
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 # what zipfile, its decompressors and NumPy's reader of headers raise for bytes that are not theirs
 DAMAGE = (
@@ -34,14 +43,15 @@ DAMAGE = (
     EOFError,
     ValueError,
     TypeError,
+    LookupError,
+    AttributeError,
     SyntaxError,
     TokenError,
-    OverflowError,
+    ArithmeticError,
     MemoryError,
     RuntimeError,
     struct.error,
     zlib.error,
-    lzma.LZMAError,
     zipfile.BadZipFile,
 )
 
@@ -130,10 +140,16 @@ def read(path: Path) -> Content:
             if not zipfile.is_zipfile(file):
                 raise _refused(path, "is no npz file, as numpy.savez writes them")
             with zipfile.ZipFile(file) as archive:
-                arrays = {name: _array(path, archive, name) for name in _names(path, archive)}
+                members = _members(path, archive)
+                size = file.seek(0, os.SEEK_END)
+                whole = sum(info.file_size for info in members.values())
+                _check_room(path, f"says that it holds {whole:,} bytes", whole, size)
+                arrays = {name: _array(path, archive, name, info) for name, info in members.items()}
     except DAMAGE as error:
-        said = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        said = getattr(error, "strerror", None) or str(error)
         raise _refused(path, f"cannot be read: {said or type(error).__name__}") from error
+    rows = sum(len(array) for name, array in arrays.items() if array.ndim and name.startswith("x"))
+    _check_room(path, f"holds {rows:,} sequences", PER_ROW * rows, size)
     _check_sequences(path, "x", arrays["x"])
     y = _labels(path, "y", arrays["y"], len(arrays["x"]))
     _check_classes(path, y)
@@ -148,52 +164,87 @@ def read(path: Path) -> Content:
 
 
 def _refused(path: Path, what: str) -> DataError:
-    return DataError(f"data.path={path}: {what}")
+    return DataError(f"data.path={path}: {one_line(what)}")
 
 
-def _names(path: Path, archive: zipfile.ZipFile) -> list[str]:
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """x and y, and x_test and y_test if they are there."""
-    there = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
+    there: dict[str, list[zipfile.ZipInfo]] = {}
+    for info in archive.infolist():
+        if info.filename.endswith(".npy"):
+            there.setdefault(info.filename.removesuffix(".npy"), []).append(info)
     for name in ("x", "y"):
         if name not in there:
-            among = ", ".join(sorted(there)[:8]) or "none"
+            among = ", ".join(name[:40] for name in sorted(there)[:8]) or "none"
             raise _refused(path, f"has no array {name}; there must be x (N, T, I) and y (N,); found: {among}")
-    tests = {"x_test", "y_test"} & there
+    tests = {"x_test", "y_test"} & there.keys()
     if len(tests) == 1:
         raise _refused(path, f"has {tests.pop()} alone: x_test and y_test belong together")
-    return ["x", "y", *sorted(tests)]
+    names = ["x", "y", *sorted(tests)]
+    for name in names:
+        if len(there[name]) > 1:
+            raise _refused(path, f"has {len(there[name])} arrays {name}: which of them is meant?")
+        if there[name][0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _refused(path, f"{name} is compressed in a way that numpy.savez_compressed does not use")
+    return {name: there[name][0] for name in names}
 
 
-def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def _check_room(path: Path, what: str, needed: int, size: int) -> None:
+    """Refuses what would take more memory than a file of that size justifies."""
+    if needed > max(ALWAYS, RATIO * size):
+        raise _refused(
+            path,
+            f"{what} in {size:,}: what is packed more tightly than {RATIO} to 1 is read only uncompressed, "
+            "as numpy.savez writes it",
+        )
+
+
+def _array(path: Path, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> np.ndarray:
     """One array of numbers, read-only; its header must say exactly what is there."""
-    info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as member:
-        version = npy.read_magic(member)
+        start = io.BytesIO(member.read(HEADER))
+        version = npy.read_magic(start)
         if version not in HEADERS:
             raise _refused(path, f"{name} is stored in a format that is not read here")
-        shape, by_columns, dtype = HEADERS[version](member)
+        shape, by_columns, dtype = HEADERS[version](start)
         if dtype.kind not in "iuf":
             raise _refused(path, f"{name} holds {dtype}: must be floating or integer numbers")
         if 0 in shape or min(shape, default=1) < 0:
             raise _refused(path, f"{name} is empty: {shape}")
         size = math.prod(shape) * dtype.itemsize
-        if info.file_size - member.tell() != size:
+        if info.file_size - start.tell() != size:
             raise _refused(
                 path,
                 f"{name} is damaged: {shape} {dtype} takes {size:,} bytes, not the "
-                f"{info.file_size - member.tell():,} that are there",
+                f"{info.file_size - start.tell():,} that are there",
             )
-        content = member.read()
-    if len(content) != size:
-        raise _refused(path, f"{name} is damaged: it ends after {len(content):,} of {size:,} bytes")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")
+        content = np.empty(size, np.uint8)
+        found = _fill(content.data, start, member)
+    if found != size:
+        raise _refused(path, f"{name} is damaged: it ends after {found:,} of {size:,} bytes")
+    array = content.view(dtype).reshape(shape, order="F" if by_columns else "C")
+    array.setflags(write=False)
+    return array
+
+
+def _fill(room: memoryview, *sources: IO[bytes]) -> int:
+    """Reads the sources one after the other, to their end or that of the room; how many bytes there were.
+
+    In pieces: asked for all of it, zipfile unpacks what there is, however much was announced.
+    """
+    found = 0
+    for source in sources:
+        while piece := source.read(min(CHUNK, len(room) - found)):
+            room[found : found + len(piece)] = piece
+            found += len(piece)
+    return found
 
 
 def _check_sequences(path: Path, name: str, x: np.ndarray) -> None:
     if x.ndim != 3:
         raise _refused(path, f"{name} is {x.shape}: must be (N, T, I), sequences of T steps of I features")
     if not (x.min() >= -LIMIT and x.max() <= LIMIT):  # false where there is a NaN
-        at = tuple(int(n) for n in np.argwhere(~(np.abs(x) <= LIMIT))[0])
+        at = tuple(int(n) for n in np.unravel_index(np.argmin(np.abs(x) <= LIMIT), x.shape))
         raise _refused(path, f"{name}{list(at)} is {x[at]}: must be finite, and at most {LIMIT:.2g}")
 
 

@@ -1,34 +1,70 @@
 """Was anyone else on this run's cores while it trained?"""
 
+import os
+import resource
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import psutil
 
 from harness.measure.clock import seconds
 
-LIMIT = 0.05  # of the cores' time
+OTHERS_LEVEL = 0.05  # of the cores' time
+SWITCHES_LEVEL = 100.0  # a second and core
+LOAD_MARGIN = 1.0  # beyond the machine's cores
+
+
+@dataclass(frozen=True)
+class Contended:
+    """What was found, None where it cannot be told.
+
+    `others_share_of_cores` is the share of the cores' time that went to others, 0 … 1;
+    `involuntary_switches_per_second` how often, per core, the run's processes had to leave a core they still
+    had work for; `load_average` how many processes of the machine wanted a core, over the minute before.
+    """
+
+    others_share_of_cores: float | None
+    involuntary_switches_per_second: float | None
+    load_average: float
+
+    @property
+    def verdict(self) -> bool | None:
+        """Whether any of them is above its level; None where only the load is known, and is not."""
+        if self.load_average > (os.cpu_count() or 1) + LOAD_MARGIN:
+            return True
+        others, switches = self.others_share_of_cores, self.involuntary_switches_per_second
+        if others is None and switches is None:
+            return None
+        return (others or 0.0) > OTHERS_LEVEL or (switches or 0.0) > SWITCHES_LEVEL
 
 
 class Contention:
-    """Compares the time that the cores were busy with the time that this process and its own used.
+    """Compares the time that the cores were busy with the time that this process and its own used, and
+    counts how often they were put off a core.
 
-    Needs Linux and a process that is pinned to its cores; elsewhere it cannot tell.
+    The former needs Linux and a process that is pinned to its cores.
     """
 
     def __init__(self, cores: Sequence[int]) -> None:
         self.cores = cores
         self.known = sys.platform == "linux"
-        self.start = (seconds(), self._busy(), self._own()) if self.known else (0.0, 0.0, 0.0)
+        self.load_average = os.getloadavg()[0]
+        self.switches = _switches()
+        self.start = (seconds(), self._busy(), self._own()) if self.known else (seconds(), 0.0, 0.0)
 
-    def others(self) -> float | None:
-        """Share of the cores' time since the start that went to others, 0 … 1; None: cannot tell."""
+    def found(self) -> Contended:
+        """Since the start; shares and rates only of a second and more."""
         elapsed = seconds() - self.start[0]
-        if not self.known or elapsed < 1.0:
-            return None
-        others = (self._busy() - self.start[1]) - (self._own() - self.start[2])
-        return max(0.0, others / (elapsed * len(self.cores)))
+        if elapsed < 1.0:
+            return Contended(None, None, self.load_average)
+        rate = (_switches() - self.switches) / (elapsed * len(self.cores))
+        others = None
+        if self.known:
+            others = (self._busy() - self.start[1]) - (self._own() - self.start[2])
+            others = max(0.0, others / (elapsed * len(self.cores)))
+        return Contended(others, max(0.0, rate), self.load_average)
 
     def _busy(self) -> float:
         times = psutil.cpu_times(percpu=True)
@@ -46,3 +82,13 @@ class Contention:
                 times = process.cpu_times()
                 used += times.user + times.system
         return float(used)
+
+
+def _switches() -> int:
+    """Involuntary context switches so far: of all threads of this process, and of the main threads of those
+    that it started."""
+    found = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            found += process.num_ctx_switches().involuntary
+    return found

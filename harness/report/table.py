@@ -10,9 +10,11 @@ from typing import Any
 import pandas
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from harness.errors import HarnessError
 from harness.record import COLUMNS, DETAIL, RunRecord
+from harness.words import one_line
 
 FORMATS = ("md", "csv", "latex", "json")
 BY = ("backend", "cell")
@@ -36,6 +38,10 @@ APART = (
     "train.checkpoint_epochs",
 )
 EXACT = ("parity_loss", "parity_gradient")
+TIMED = ("throughput", "seconds", "flops", "fraction")  # what others on the same cores spoil
+MARK = "†"  # beside such a figure
+FORMULA = ("=", "+", "-", "@")  # how a text begins that a spreadsheet would compute
+LONGEST = 2000  # characters of a cell
 
 
 class TableError(HarnessError):
@@ -85,8 +91,9 @@ def with_config(frame: pandas.DataFrame) -> pandas.DataFrame:
 def build(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> pandas.DataFrame:
     """One row per group of the `ok` runs: for each metric its mean and standard deviation, and n.
 
-    Columns: the names in `by`, then `<metric>` and `<metric>_sd` for each metric, then `n`.
-    The deviation is the sample's (n - 1), missing for a single run.
+    Columns: the names in `by`, then `<metric>` and `<metric>_sd` for each metric, then `n` and `n_contended`,
+    how many of them shared their cores with others. The deviation is the sample's (n - 1), missing for a
+    single run.
     """
     good = frame[frame["status"] == "ok"].copy()
     for metric in metrics:
@@ -100,8 +107,8 @@ def build(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str]) ->
         row = dict(zip(by, group if isinstance(group, tuple) else (group,), strict=True))
         for metric in metrics:
             row[metric], row[f"{metric}_sd"] = part[metric].mean(), part[metric].std()
-        rows.append({**row, "n": len(part)})
-    columns = [*by, *(name for m in metrics for name in (m, f"{m}_sd")), "n"]
+        rows.append({**row, "n": len(part), "n_contended": int(part["contended"].eq(True).sum())})
+    columns = [*by, *(name for m in metrics for name in (m, f"{m}_sd")), "n", "n_contended"]
     return pandas.DataFrame(rows, columns=columns)
 
 
@@ -156,22 +163,35 @@ def number(metric: str, value: float, beside: float | None = None) -> str:
 
 
 def cells(table: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> list[list[str]]:
-    """The table's rows as text, `mean ± deviation`."""
+    """The table's rows as text, `mean ± deviation`, a figure that others may have spoilt with its mark."""
     rows = []
     for _, row in table.iterrows():
         texts = [text(row[name]) for name in by]
         for metric in metrics:
             figure = number(metric, row[metric])
             deviation = row[f"{metric}_sd"]
-            texts.append(
-                figure if pandas.isna(deviation) else f"{figure} ± {number(metric, deviation, row[metric])}"
-            )
+            if not pandas.isna(deviation):
+                figure += f" ± {number(metric, deviation, row[metric])}"
+            spoilt = row["n_contended"] and not pandas.isna(row[metric]) and _timed(metric)
+            texts.append(figure + f" {MARK}" * bool(spoilt))
         rows.append([*texts, str(row["n"])])
     return rows
 
 
+def _timed(metric: str) -> bool:
+    return any(word in metric for word in TIMED)
+
+
+def shared(table: pandas.DataFrame, metrics: Sequence[str]) -> str:
+    """The note below a table in which figures are marked; "" where none is."""
+    found = int(table["n_contended"].sum())
+    if not found or not any(_timed(metric) for metric in metrics):
+        return ""
+    return f"{MARK} Others used the cores of {found} of {table['n'].sum()} runs: do not trust their timing."
+
+
 def text(value: object) -> str:
-    return "–" if value is None or value is pandas.NA or value != value else str(value)
+    return "–" if value is None or value is pandas.NA or value != value else one_line(str(value), LONGEST)
 
 
 def render(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], style: str) -> str:
@@ -181,13 +201,13 @@ def render(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], s
     table = build(frame, by, metrics)
     heads = [*by, *metrics, "n"]
     if style == "csv":
-        whole = pandas.concat([table.assign(status="ok"), rest], ignore_index=True)
+        whole = pandas.concat([table.assign(status="ok"), rest], ignore_index=True).map(_no_formula)
         return str(whole.to_csv(index=False)).rstrip("\n")
     if style == "json":
         return json.dumps(
             {
-                "rows": json.loads(table.to_json(orient="records")),
-                "not_ok": json.loads(rest.to_json(orient="records")),
+                "rows": json.loads(table.map(_line).to_json(orient="records")),
+                "not_ok": json.loads(rest.map(_line).to_json(orient="records")),
             },
             indent=1,
             ensure_ascii=False,
@@ -196,6 +216,8 @@ def render(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], s
     parts: list[str] = []
     if len(table):
         parts.append(draw(heads, cells(table, by, metrics), len(by)))
+        if note := shared(table, metrics):
+            parts.append(note if style == "md" else f"% {note}")
     if len(rest):
         rows = [[text(value) for value in row] for row in rest.itertuples(index=False)]
         parts.append(
@@ -222,9 +244,22 @@ def provenance(frame: pandas.DataFrame) -> str:
     return f"Measured on {'; '.join(devices)}. Versions: {versions}."
 
 
+def _line(value: Any) -> Any:
+    return one_line(value, LONGEST) if isinstance(value, str) else value
+
+
+def _no_formula(value: Any) -> Any:
+    """A cell of a CSV file: one line, which no spreadsheet takes for something to compute."""
+    line = _line(value)
+    return f"'{line}" if isinstance(line, str) and line.startswith(FORMULA) else line
+
+
+MARKDOWN = str.maketrans({"\\": r"\\", "|": r"\|", "<": r"\<", "\n": " "})  # nothing ends a cell or is HTML
+
+
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
     """A markdown table, its columns padded; the first `left` columns to the left, the rest to the right."""
-    safe = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in [heads, *rows]]
+    safe = [[cell.translate(MARKDOWN) for cell in row] for row in [heads, *rows]]
     widths = [max(3, *(len(row[k]) for row in safe)) for k in range(len(heads))]
 
     def line(row: Sequence[str]) -> str:
@@ -253,6 +288,13 @@ LATEX: Mapping[str, str] = {
     "^": r"\textasciicircum{}",
     "–": "--",
     "±": r"$\pm$",
+    "…": r"\dots{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # at the start of a row it would belong to the \\ before it, and so would a *
+    "*": "{*}",
+    MARK: r"$\dagger$",
 }
 
 
@@ -279,6 +321,8 @@ def show(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], con
     table = build(frame, by, metrics)
     if len(table):
         console.print(_boxed([*by, *metrics, "n"], cells(table, by, metrics), len(by)))
+        if note := shared(table, metrics):
+            console.print(Text(note))
     if len(rest):
         rows = [[text(value) for value in row] for row in rest.itertuples(index=False)]
         console.print(_boxed(list(rest.columns), rows, len(rest.columns)))
@@ -290,7 +334,7 @@ def _boxed(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> Ta
         whole = k < left and k < len(heads) - 1  # only figures and reasons may be broken over lines
         table.add_column(head, justify="left" if k < left else "right", overflow="fold", no_wrap=whole)
     for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        table.add_row(*(Text(cell) for cell in row))
     return table
 
 

@@ -6,7 +6,6 @@ lie in shared memory, and a call goes to a process as a short message.
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import weakref
@@ -22,6 +21,7 @@ from harness.backends.numpy.shared import SharedArray
 from harness.backends.numpy.worker import Awake
 from harness.errors import PartLost
 from harness.spec import Shape
+from harness.words import ended
 
 GRACE_SECONDS = 5.0
 # it finds what this process finds, but nothing that only the way of starting would put before the rest
@@ -160,8 +160,7 @@ class Worker:
 
     def _lost(self) -> PartLost:
         code = self.process.wait(GRACE_SECONDS)
-        how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-        return PartLost(f"the process of shard {self.number} was {how}", code)
+        return PartLost(f"the process of shard {self.number} was {ended(code)}", code)
 
 
 def _stop(workers: list[Worker]) -> None:
