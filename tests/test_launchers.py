@@ -126,9 +126,14 @@ def await_(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 def children_of(pid: int) -> list[psutil.Process]:
     """The children of runs anywhere below a process."""
-    return [
-        child for child in psutil.Process(pid).children(recursive=True) if "harness.child" in child.cmdline()
-    ]
+    return [child for child in psutil.Process(pid).children(recursive=True) if makes_a_run(child)]
+
+
+def makes_a_run(process: psutil.Process) -> bool:
+    try:
+        return "harness.child" in process.cmdline()
+    except psutil.Error:  # it has just ended
+        return False
 
 
 @pytest.mark.parametrize("launcher", ELSEWHERE)
