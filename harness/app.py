@@ -83,16 +83,16 @@ def main() -> int:
 
 
 def _finish(ending: Ending, interrupted: bool, error: str | None) -> int:
-    if ending.outcomes:
+    if ending.records:
         from harness.report.table import show_runs  # pandas takes a while: not before the runs
 
-        show_runs([outcome.record for outcome in ending.outcomes])
+        show_runs(ending.records)
     if interrupted:
         sys.stderr.write("interrupted: what was running is kept as `interrupted`, the rest was not started\n")
         return INTERRUPTED
     if error is not None:
         sys.stderr.write(f"{error}\n")
-        return 1 if ending.outcomes else 2
+        return 1 if ending.entries else 2
     return ending.exit_status
 
 

@@ -13,7 +13,7 @@ from harness import store
 from harness.backends.offers import offers
 from harness.config import HOUSE, Config
 from harness.errors import HarnessError, Unavailable
-from harness.estimate import Estimate
+from harness.estimate import Estimate, Kind
 from harness.key import run_key
 from harness.launcher import resources
 from harness.progress import title_of
@@ -66,7 +66,7 @@ def _examine(config: Config, learnt: Estimate, seen: set[str]) -> Finding:
     seen.add(key)
     if done is not None and not again:
         return Finding(title, THERE, str(done.record_path))
-    return Finding(title, WOULD, seconds=learnt.seconds(config.to_mapping()))
+    return Finding(title, WOULD, seconds=learnt.seconds(Kind.of(config.to_mapping())))
 
 
 def _offered(config: Config) -> None:
@@ -106,7 +106,7 @@ def _learnt(roots: set[str]) -> Estimate:
         for record in records:
             if record.ok and record.total_seconds is not None:
                 waited = record.timing.get("phases", {}).get("lease", 0.0)
-                learnt.learn(record.config, record.total_seconds - waited)
+                learnt.learn(Kind.of(record.config), record.total_seconds - waited)
     return learnt
 
 

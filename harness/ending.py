@@ -1,13 +1,15 @@
 """What came of a sweep: a record for every run, also for those whose process is gone."""
 
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.config import Config
 from harness.errors import HarnessError
-from harness.launcher import Draft, Outcome, lost
+from harness.launcher import Draft, lost
 from harness.record import RunRecord
 from harness.sweep import Documents, Entry
 from harness.watch import Watch
@@ -21,16 +23,17 @@ NEVER_BEGAN = "the job that was to make it ended before it began"
 
 @dataclass(frozen=True)
 class Ending:
-    """The outcomes of a command's runs, in their order."""
+    """What came of a command's runs, in their order: everything that is known, and what of it is stored."""
 
-    outcomes: list[Outcome]
+    entries: list[Entry]
+    records: list[RunRecord]
 
     @property
     def exit_status(self) -> int:
         """0 if all are ok or were complete, 1 if some are not, 2 if none could start."""
-        if self.outcomes and not any(outcome.could_start for outcome in self.outcomes):
+        if self.entries and not any(entry.could_start for entry in self.entries):
             return 2
-        return 0 if all(outcome.record.ok for outcome in self.outcomes) else 1
+        return 0 if all(entry.status == "ok" for entry in self.entries) else 1
 
 
 def settle(watch: Watch, place: str | None, *, interrupted: bool, failed: bool) -> Ending:
@@ -40,7 +43,7 @@ def settle(watch: Watch, place: str | None, *, interrupted: bool, failed: bool) 
     when a command was `interrupted`, or `failed` as a whole, is left out.
     """
     if place is None and failed:
-        return Ending([])  # a single run that could not start
+        return Ending([], [])  # a single run that could not start
     if place is not None:
         _wait(watch, Documents(place))
     for entry in list(watch.entries.values()):
@@ -51,8 +54,8 @@ def settle(watch: Watch, place: str | None, *, interrupted: bool, failed: bool) 
         for number, entry in watch.expected.items():
             if number not in watch.entries:
                 _close(watch, entry, "crashed", NEVER_BEGAN)
-    outcomes = [_outcome(entry) for _, entry in sorted(watch.entries.items())]
-    return Ending([outcome for outcome in outcomes if outcome is not None])
+    entries = [entry for _, entry in sorted(watch.entries.items())]
+    return Ending(entries, [record for entry in entries for record in _records(entry)])
 
 
 def _wait(watch: Watch, documents: Documents) -> None:
@@ -89,17 +92,15 @@ def _close(watch: Watch, entry: Entry, status: str, reason: str) -> None:
     watch.tell(replace(entry, **values, key=outcome.record.key, record=outcome.record.record_path))
 
 
-def _outcome(entry: Entry) -> Outcome | None:
-    """With the record that is stored, or what is known without it; None if its data cannot even be looked at,
-    which was said when it ended."""
+def _records(entry: Entry) -> Iterator[RunRecord]:
+    """The record that is stored, or what is known without it; none where not even its data can be looked at,
+    which was said when the run ended."""
     assert entry.status is not None
-    try:
+    with suppress(HarnessError):
         if entry.record is not None:
-            record = RunRecord.read(Path(entry.record))
-        else:
-            config = Config.from_mapping(entry.config)
-            draft = Draft(config, key=entry.key or "", threads=entry.threads, command=entry.command)
-            record = draft.ended(entry.status, entry.reason)
-    except HarnessError:
-        return None
-    return Outcome(record, reused=entry.reused, could_start=entry.could_start)
+            yield RunRecord.read(Path(entry.record))
+            return
+    with suppress(HarnessError):
+        config = Config.from_mapping(entry.config)
+        draft = Draft(config, key=entry.key or "", threads=entry.threads, command=entry.command)
+        yield draft.ended(entry.status, entry.reason)

@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
@@ -127,26 +127,33 @@ class Documents:
             file.write(text)
         Path(file.name).replace(directory / name)
 
-    def read(self) -> Iterator[Entry]:
-        """All that are there and whole."""
+    def read(self, but: Container[int] = ()) -> Iterator[Entry]:
+        """All that are there and whole, but for those of some numbers."""
         names = {f.name for f in fields(Entry)}
-        for text in self._texts():
+        for text in self._texts(but):
             try:
                 values = json.loads(text)
                 yield Entry(**{name: value for name, value in values.items() if name in names})
             except (ValueError, TypeError, AttributeError):
                 continue  # another version's, or damaged: what is missing is told as missing
 
-    def _texts(self) -> Iterator[bytes]:
+    def _texts(self, but: Container[int]) -> Iterator[bytes]:
         if self.remote:
             self.files.invalidate_cache(self.path)
             with suppress(FileNotFoundError):
-                found = [path for path in self.files.ls(self.path, detail=False) if path.endswith(".json")]
-                yield from self.files.cat(found).values() if found else ()
+                there = self.files.ls(self.path, detail=False)
+                wanted = [path for path in there if _wanted(path.rpartition("/")[2], but)]
+                yield from self.files.cat(wanted).values() if wanted else ()
             return
         for path in sorted(Path(self.place).glob("run-*.json")):
-            with suppress(OSError):
-                yield path.read_bytes()
+            if _wanted(path.name, but):
+                with suppress(OSError):
+                    yield path.read_bytes()
+
+
+def _wanted(name: str, but: Container[int]) -> bool:
+    number = name.removeprefix("run-").removesuffix(".json")
+    return number.isdecimal() and int(number) not in but
 
 
 class Report:

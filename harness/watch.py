@@ -13,7 +13,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from harness.estimate import Estimate
+from harness.estimate import Estimate, Kind
 from harness.measure.clock import seconds
 from harness.sweep import Documents, Entry
 
@@ -34,6 +34,9 @@ class Watch:
         self.entries: dict[int, Entry] = {}
         self.expected: dict[int, Entry] = {}
         self.estimate = Estimate()
+        self._waiting: dict[int, Kind] = {}  # what is to come, and …
+        self._going: dict[int, Kind] = {}  # … what is going on
+        self._done = self._bad = 0
         self.live: Live | None = None
         self._told: set[int] = set()  # runs of this process, whose documents are older than what it knows
         self._seen: dict[int, float] = {}  # when a run was first heard of
@@ -44,7 +47,10 @@ class Watch:
     def expect(self, entries: Iterable[Entry]) -> None:
         """Names runs that are to come."""
         with self._lock:
-            self.expected |= {entry.number: entry for entry in entries}
+            for entry in entries:
+                self.expected[entry.number] = entry
+                if entry.number not in self.entries:
+                    self._waiting[entry.number] = Kind.of(entry.config)
 
     def tell(self, entry: Entry) -> None:
         """What this process knows of a run now."""
@@ -58,13 +64,25 @@ class Watch:
             if before == entry:
                 return
             self.entries[entry.number] = entry
-            self._seen.setdefault(entry.number, seconds())
-            if entry.status is not None and not entry.reused and entry.seconds is not None:
-                self.estimate.learn(entry.config, entry.seconds)
+            if before is None:
+                self._seen[entry.number] = seconds()
+                known = entry.number in self._waiting
+                kind = self._waiting.pop(entry.number) if known else Kind.of(entry.config)
+                self._going[entry.number] = kind
+            if entry.status is not None:
+                self._count(entry)
             if self.interactive:
                 self._draw(entry)
             else:
                 self._plain(entry, before)
+
+    def _count(self, entry: Entry) -> None:
+        """A run has ended."""
+        kind = self._going.pop(entry.number)
+        self._done += entry.status == "ok"
+        self._bad += entry.status != "ok"
+        if entry.status == "ok" and not entry.reused and entry.seconds is not None:
+            self.estimate.learn(kind, entry.seconds)
 
     @contextmanager
     def reading(self, place: str | None) -> Iterator[None]:
@@ -84,9 +102,10 @@ class Watch:
 
     def look(self, documents: Documents) -> None:
         """Takes over what runs have written that this process is not told about."""
-        for entry in documents.read():
-            if entry.number not in self._told:
-                self._take(entry)
+        with self._lock:
+            known = (self.entries.keys() - self._going.keys()) | self._told
+        for entry in documents.read(but=known):
+            self._take(entry)
 
     def stop(self) -> None:
         with self._lock:
@@ -96,33 +115,26 @@ class Watch:
 
     def overall(self) -> str:
         """Done, failed, left, and for how long still, in a few words."""
-        ended = [entry for entry in self.entries.values() if entry.status is not None]
-        bad = sum(entry.status != "ok" for entry in ended)
-        parts = [f"{len(ended) - bad} done", f"{bad} failed"]
+        parts = [f"{self._done} done", f"{self._bad} failed"]
         if self.total is not None:
-            parts.append(f"{self.total - len(ended)} left")
-            still = self._seconds_left()
+            parts.append(f"{self.total - self._done - self._bad} left")
+            still = self._seconds_left(self.total)
             if still is not None:
                 parts.append(f"about {timedelta(seconds=round(still))} to go")
         return ", ".join(parts)
 
-    def _seconds_left(self) -> float | None:
-        assert self.total is not None
-        going = [entry for entry in self.entries.values() if entry.status is None]
-        waiting = [entry for number, entry in self.expected.items() if number not in self.entries]
-        unknown = max(0, self.total - len(self.entries) - len(waiting))
-        each = [self._likely(entry) for entry in waiting] + [self.estimate.mean()] * unknown
-        for entry in going:
-            whole = self._likely(entry)
-            each.append(None if whole is None else max(0.0, whole - seconds() + self._seen[entry.number]))
-        known = [value for value in each if value is not None]
-        if not each or len(known) < len(each):
+    def _seconds_left(self, total: int) -> float | None:
+        """From what was measured in this sweep; None before anything was, and when nothing is left."""
+        mean = self.estimate.mean()
+        if mean is None or self._done + self._bad == total:
             return None
-        return sum(known) / max(1, len(going))
-
-    def _likely(self, entry: Entry) -> float | None:
-        found = self.estimate.seconds(entry.config)
-        return self.estimate.mean() if found is None else found
+        unknown = max(0, total - len(self.entries) - len(self._waiting))
+        still = mean * unknown
+        for kind in self._waiting.values():
+            still += self.estimate.seconds(kind) or mean
+        for number, kind in self._going.items():
+            still += max(0.0, (self.estimate.seconds(kind) or mean) - seconds() + self._seen[number])
+        return still / max(1, len(self._going))
 
     def _follow(self, place: str, over: threading.Event) -> None:
         documents = Documents(place)
@@ -147,7 +159,7 @@ class Watch:
         if entry.status is not None:
             self.stop()
             self.console.print(f"{self._title(entry)}: {entry.result}")
-        if any(other.status is None for other in self.entries.values()):
+        if self._going:
             if self.live is None:
                 self.live = Live(console=self.console, transient=True, auto_refresh=False)
                 self.live.start()
@@ -155,7 +167,7 @@ class Watch:
 
     def _lines(self) -> Group:
         """What moves comes first: a narrow terminal cuts the end."""
-        going = sorted((e for e in self.entries.values() if e.status is None), key=lambda e: e.number)
+        going = [self.entries[number] for number in sorted(self._going)]
         lines = [f"{entry.doing} | {self._title(entry)}" for entry in going[:SHOWN]]
         if self.total != 1:
             more = len(going) - SHOWN

@@ -18,6 +18,7 @@ from harness.api import configuration
 from harness.environment import cores
 from harness.record import RunRecord
 from harness.spread.joblib import most
+from harness.spread.ray import share as ray_share
 from harness.spread.submitit import share
 from harness.sweep import Documents, Entry, Task
 from tests.conftest import ROOT, SMALL, Shell, environment
@@ -125,9 +126,14 @@ def await_(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 def children_of(pid: int) -> list[psutil.Process]:
     """The children of runs anywhere below a process."""
-    return [
-        child for child in psutil.Process(pid).children(recursive=True) if "harness.child" in child.cmdline()
-    ]
+    return [child for child in psutil.Process(pid).children(recursive=True) if makes_a_run(child)]
+
+
+def makes_a_run(process: psutil.Process) -> bool:
+    try:
+        return "harness.child" in process.cmdline()
+    except psutil.Error:  # it has just ended
+        return False
 
 
 @pytest.mark.parametrize("launcher", ELSEWHERE)
@@ -229,6 +235,47 @@ def test_what_a_cluster_is_asked_for() -> None:
     assert asked("threads=4") == (4, False, 60)
     assert asked("threads=4", "device=cuda", "run.timeout_seconds=90") == (4, True, 12)
     assert asked() == (None, False, 60)
+
+
+def test_what_a_run_takes_of_a_ray_node() -> None:
+    nodes = [{"CPU": 64.0, "GPU": 8.0}, {"CPU": 4.0}]
+
+    def taken(*overrides: str) -> tuple[float, float]:
+        share = ray_share(configuration(list(overrides)), nodes)
+        return share["num_cpus"], share["num_gpus"]
+
+    assert taken("backend=torch", "threads=3", "device=cuda") == (3, 1)
+    assert taken("backend=torch", "threads=3", "device=auto") == (3, 1)
+    assert taken("backend=torch", "threads=3", "device=cpu") == (3, 0)
+    assert taken("backend=numpy") == (4, 0)
+
+
+@pytest.mark.skipif(len(cores()) < 2, reason="one core only")
+@pytest.mark.parametrize("launcher", ELSEWHERE)
+def test_runs_at_once_are_in_processes_and_on_cores_of_their_own(
+    results: Path, shadow: Shadow, tmp_path: Path, launcher: str
+) -> None:
+    """Each of two runs waits, in its child, until the other is there: they are made at once or never."""
+    meet = f"""
+import os, time
+import harness.runner
+run = harness.runner.run
+def meeting(job, emit):
+    open(f"{tmp_path}/here-{{job.config.seed}}", "w").close()
+    while not os.path.exists(f"{tmp_path}/here-{{1 - job.config.seed}}"):
+        time.sleep(0.05)
+    run(job, emit)
+harness.runner.run = meeting
+"""
+    env = sabotage(shadow, meet)
+    process = command(results, launcher, "backend=numpy", "seed=0,1", "run.timeout_seconds=90", env=env)
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    first, second = records(results).values()
+    assert not set(first.environment["cores"]) & set(second.environment["cores"])
+    made_by = {entry.pid for entry in entries(results).values()}
+    assert len(made_by) == 2
+    assert process.pid not in made_by
 
 
 @pytest.fixture

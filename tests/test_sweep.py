@@ -146,7 +146,7 @@ def test_a_run_whose_process_is_gone(results: Path, interrupted: bool, status: s
     began = time.monotonic()
     ending = settle(watch, kept.place, interrupted=interrupted, failed=False)
     assert time.monotonic() - began < 5
-    first, *rest = [outcome.record for outcome in ending.outcomes]
+    first, *rest = ending.records
     assert (first.status, first.reason, first.key) == (status, reason, "0" * 20)
     assert RunRecord.read(Path(str(first.record_path))).status == status
     if interrupted:
@@ -182,7 +182,7 @@ kept.write(replace(entry, status="ok", result="ok"))
         process.stdin.write("\n")
         process.stdin.flush()
         ending = settle(watch, kept.place, interrupted=False, failed=False)
-    assert [outcome.record.status for outcome in ending.outcomes] == ["ok"]
+    assert [record.status for record in ending.records] == ["ok"]
 
 
 def test_ctrl_c_before_the_first_run_has_its_cores(results: Path, tmp_path: Path) -> None:

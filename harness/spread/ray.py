@@ -47,7 +47,7 @@ def spread(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         remote = ray.remote(max_calls=1, max_retries=0)(_make)
         going = [
-            remote.options(**_share(Config.from_mapping(task.config), nodes), name=str(task.number)).remote(
+            remote.options(**share(Config.from_mapping(task.config), nodes), name=str(task.number)).remote(
                 task
             )
             for task in tasks
@@ -75,7 +75,7 @@ def _wait(ray: Any, going: Iterable[Any], timeout: float | None = None) -> None:
                 ray.get(run)
 
 
-def _share(config: Config, nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def share(config: Config, nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """What a run takes of a node. With `threads=null` it is all CPUs of the smallest."""
     smallest = min(node.get("CPU", 0.0) for node in nodes)
     wants_gpu = config.device.startswith("cuda") or (
