@@ -117,7 +117,7 @@ def open_session(name, setup):
         exec(fault, names)
         return session
     import harness.training as training
-    def train(*_):
+    def train(*_, **__):
         exec(fault, names)
     training.train = train
     return session
@@ -270,11 +270,11 @@ def test_killed_by_the_kernel_for_memory(run: Shell, results: Path, shadow: Shad
     group = memory_group(500 * 2**20)
     code = """
 import harness.training
-def train(_, config, *rest):
+def train(_, config, *rest, **more):
     import numpy
     if config.seed == 0:
         numpy.ones(2**28)
-    return original(_, config, *rest)
+    return original(_, config, *rest, **more)
 original, harness.training.train = harness.training.train, train
 """
     try:
