@@ -71,7 +71,7 @@ def shadow(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
         folder = tmp_path / "shadow" / package
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "__init__.py").write_text(code)
-        return {"PYTHONPATH": str(tmp_path / "shadow")}
+        return {"PYTHONPATH": os.pathsep.join((str(tmp_path / "shadow"), str(ROOT)))}
 
     return make
 

@@ -74,7 +74,7 @@ def sabotage(shadow: Shadow, code: str) -> dict[str, str]:
 def test_an_exception_in_the_run(run: Shell, results: Path, shadow: Shadow) -> None:
     code = """
 import harness.training
-def train(*_): raise RuntimeError("the wheel came off")
+def train(*_, **__): raise RuntimeError("the wheel came off")
 harness.training.train = train
 """
     done = run("-m", "backend=numpy", "seed=0,1", env=sabotage(shadow, code))
