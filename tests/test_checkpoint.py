@@ -108,8 +108,7 @@ checkpoint.Checkpoints.write = stuck
 def sabotage(shadow: Shadow, code: str) -> dict[str, str]:
     """An environment in which every child of the harness, and nothing else, first runs `code`."""
     indented = "".join(f"    {line}\n" for line in code.splitlines())
-    env = shadow("sitecustomize", f"import sys\nif 'harness.child' in sys.orig_argv:\n{indented}")
-    return {"PYTHONPATH": os.pathsep.join((env["PYTHONPATH"], str(ROOT)))}
+    return shadow("sitecustomize", f"import sys\nif 'harness.child' in sys.orig_argv:\n{indented}")
 
 
 def started(results: Path, overrides: tuple[str, ...], env: dict[str, str] | None = None) -> subprocess.Popen:
