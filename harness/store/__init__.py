@@ -72,7 +72,7 @@ def write(record: RunRecord, directory: Path) -> Path:
             os.fchmod(file.fileno(), 0o644)
             Path(file.name).replace(path)
         except BaseException:
-            Path(file.name).unlink()
+            Path(file.name).unlink(missing_ok=True)
             raise
     return path
 
