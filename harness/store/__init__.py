@@ -19,7 +19,6 @@ import orjson
 from harness.errors import StoreError
 from harness.record import COLUMNS, DETAIL, RunRecord, paths
 from harness.store import documents
-from harness.store.cache import Entry
 from harness.store.roots import CHECKPOINT, RECORD, Document, Root, local, root, said
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def write(record: RunRecord, directory: Path) -> Path:
             os.fchmod(file.fileno(), 0o644)
             Path(file.name).replace(path)
         except BaseException:
-            Path(file.name).unlink()
+            Path(file.name).unlink(missing_ok=True)
             raise
     return path
 
@@ -187,17 +186,18 @@ def _rows(where: Where) -> list[tuple[dict[str, Any], list[memoryview]]]:
         raise StoreError(
             f"{place.name}: no such results directory; a run makes it: python run.py data=digits"
         )
-    best: dict[str, tuple[tuple[bool, str], Document, dict[str, Any], Entry]] = {}
+    best: dict[str, tuple[tuple[bool, str], Document, dict[str, Any], list[memoryview]]] = {}
     for document, entry in found.items():
-        columns = orjson.loads(entry.parts()[0])
+        first, *parts = entry.parts()
+        columns = orjson.loads(first)
         rank = (columns["status"] == "ok", document.attempt)
         other = best.get(columns["key"])
         if other is None or rank > other[0]:
-            best[columns["key"]] = rank, document, columns, entry
+            best[columns["key"]] = rank, document, columns, parts
     rows = []
-    for _, document, columns, entry in best.values():
+    for _, document, columns, parts in best.values():
         at = paths(place.directory(document), columns["weights_path"])
-        rows.append((columns | at, entry.parts()[1:]))
+        rows.append((columns | at, parts))
     return sorted(rows, key=lambda row: row[0]["started"])
 
 
