@@ -37,6 +37,7 @@ class Watch:
         self._waiting: dict[int, Kind] = {}  # what is to come, and …
         self._going: dict[int, Kind] = {}  # … what is going on
         self._done = self._bad = 0
+        self._at_once = 1  # the most that have been going on at a time
         self.live: Live | None = None
         self._told: set[int] = set()  # runs of this process, whose documents are older than what it knows
         self._seen: dict[int, float] = {}  # when a run was first heard of
@@ -69,6 +70,7 @@ class Watch:
                 known = entry.number in self._waiting
                 kind = self._waiting.pop(entry.number) if known else Kind.of(entry.config)
                 self._going[entry.number] = kind
+                self._at_once = max(self._at_once, len(self._going))
             if entry.status is not None:
                 self._count(entry)
             if self.interactive:
@@ -126,7 +128,8 @@ class Watch:
     def _seconds_left(self, total: int) -> float | None:
         """From what was measured in this sweep; None before anything was, and when nothing is left."""
         mean = self.estimate.mean()
-        if mean is None or self._done + self._bad == total:
+        left = total - self._done - self._bad
+        if mean is None or left <= 0:
             return None
         unknown = max(0, total - len(self.entries) - len(self._waiting))
         still = mean * unknown
@@ -134,7 +137,7 @@ class Watch:
             still += self.estimate.seconds(kind) or mean
         for number, kind in self._going.items():
             still += max(0.0, (self.estimate.seconds(kind) or mean) - seconds() + self._seen[number])
-        return still / max(1, len(self._going))
+        return still / min(self._at_once, left)
 
     def _follow(self, place: str, over: threading.Event) -> None:
         documents = Documents(place)

@@ -175,6 +175,27 @@ def test_runs_that_had_not_begun_are_made_when_joblibs_processes_die(results: Pa
     assert out.count("its process ended without a word") == 2
 
 
+@pytest.mark.parametrize("launcher", spread("joblib", "submitit_local"))
+def test_what_goes_on_when_the_command_is_killed_is_finished(
+    results: Path, shadow: Shadow, tmp_path: Path, launcher: str
+) -> None:
+    """And leaves no process behind."""
+    go = tmp_path / "go"
+    env = sabotage(shadow, in_seed_one(f"while not os.path.exists({str(go)!r}): time.sleep(0.05)"))
+    process = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env=env)
+    here = min(2, len(cores()))
+    await_(lambda: len([entry for entry in entries(results).values() if entry.key]) == here, process)
+    everybody = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    go.touch()
+    _, alive = psutil.wait_procs(everybody, timeout=60)
+    assert alive == []
+    found = [RunRecord.read(path).status for path in results.glob("runs/*/*/record.json")]
+    assert len(found) >= here
+    assert set(found) == {"ok"}
+
+
 def test_one_at_a_time(run: Shell, results: Path) -> None:
     """joblib then makes the runs in the command's own process."""
     done = run("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "backend=numpy", "seed=0,1")

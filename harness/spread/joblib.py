@@ -1,5 +1,6 @@
 """Over the cores and GPUs of this machine, in joblib's own processes (loky)."""
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -24,7 +25,7 @@ def spread(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         jobs = options["n_jobs"] or most(left)
         try:
             Parallel(n_jobs=jobs, backend="loky", batch_size=1, pre_dispatch=jobs)(
-                delayed(_make)(task) for task in left
+                delayed(_make)(task, os.getpid()) for task in left
             )
             return
         except BrokenProcessPool:
@@ -47,5 +48,8 @@ def most(tasks: Sequence[Task]) -> int:
     return min(max(found), len(tasks))
 
 
-def _make(task: Task) -> None:
+def _make(task: Task, command: int) -> None:
+    """With the command, by its process id, ends what joblib would leave waiting for more to do."""
     make(task)
+    if command not in (os.getppid(), os.getpid()):
+        os._exit(0)
