@@ -1,6 +1,7 @@
 """Statistics, parity distances, products, memory and contention."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from harness.environment import cores
 from harness.errors import ParityFailed
 from harness.measure import parity, roofline
 from harness.measure.clock import timed
-from harness.measure.contention import Contention
+from harness.measure.contention import SWITCHES_LEVEL, Contended, Contention
 from harness.measure.statistics import estimate, pooled
 from harness.model import ModelSpec
 from harness.optim import OptimizerSpec
@@ -184,6 +186,50 @@ def test_peak_memory_is_that_of_this_program_and_grows_with_what_is_held() -> No
     assert 190e6 < grown < 230e6
 
 
+@pytest.mark.parametrize(
+    ("others", "switches", "load", "verdict"),
+    [
+        (None, None, 0.0, None),
+        (0.0, 3.0, 0.5, False),
+        (0.06, 3.0, 0.5, True),
+        (0.02, 270.0, 0.5, True),  # short, and often
+        (0.005, 270.0, 0.5, False),  # its own threads
+        (None, 270.0, 0.5, True),
+        (None, 3.0, 0.5, False),
+        (0.0, 3.0, 1.5, True),  # beyond the number of cores
+        (None, None, 1.5, True),
+    ],
+)
+def test_which_levels_mean_contended(
+    others: float | None, switches: float | None, load: float, verdict: bool | None
+) -> None:
+    assert Contended(others, switches, (os.cpu_count() or 1) + load).verdict is verdict
+
+
+@pytest.mark.alone
+def test_being_put_off_a_core_is_counted() -> None:
+    """A busy loop beside another on the same core: both are put off it, many times a second."""
+    core = cores()[-1]
+    code = "import os, sys; from tests.test_measure import spin; spin(int(sys.argv[1]), 30.0)"
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("no process can be pinned to a core here")
+    other = subprocess.Popen([sys.executable, "-c", code, str(core)], stdout=subprocess.DEVNULL)
+    before = os.sched_getaffinity(0)
+    try:
+        while psutil.Process(other.pid).cpu_times().user < 1.0:
+            time.sleep(0.05)
+        contention = Contention([core])
+        spin(core, 2.0)
+        found = contention.found()
+    finally:
+        os.sched_setaffinity(0, before)
+        other.kill()
+        other.wait()
+    assert found.involuntary_switches_per_second is not None
+    assert found.involuntary_switches_per_second > SWITCHES_LEVEL
+    assert found.verdict
+
+
 def spin(core: int, seconds: float) -> None:
     import os
 
@@ -199,17 +245,17 @@ def test_others_on_the_same_core_are_noticed_and_own_processes_are_not() -> None
     contention = Contention([core])
     if not contention.known:
         pytest.skip("only Linux tells how long each core was busy")
-    assert contention.others() is None  # too short to tell
+    assert contention.found().others_share_of_cores is None  # too short to tell
     own = multiprocessing.get_context("spawn").Process(target=spin, args=(core, 3.0))
     own.start()
     own.join()
-    share = contention.others()
+    share = contention.found().others_share_of_cores
     assert share is not None
     assert share < 0.3
     contention = Contention([core])
     code = f"import os; from tests.test_measure import spin; os.fork() or spin({core}, 3.0)"
     subprocess.run([sys.executable, "-c", code], check=True)  # leaves another behind that is not ours
     time.sleep(4.0)
-    share = contention.others()
+    share = contention.found().others_share_of_cores
     assert share is not None
     assert share > 0.4

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas
 import pytest
+from rich.console import Console
 
 from harness.config import Config
 from harness.launcher import Draft
@@ -148,3 +149,29 @@ def test_numbers_that_are_not_finite_are_null_in_the_document(tmp_path: Path) ->
     assert read.train_loss is None
     assert read.details == {"a": [None, 1.0]}
     assert "NaN" not in path.read_text().replace('"NaN"', "")
+
+
+def test_figures_that_others_may_have_spoilt_are_marked_and_counted() -> None:
+    runs = frame(
+        record("ok", None, "backend=torch", "seed=0", **TORCH, contended=True),
+        record("ok", None, "backend=torch", "seed=1", **AGAIN, contended=False),
+        record("ok", None, "backend=numpy", "seed=0", **TORCH, contended=None),
+        record("crashed", "SIGSEGV", "backend=keras", contended=True),
+    )
+    note = "Others used the cores of 1 of 3 runs: do not trust their timing."
+    text = tables.render(runs, BY, METRICS, "md")
+    assert "| 0.9850 ± 0.0071 |    9,250 ± 354 † | 2.0e-06 ± 1.4e-06 |" in text
+    assert f"\n\n† {note}\n\n" in text
+    assert text.count("†") == 2  # the figure and the note: accuracies are not spoilt
+    latex = tables.render(runs, BY, METRICS, "latex")
+    assert r"9,250 $\pm$ 354 $\dagger$ &" in latex
+    assert rf"$\dagger$ {note}" in latex
+    parsed = json.loads(tables.render(runs, BY, METRICS, "json"))
+    assert [row["n_contended"] for row in parsed["rows"]] == [0, 1]
+    read = pandas.read_csv(StringIO(tables.render(runs, BY, METRICS, "csv")))
+    assert list(read["n_contended"].fillna(-1)) == [0, 1, -1]
+    drawn = Console(file=StringIO(), force_terminal=True, width=200)
+    tables.show(runs, BY, METRICS, drawn)
+    assert note in drawn.file.getvalue()  # type: ignore[attr-defined]
+    assert "†" not in tables.render(runs, BY, ["test_accuracy"], "md")
+    assert "†" not in tables.render(THREE, BY, METRICS, "md")

@@ -12,7 +12,8 @@ import psutil
 from harness.measure.clock import seconds
 
 OTHERS_LEVEL = 0.05  # of the cores' time
-SWITCHES_LEVEL = 100.0  # a second and core
+SWITCHES_LEVEL = 50.0  # a second and core; beside others that compute it was 54 and more
+OWN_LEVEL = 0.01  # of the cores' time: where others had less, the run's own threads put off each other
 LOAD_MARGIN = 1.0  # beyond the machine's cores
 
 
@@ -35,9 +36,11 @@ class Contended:
         if self.load_average > (os.cpu_count() or 1) + LOAD_MARGIN:
             return True
         others, switches = self.others_share_of_cores, self.involuntary_switches_per_second
-        if others is None and switches is None:
+        if switches is None:
             return None
-        return (others or 0.0) > OTHERS_LEVEL or (switches or 0.0) > SWITCHES_LEVEL
+        if others is None:
+            return switches > SWITCHES_LEVEL
+        return others > OTHERS_LEVEL or (others > OWN_LEVEL and switches > SWITCHES_LEVEL)
 
 
 class Contention:

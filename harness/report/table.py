@@ -217,7 +217,7 @@ def render(frame: pandas.DataFrame, by: Sequence[str], metrics: Sequence[str], s
     if len(table):
         parts.append(draw(heads, cells(table, by, metrics), len(by)))
         if note := shared(table, metrics):
-            parts.append(note if style == "md" else f"% {note}")
+            parts.append(note if style == "md" else _latex(note))
     if len(rest):
         rows = [[text(value) for value in row] for row in rest.itertuples(index=False)]
         parts.append(
@@ -298,11 +298,15 @@ LATEX: Mapping[str, str] = {
 }
 
 
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(c, c) for c in text)
+
+
 def latex(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
     """A booktabs tabular."""
 
     def line(row: Sequence[str]) -> str:
-        safe = ["".join(LATEX.get(c, c) for c in part) for part in row]
+        safe = [_latex(part) for part in row]
         return " & ".join(safe) + r" \\"
 
     body = "\n".join(line(row) for row in rows)
