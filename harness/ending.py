@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from harness import store
 from harness.config import Config
 from harness.errors import HarnessError
 from harness.launcher import Draft, lost
@@ -98,7 +98,7 @@ def _records(entry: Entry) -> Iterator[RunRecord]:
     assert entry.status is not None
     with suppress(HarnessError):
         if entry.record is not None:
-            yield RunRecord.read(Path(entry.record))
+            yield store.read(entry.record)
             return
     with suppress(HarnessError):
         config = Config.from_mapping(entry.config)

@@ -147,8 +147,9 @@ def test_a_sweep_into_a_bucket(
         for _ in range(2)
     ]
     for sweep in sweeps:
-        _, err = sweep.communicate(timeout=200)
+        out, err = sweep.communicate(timeout=200)
         assert sweep.returncode == 0, err
+        assert re.search(r"\| numpy +\| lstm +\| +0\.\d+.*\|   2 \|", out), out
     stored = files(tmp_path / "bucket" / "runs")
     assert {Path(name).name for name in stored} == {"record.json", "output.log"}
     assert len(stored) == 4

@@ -34,6 +34,7 @@ __all__ = [
     "lock",
     "new_attempt",
     "prepare",
+    "read",
     "records",
     "recover",
     "write",
@@ -134,6 +135,21 @@ def recover(where: Where, key: str) -> None:
         raise StoreError(
             f"results.root={place.name}: what is kept in {runs} cannot be stored ({said(error)})"
         ) from error
+
+
+def read(place: str) -> RunRecord:
+    """The record at a path or URL, as its `record_path` says it; raises StoreError."""
+    path = local(place)
+    if path is not None:
+        return RunRecord.read(path)
+    import fsspec
+
+    try:
+        with fsspec.open(place, "rb") as file:
+            content = file.read()
+    except Exception as error:
+        raise StoreError(f"{place}: not a readable record: {said(error)}") from error
+    return RunRecord.parse(content, place).at(place.rpartition("/")[0])
 
 
 def complete(where: Where, key: str, *, with_weights: bool) -> RunRecord | None:
