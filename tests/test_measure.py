@@ -196,8 +196,10 @@ def test_peak_memory_is_that_of_this_program_and_grows_with_what_is_held() -> No
         (0.005, 270.0, 0.5, False),  # its own threads
         (None, 270.0, 0.5, True),
         (None, 3.0, 0.5, False),
-        (0.0, 3.0, 1.5, True),  # beyond the number of cores
-        (None, None, 1.5, True),
+        (0.0, 3.0, 1.5, False),  # a load that was over before the run began
+        (0.02, 3.0, 1.5, True),
+        (None, 3.0, 1.5, True),
+        (None, None, 1.5, None),
     ],
 )
 def test_which_levels_mean_contended(
@@ -227,7 +229,6 @@ def test_being_put_off_a_core_is_counted() -> None:
         other.wait()
     assert found.involuntary_switches_per_second is not None
     assert found.involuntary_switches_per_second > SWITCHES_LEVEL
-    assert found.verdict
 
 
 def spin(core: int, seconds: float) -> None:

@@ -12,7 +12,7 @@ import psutil
 from harness.measure.clock import seconds
 
 OTHERS_LEVEL = 0.05  # of the cores' time
-SWITCHES_LEVEL = 50.0  # a second and core; beside others that compute it was 54 and more
+SWITCHES_LEVEL = 50.0  # a second and core: alone it was 2 to 41, beside others that compute 54 and more
 OWN_LEVEL = 0.01  # of the cores' time: where others had less, the run's own threads put off each other
 LOAD_MARGIN = 1.0  # beyond the machine's cores
 
@@ -32,15 +32,17 @@ class Contended:
 
     @property
     def verdict(self) -> bool | None:
-        """Whether any of them is above its level; None where only the load is known, and is not."""
-        if self.load_average > (os.cpu_count() or 1) + LOAD_MARGIN:
-            return True
+        """Whether others were there; None of a run too short to tell.
+
+        Their share decides where it is known and clear. Where it is small or unknown, so do interruptions and
+        the load, which also count the run's own threads and what was over before it began.
+        """
         others, switches = self.others_share_of_cores, self.involuntary_switches_per_second
         if switches is None:
             return None
-        if others is None:
-            return switches > SWITCHES_LEVEL
-        return others > OTHERS_LEVEL or (others > OWN_LEVEL and switches > SWITCHES_LEVEL)
+        if others is not None and not OWN_LEVEL < others <= OTHERS_LEVEL:
+            return others > OTHERS_LEVEL
+        return switches > SWITCHES_LEVEL or self.load_average > (os.cpu_count() or 1) + LOAD_MARGIN
 
 
 class Contention:
