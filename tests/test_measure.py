@@ -254,7 +254,7 @@ def test_others_on_the_same_core_are_noticed_and_own_processes_are_not() -> None
     assert share is not None
     assert share < 0.3
     contention = Contention([core])
-    code = f"import os; from tests.test_measure import spin; os.fork() or spin({core}, 3.0)"
+    code = f"import os; from tests.test_measure import spin; os.fork() or spin({core}, 6.0)"
     subprocess.run([sys.executable, "-c", code], check=True)  # leaves another behind that is not ours
     time.sleep(4.0)
     share = contention.found().others_share_of_cores
