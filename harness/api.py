@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def configuration(overrides: Sequence[str] = ()) -> Config:
     """What `python run.py *overrides` would run, validated as a whole; raises ConfigError, or DataError for
     a data file that cannot be used."""
-    readable(overrides)
     try:
+        readable(overrides)
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             config = from_hydra(compose("config", list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:

@@ -113,7 +113,6 @@ def check(arguments: list[str]) -> Plan | None:
             _confined(whole, args.overrides, alone)
             run = Task(0, alone.to_mapping(), command_line(args.overrides), None, str(Path.cwd()))
             return Plan([run], 1, None, None, alone.sweep.dry_run)
-        directory = _directory(whole)
         sweeper = whole.hydra.sweeper
         if not sweeper._target_.endswith(".BasicSweeper"):
             configs = [
@@ -122,7 +121,7 @@ def check(arguments: list[str]) -> Plan | None:
             ]
             for config in configs:
                 _confined(whole, args.overrides, config)
-            total = sweeper.get("n_trials")
+            total, directory = sweeper.get("n_trials"), _directory(whole)
             place = sweep.place(configs[0].results.root, directory)
             return Plan(None, total, directory, place, any(config.sweep.dry_run for config in configs))
         texts = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
@@ -132,7 +131,7 @@ def check(arguments: list[str]) -> Plan | None:
         for run in runs:
             _confined(whole, args.overrides, Config.from_mapping(run.config))
         dry = any(run.config["sweep"]["dry_run"] for run in runs)
-        return Plan(runs, len(runs), directory, runs[0].directory, dry)
+        return Plan(runs, len(runs), _directory(whole), runs[0].directory, dry)
 
 
 def _checked(config: Config) -> Config:

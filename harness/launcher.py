@@ -184,7 +184,7 @@ def _launch(config: Config, *, command: str, display: Display) -> Outcome:
         except (HarnessError, OSError) as error:
             record, could_start = draft.ended("failed", str(error)), False
         outcome = _stored(record, root, could_start=could_start, directory=directory)
-        if record.ok:
+        if outcome.record.ok:
             checkpoint.remove(checkpoints)
         return outcome
 

@@ -110,7 +110,7 @@ class RunRecord:
     def to_json(self) -> str:
         """The document: plain JSON, in which a number that is not finite is null."""
         text = json.dumps(_finite(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        return text.encode("utf-8", "backslashreplace").decode()  # half a character becomes JSON's escape
+        return text.encode("utf-8", "replace").decode()  # half a character, of a path say, becomes a ?
 
     @staticmethod
     def read(path: Path) -> "RunRecord":

@@ -215,8 +215,8 @@ import os, sys
 from pathlib import Path
 import harness.training
 train = harness.training.train
-def lose(session, config, *rest):
-    train(session, config, *rest)
+def lose(session, config, *rest, **more):
+    train(session, config, *rest, **more)
     root, what = Path(os.environ["LOSE_ROOT"]), os.environ["LOSE"]
     if config.seed == 0 and not (root / "back").exists():
         (found,) = [path for path in root.glob("runs/*/*") if (path / "output.log").exists()]

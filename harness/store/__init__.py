@@ -230,7 +230,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _document(record: RunRecord) -> bytes:
-    return record.to_json().encode("utf-8", "replace")
+    return record.to_json().encode()
 
 
 def _set_aside(record: RunRecord, place: Root, directory: Path) -> Path:
