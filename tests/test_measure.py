@@ -192,12 +192,12 @@ def test_peak_memory_is_that_of_this_program_and_grows_with_what_is_held() -> No
         (None, None, 0.0, None),
         (0.0, 3.0, 0.5, False),
         (0.06, 3.0, 0.5, True),
-        (0.02, 270.0, 0.5, True),  # short, and often
-        (0.005, 270.0, 0.5, False),  # its own threads
+        (0.04, 270.0, 0.5, True),  # short, and often
+        (0.02, 270.0, 0.5, False),  # its own threads, and the sweep's own processes
         (None, 270.0, 0.5, True),
         (None, 3.0, 0.5, False),
         (0.0, 3.0, 1.5, False),  # a load that was over before the run began
-        (0.02, 3.0, 1.5, True),
+        (0.04, 3.0, 1.5, True),
         (None, 3.0, 1.5, True),
         (None, None, 1.5, None),
     ],
