@@ -19,7 +19,7 @@ Emit = Callable[..., None]
 class Job:
     """One run as the launcher decided it: the configuration, what it may use, the directory for files,
     the SHA-256 that its own data file must have; its key, when this attempt started (ISO 8601), and the
-    directory for its checkpoints, None where none can be kept.
+    directory for its checkpoints.
 
     `gpu` is the CUDA device that it holds, by its name in this machine ("cuda:1"); the child sees no
     other, and so as its first.
@@ -33,7 +33,7 @@ class Job:
     data_sha256: str | None
     key: str
     started: str
-    checkpoints: Path | None
+    checkpoints: Path
 
     def to_mapping(self) -> dict[str, Any]:
         return {
@@ -45,7 +45,7 @@ class Job:
             "data_sha256": self.data_sha256,
             "key": self.key,
             "started": self.started,
-            "checkpoints": None if self.checkpoints is None else str(self.checkpoints),
+            "checkpoints": str(self.checkpoints),
         }
 
     @staticmethod
@@ -59,5 +59,5 @@ class Job:
             data_sha256=values["data_sha256"],
             key=values["key"],
             started=values["started"],
-            checkpoints=None if values["checkpoints"] is None else Path(values["checkpoints"]),
+            checkpoints=Path(values["checkpoints"]),
         )

@@ -7,7 +7,6 @@ from harness import training
 from harness.backends.base import Session
 from harness.checkpoint import Checkpoint, Checkpoints
 from harness.data import Dataset
-from harness.errors import ConfigError
 from harness.job import Emit, Job
 from harness.measure.contention import Contention
 from harness.model import ModelSpec
@@ -27,19 +26,14 @@ def train(
 
     Keeps a checkpoint after every `train.checkpoint_epochs`. Returns whether each of the earlier attempts
     that it went on from was contended, None where that is not known. Raises what `training.train` raises,
-    StoreError for a checkpoint that cannot be written, and ConfigError where there is no place for one.
+    and StoreError for a checkpoint that cannot be written.
     """
     config = job.config
-    if config.train.checkpoint_epochs and job.checkpoints is None:
-        raise ConfigError(
-            f"train.checkpoint_epochs={config.train.checkpoint_epochs}: checkpoints need a local directory, "
-            f"which results.root={config.results.root} is not; choose one that is, or null"
-        )
     course = Course.begin(config)
     resumed: list[dict[str, Any]] = []
-    checkpoints = Checkpoints(job.checkpoints, job.key) if job.checkpoints else None
-    found = checkpoints.newest() if checkpoints else None
-    if checkpoints and checkpoints.passed_over:
+    checkpoints = Checkpoints(job.checkpoints, job.key)
+    found = checkpoints.newest()
+    if checkpoints.passed_over:
         sys.stderr.writelines(f"passed over: {said}\n" for said in checkpoints.passed_over)
         emit("update", details={"checkpoints_passed_over": checkpoints.passed_over})
     if found:
@@ -54,7 +48,6 @@ def train(
         epoch = len(course.history)
         attempt = {"epoch": epoch, "started": job.started, "contended": contention.found().verdict}
         more = {"course": course.to_mapping(), "attempts": [*resumed, attempt]}
-        assert checkpoints is not None
         checkpoints.write(Checkpoint(epoch, session.weights(), session.optimizer_state(), more))
 
     training.train(session, config, model, dataset, course, step_seconds=step_seconds, keep=keep, emit=emit)

@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
@@ -21,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from harness import objective, store
+from harness import files, objective, store
 from harness.config import Config
 from harness.errors import HarnessError
 from harness.launcher import Outcome, launch
@@ -121,11 +120,7 @@ class Documents:
             return
         directory = Path(self.place)
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=directory, prefix=".run-", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(text)
-        Path(file.name).replace(directory / name)
+        files.write(directory / name, [text.encode()])
 
     def read(self, but: Container[int] = ()) -> Iterator[Entry]:
         """All that are there and whole, but for those of some numbers."""

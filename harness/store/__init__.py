@@ -6,7 +6,6 @@
 import gc
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from harness import files
 from harness.errors import StoreError
 from harness.record import COLUMNS, DETAIL, RunRecord, paths
 from harness.store import documents
@@ -84,16 +84,7 @@ def new_attempt(where: Where, key: str, started: datetime) -> Path:
 def write(record: RunRecord, directory: Path) -> Path:
     """Writes a record into its directory, whole or not at all."""
     path = directory / RECORD
-    with tempfile.NamedTemporaryFile(dir=directory, prefix=".record.", delete=False) as file:
-        try:
-            file.write(_document(record))
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    files.write(path, [_document(record)], sync=True)
     return path
 
 

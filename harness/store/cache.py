@@ -9,8 +9,6 @@ another version is as if it were not there.
 """
 
 import hashlib
-import os
-import tempfile
 import time
 import zlib
 from collections.abc import Iterable
@@ -22,6 +20,7 @@ from typing import NamedTuple
 import orjson
 import platformdirs
 
+from harness import files
 from harness.record import COLUMNS, DETAIL, SCHEMA
 
 FORMAT = 1
@@ -82,14 +81,7 @@ def write(root: str, entries: dict[Name, Entry]) -> None:
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         _forget_unused(path.parent)
-        handle, beside = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.writelines([MAGIC, _check(body), *body])
-            Path(beside).replace(path)
-        except BaseException:
-            Path(beside).unlink()
-            raise
+        files.write(path, [MAGIC, _check(body), *body], mode=0o600)
 
 
 def _file(root: str) -> Path:

@@ -1,0 +1,24 @@
+"""Files that are there whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def write(path: Path, parts: Iterable[bytes | memoryview], *, mode: int = 0o644, sync: bool = False) -> None:
+    """Writes the parts one after another beside `path`, and puts the whole in its place.
+
+    With `sync` its content is on the disk before that. Raises OSError, and then leaves nothing.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.writelines(parts)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+            os.fchmod(file.fileno(), mode)
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
