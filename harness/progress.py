@@ -6,10 +6,12 @@ from harness.record import RunRecord
 
 def title_of(config: Config) -> str:
     """What a run is."""
-    rows = config.sequence.rows_per_step
+    rows, backend = config.sequence.rows_per_step, config.backend
     return " ".join(
         (
-            config.backend.name,
+            backend.name,
+            *([backend.engine] if backend.engine else []),
+            *([backend.implementation] if backend.implementation != "auto" else []),
             f"{config.cell.name}-{config.cell.hidden}",
             config.data.name,
             config.reading + (f"×{rows}" if rows > 1 else ""),
