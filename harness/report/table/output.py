@@ -63,10 +63,13 @@ def chosen(style: str | None, output: Path | None) -> str:
 
 def check(output: Path) -> None:
     """Raises TableError for a file that cannot be there, before anything is read."""
-    if not output.parent.is_dir():
-        raise TableError(f"--output {output}: {output.parent} is no directory; make it first")
-    if output.is_dir():
-        raise TableError(f"--output {output}: is a directory; name a file in it")
+    try:
+        if not output.parent.is_dir():
+            raise TableError(f"--output {output}: {output.parent} is no directory; make it first")
+        if output.is_dir():
+            raise TableError(f"--output {output}: is a directory; name a file in it")
+    except OSError as error:
+        raise _unwritable(output, error) from error
 
 
 def write(groups: Groups, style: str, output: Path) -> None:
@@ -75,4 +78,8 @@ def write(groups: Groups, style: str, output: Path) -> None:
     try:
         files.write(output, [content])
     except OSError as error:
-        raise TableError(f"--output {output}: cannot be written ({error.strerror})") from error
+        raise _unwritable(output, error) from error
+
+
+def _unwritable(output: Path, error: OSError) -> TableError:
+    return TableError(f"--output {output}: cannot be written ({error.strerror})")
