@@ -21,7 +21,16 @@ app = typer.Typer(
 @app.command()
 def table(
     results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
-    by: Annotated[str, typer.Option(help="Columns that make a group, separated by commas.")] = "backend,cell",
+    by: Annotated[
+        str | None,
+        typer.Option(help="Columns that make a group, separated by commas; otherwise backend,cell."),
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="Of a pivoted table: columns whose values are rows.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Of a pivoted table: columns whose values are columns.")
+    ] = None,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -29,27 +38,35 @@ def table(
             "Otherwise the accuracy and speed that runs of their mode have."
         ),
     ] = None,
+    targets: Annotated[
+        bool, typer.Option("--targets", help="Seconds, epochs and steps to each target accuracy instead.")
+    ] = False,
     where: Annotated[
         list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
     ] = None,
-    style: Annotated[str, typer.Option("--format", help="md, csv, latex or json.")] = "md",
+    style: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="md, csv, latex, html, json or parquet; otherwise by FILE's suffix, or md."
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
 ) -> None:
-    """One row per group: mean ± standard deviation over its ok runs, n; then every run that is not ok."""
-    from harness import store
-    from harness.report import table as tables
+    """Mean ± standard deviation over the ok runs of a group, n, the best; then every run that is not ok."""
+    from harness.report.table import command
 
-    if style not in tables.FORMATS:
-        raise tables.TableError(f"--format {style!r}: must be one of {', '.join(tables.FORMATS)}")
-    stored = tables.with_config(store.load(results))
-    groups = tables.columns(by, stored, option="--by")
-    frame = tables.where(stored, where or [])
-    metrics = (
-        list(tables.usual(frame)) if metric is None else tables.columns(metric, stored, option="--metric")
+    said = command.table(
+        results,
+        by=by,
+        rows=rows,
+        across=columns,
+        metric=metric,
+        targets=targets,
+        filters=where or [],
+        style=style,
+        output=output,
     )
-    if frame.empty:
-        among = f" where {' and '.join(where)}" if where else ""
-        raise tables.TableError(f"no runs in {results}{among}; make one with: python run.py data=digits")
-    typer.echo(tables.render(frame, groups, metrics, style))
+    typer.echo(said)
 
 
 @app.command()

@@ -303,7 +303,7 @@ def test_a_damaged_record_is_named_and_passed_over(run: Shell, results: Path, ha
     [
         (("table", "--results", "nowhere"), "nowhere: no such results directory"),
         (("table", "--results", "conf"), "no runs in conf"),
-        (("table", "--results", "conf", "--format", "pdf"), "md, csv, latex, json"),
+        (("table", "--results", "conf", "--format", "pdf"), "md, csv, latex, html, json, parquet"),
         (("table", "--results", "conf", "--by", "colour"), "'colour' is no column"),
         (("tabel",), "No such command"),
     ],

@@ -320,7 +320,7 @@ def test_what_is_stored_is_harmless(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.written() == []
     (path,) = (sandbox.work / odd).glob("runs/*/*/record.json")
     assert json.loads(path.read_text())["config"]["results"]["root"] == odd
-    for style in tables.FORMATS:
+    for style in tables.TEXTS:
         shown = subprocess.run(
             [
                 sys.executable,
@@ -370,6 +370,12 @@ def is_whole_table(text: str, style: str, *, rows: int) -> None:
                 if x[:1] == "|"
             }
             assert len(cells) <= 1
+    elif style == "html":
+        assert text.isascii()
+        marks = set(re.findall(r"<(?!/)([a-z]+)", text))
+        assert marks <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "p", "strong"}
+        drawn = [re.findall(r"<t[hd]", line) for line in text.splitlines() if line.startswith("<tr>")]
+        assert len(drawn) == text.count("<table>") + rows
     else:
         body = [line for line in text.splitlines() if line.endswith(r"\\")]
         assert len(body) == text.count(r"\toprule") + rows
@@ -407,7 +413,7 @@ OK, FAILED = record("ok", None, "backend=numpy", test_accuracy=0.5), record("fai
 def test_no_text_breaks_a_table(texts: list[str]) -> None:
     runs = frame(*(replace(r, reason=t, record_path=t) for t in texts for r in (OK, FAILED)))
     by = ["backend", "record_path"]
-    for style in tables.FORMATS:
+    for style in tables.TEXTS:
         text = tables.render(runs, by, METRICS, style)
         if style != "json":
             assert all(c.isprintable() or c == "\n" for c in text)

@@ -28,9 +28,7 @@ def record(status: str = "ok", reason: str | None = None, *overrides: str, **fie
 
 
 def frame(*records: RunRecord) -> pandas.DataFrame:
-    from dataclasses import asdict
-
-    return pandas.DataFrame([asdict(r) for r in records])
+    return tables.framed(records)
 
 
 TORCH = {"test_accuracy": 0.98, "train_throughput": 9000.0, "parity_gradient": 1e-6}

@@ -7,18 +7,17 @@ not in size, so t = overhead + steps · seconds_per_step.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
-import pandas
 from scipy.optimize import nnls
 
 from harness import store
 from harness.errors import HarnessError
-from harness.record import COLUMNS, DETAIL, RunRecord
-from harness.report.table import APART, BY, flat, markdown, not_ok, provenance, text
+from harness.record import RunRecord
+from harness.report.table import APART, BY, flat, framed, markdown, not_ok, provenance, text
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -223,7 +222,7 @@ def read(results: str) -> list[RunRecord]:
 def render(records: Sequence[RunRecord], found: Sequence[Line]) -> str:
     """Every line as a table and what follows from it; then what is not to be trusted, what did not end
     `ok`, and on what it was measured."""
-    frame = pandas.DataFrame([asdict(record) for record in records], columns=[*COLUMNS, *DETAIL])
+    frame = framed(records)
     parts = []
     for line in found:
         heads = ["backend", AXES[line.axis], "sequences/s", "µs an update", "GFLOP/s", "of the peak"]
