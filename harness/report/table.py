@@ -28,6 +28,7 @@ MAPPINGS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
 APART = (
     "seed",
     "objective",
+    "logger.",
     "save_weights",
     "results.",
     "run.",
