@@ -58,11 +58,11 @@ def choice(*allowed: str) -> Check:
 def cell_option(option: spec.Option) -> Check:
     """The check of what a cell's `SPEC` offers."""
     match option:
-        case spec.Choice(allowed):
+        case spec.Choice(allowed, _):
             return choice(*allowed)
-        case spec.Whole(low, high):
+        case spec.Whole(low, high, _):
             return whole(low, high)
-        case spec.Number(low, high, open_low):
+        case spec.Number(low, high, _, open_low):
             return number(low, high, open_low=open_low)
 
 

@@ -1,147 +1,58 @@
 """The typed configuration: frozen dataclasses that only validate.
 
-Defaults live in `conf/`; what is allowed lives here. Every error names the key, the value found and
-what is allowed. Nothing here looks at the machine, the network or a file.
+Defaults live in `conf/`; what is allowed, and what each key means, here and in `sections`. Every error names
+the key, the value found and what is allowed. Nothing here looks at the machine, the network or a file.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness import meaning
-from harness.backends.base import IMPLEMENTATIONS, Setup
+from harness.backends.base import Setup
 from harness.checks import (
-    Check,
     cell_option,
     choice,
     device,
     flag,
-    fractions,
     group,
-    number,
     optional,
     refuse,
     refuse_unknown,
     text,
     whole,
 )
-from harness.data import DATASETS, OWN, Shape
-from harness.data.sequence import NORMALIZE, SEQUENCES
+from harness.data import OWN, Shape
 from harness.data.sequence import shape as sequence_shape
 from harness.errors import ConfigError
 from harness.init import SCHEMES
-from harness.model import INITIAL_STATES, READOUTS, ModelSpec
-from harness.optim import OPTIMIZERS, SCHEDULES, OptimizerSpec, Schedule
+from harness.model import ModelSpec
+from harness.optim import OptimizerSpec, Schedule
 from harness.precision import PRECISIONS
-from harness.spec import Value, cell_spec
+from harness.sections import (
+    Backend,
+    Cell,
+    Data,
+    Evaluate,
+    Logger,
+    Measure,
+    Model,
+    Results,
+    Run,
+    Sequence,
+    Sweep,
+    Train,
+    option,
+)
+from harness.spec import cell_spec
 
 T = TypeVar("T")
 HOUSE = Path(__file__).parent
 
-ENGINES = ("tensorflow", "jax", "torch")
-RERUN = ("failed", "all")
-SOLVERS = ("gradient", "ridge")
 MODES = ("train", "stream", "throughput")
 DIAGNOSTICS = ("none", "gradient_flow")
 OBJECTIVES = ("val_accuracy", "train_throughput", "seconds_to_target")
-
-
-def option(check: Check) -> Any:
-    return field(metadata={"check": check})
-
-
-@dataclass(frozen=True)
-class Backend:
-    name: str = option(text)
-    implementation: str = option(choice(*IMPLEMENTATIONS))
-    engine: str | None = option(optional(choice(*ENGINES)))
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell's name, its width and the options that its `SPEC` offers."""
-
-    name: str = option(text)
-    hidden: int = option(whole(1, 65_536))
-    options: Mapping[str, Value] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Model:
-    layers: int = option(whole(1, 64))
-    bidirectional: bool = option(flag)
-    readout: str = option(choice(*READOUTS))
-    initial_state: str = option(choice(*INITIAL_STATES))
-    dropout: float = option(number(0, 1, open_high=True))
-
-
-@dataclass(frozen=True)
-class Data:
-    name: str = option(choice(*DATASETS, OWN))
-    path: str | None = option(optional(text))
-    test_fraction: float = option(number(0, 1, open_low=True, open_high=True))
-    split_seed: int = option(whole(0))
-    root: str | None = option(optional(text))
-    limit: int | None = option(optional(whole(1)))
-    download: bool = option(flag)
-    normalize: str = option(choice(*NORMALIZE))
-
-
-@dataclass(frozen=True)
-class Sequence:
-    name: str = option(choice(*SEQUENCES))
-    rows_per_step: int = option(whole(1, 28))
-
-
-@dataclass(frozen=True)
-class Train:
-    solver: str = option(choice(*SOLVERS))
-    ridge: float = option(number(0, 1e9, open_low=True))
-    epochs: int = option(whole(0, 1_000_000))
-    batch_size: int = option(whole(1, 1_000_000))
-    optimizer: str = option(choice(*OPTIMIZERS))
-    learning_rate: float = option(number(0, 1e3, open_low=True))
-    schedule: str = option(choice(*SCHEDULES))
-    decay_factor: float = option(number(0, 1, open_low=True))
-    decay_epochs: int = option(whole(1, 1_000_000))
-    clip_norm: float | None = option(optional(number(0, 1e6, open_low=True)))
-    momentum: float = option(number(0, 1, open_high=True))
-    beta1: float = option(number(0, 1, open_high=True))
-    beta2: float = option(number(0, 1, open_high=True))
-    rho: float = option(number(0, 1, open_high=True))
-    epsilon: float = option(number(0, 1, open_low=True))
-    truncate: int | None = option(optional(whole(1)))
-    checkpoint_epochs: int | None = option(optional(whole(1, 1_000_000)))
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    batch_size: int = option(whole(1, 1_000_000))
-
-
-@dataclass(frozen=True)
-class Measure:
-    warmup_steps: int = option(whole(1, 100_000))
-    window_seconds: float = option(number(0, 3600, open_low=True))
-    seconds: float = option(number(0, 86_400, open_low=True))
-    targets: tuple[float, ...] = option(fractions)
-
-
-@dataclass(frozen=True)
-class Results:
-    root: str = option(text)
-
-
-@dataclass(frozen=True)
-class Run:
-    timeout_seconds: float | None = option(optional(number(0, 1e8, open_low=True)))
-
-
-@dataclass(frozen=True)
-class Sweep:
-    rerun: str = option(choice(*RERUN))
-    dry_run: bool = option(flag)
 
 
 @dataclass(frozen=True)
@@ -157,18 +68,37 @@ class Config:
     evaluate: Evaluate
     measure: Measure
     results: Results
+    logger: Logger
     run: Run
     sweep: Sweep
-    init: str = option(choice(*SCHEMES))
-    device: str = option(device)
-    threads: int | None = option(optional(whole(1, 4096)))
-    precision: str = option(choice(*PRECISIONS))
-    seed: int = option(whole(0))
-    mode: str = option(choice(*MODES))
-    diagnostics: str = option(choice(*DIAGNOSTICS))
-    objective: str | None = option(optional(choice(*OBJECTIVES)))
-    weights: str | None = option(optional(text))
-    save_weights: bool = option(flag)
+    init: str = option(
+        choice(*SCHEMES),
+        "how weights start: `keras` (Glorot, orthogonal, forget bias 1), `torch` (uniform, ±1/√H), `irnn` "
+        "(the identity)",
+    )
+    device: str = option(device, "what computes; `auto` is a GPU where the backend has one, else the CPU")
+    threads: int | None = option(optional(whole(1, 4096)), "cores that a run takes; null is all")
+    precision: str = option(
+        choice(*PRECISIONS),
+        "of weights and arithmetic; with `backend=torch` also `tf32` (NVIDIA GPUs) and `bfloat16` (layers "
+        "alone)",
+    )
+    seed: int = option(whole(0), "of the weights, the order of the batches and dropout")
+    mode: str = option(
+        choice(*MODES),
+        "`train`; `stream`: rows one at a time, from the weights of a file; `throughput`: how fast, and "
+        "nothing learnt",
+    )
+    diagnostics: str = option(
+        choice(*DIAGNOSTICS), "`gradient_flow`: the norm of ∂L/∂h_t at every step, before and after training"
+    )
+    objective: str | None = option(
+        optional(choice(*OBJECTIVES)),
+        "of `hydra/sweeper=optuna`: what is searched for; `seconds_to_target` is to the highest of "
+        "`measure.targets`",
+    )
+    weights: str | None = option(optional(text), "a safetensors file to start from")
+    save_weights: bool = option(flag, "whether the trained weights are stored beside the record")
 
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> "Config":
@@ -296,6 +226,7 @@ SECTIONS: dict[str, type] = {
     "evaluate": Evaluate,
     "measure": Measure,
     "results": Results,
+    "logger": Logger,
     "run": Run,
     "sweep": Sweep,
 }

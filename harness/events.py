@@ -41,7 +41,7 @@ def _whole(event: dict[str, Any]) -> bool:
         case {"event": "update"}:
             parts = (event.get(part, {}) for part in ("fields", "details", "timing", "history"))
             return all(isinstance(part, dict) for part in parts)
-        case {"event": "end", "status": status, "reason": str() | None, "could_start": bool()}:
+        case {"event": "end", "status": str(status), "reason": str() | None, "could_start": bool()}:
             return status in STATUSES
         case {"event": str(kind)}:
             return kind != "end"

@@ -1,12 +1,14 @@
-"""What a configuration asks of its data: checked for every run before the first one starts."""
+"""What a configuration asks of its data and its logger: checked for every run before the first one starts."""
 
-from harness import data
+from harness import data, loggers
 from harness.checks import refuse
 from harness.config import Config
 
 
 def check(config: Config) -> None:
-    """Raises DataError for a data file that cannot be used, ConfigError for what does not fit its shape."""
+    """Raises DataError for a data file that cannot be used, ConfigError for what does not fit its shape and
+    for a logger that cannot begin."""
+    loggers.check(config)
     shape = data.shape_of(config)
     _truncation(config, shape)
 

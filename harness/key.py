@@ -17,6 +17,7 @@ ELSEWHERE = {
     "run": ...,
     "sweep": ...,
     "objective": ...,
+    "logger": ...,
     "save_weights": ...,
     "train": ("checkpoint_epochs",),
     "data": ("root", "download", "path"),

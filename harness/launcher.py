@@ -19,6 +19,7 @@ from harness.events import NoEvent
 from harness.job import Job
 from harness.key import run_key
 from harness.lease import lease
+from harness.loggers.feed import Feed
 from harness.measure.clock import now
 from harness.measure.phases import Phases
 from harness.process import GRACE_SECONDS, Child, TimedOut, kernel_oom_kills
@@ -144,7 +145,8 @@ def _launch(config: Config, *, command: str, display: Display) -> Outcome:
     except Unavailable as error:
         asked = config.threads or 0
         draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
-        return _stored(draft.ended("skipped", str(error)), root, could_start=False)
+        record = draft.ended("skipped", str(error))
+        return _closed(_feed(config, draft), record, root, could_start=False)
     sha256 = data.fingerprint(config)
     key = run_key(config, threads)
     display.identify(key, threads)
@@ -159,9 +161,11 @@ def _launch(config: Config, *, command: str, display: Display) -> Outcome:
         draft = Draft(config, key=key, threads=threads, command=command)
         draft.update({"details": {"data_sha256": sha256} if sha256 else {}})
         directory = store.new_attempt(root, key, now())
+        feed = _feed(config, draft, checkpoints)
         could_start = True
         try:
             data.provide(config, progress=display.interactive)
+            feed.wait()
             draft.phases.begin("lease")
             with lease(threads, gpus, display.note) as held:
                 draft.phases.begin("launch")
@@ -178,12 +182,12 @@ def _launch(config: Config, *, command: str, display: Display) -> Outcome:
                     checkpoints=checkpoints,
                 )
                 with Child(job, held) as child:
-                    record, could_start = _follow(child, draft, display)
+                    record, could_start = _follow(child, draft, display, feed)
         except KeyboardInterrupt:
             record = draft.ended("interrupted", "stopped from outside")
         except (HarnessError, OSError) as error:
             record, could_start = draft.ended("failed", str(error)), False
-        outcome = _stored(record, root, could_start=could_start, directory=directory)
+        outcome = _closed(feed, record, root, could_start=could_start, directory=directory)
         if outcome.record.ok:
             checkpoint.remove(checkpoints)
         return outcome
@@ -206,10 +210,14 @@ def lost(config: Config, *, key: str | None, threads: int, command: str, status:
             threads = config.threads or 0
         key = run_key(config, threads)
     draft = Draft(config, key=key, threads=threads, command=command)
-    return _stored(draft.ended(status, reason), root, could_start=True)
+    return _closed(_feed(config, draft), draft.ended(status, reason), root, could_start=True)
 
 
-def _follow(child: Child, draft: Draft, display: Display) -> tuple[RunRecord, bool]:
+def _feed(config: Config, draft: Draft, checkpoints: Path | None = None) -> Feed:
+    return Feed(config, key=draft.values["key"], started=draft.values["started"], checkpoints=checkpoints)
+
+
+def _follow(child: Child, draft: Draft, display: Display, feed: Feed) -> tuple[RunRecord, bool]:
     """Reads a child's events to their end; the record, and whether the run could start."""
     ooms = kernel_oom_kills()
     try:
@@ -223,6 +231,8 @@ def _follow(child: Child, draft: Draft, display: Display) -> tuple[RunRecord, bo
                 display.progress(event)
             elif kind == "update":
                 draft.update(event)
+                if "history" in event:
+                    feed.epoch(event["history"])
             elif kind == "end":
                 child.wait()
                 return draft.ended(event["status"], event["reason"]), event["could_start"]
@@ -249,6 +259,18 @@ def _without_a_word(child: Child, ooms: int) -> tuple[str, str]:
         how = ended(code)
     status = "out_of_memory" if outofmemory.says_so(said) else "crashed"
     return status, f"{how}; last output: {said}" if said else f"{how}, no output"
+
+
+def _closed(
+    feed: Feed, record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None
+) -> Outcome:
+    """Stores a record that its logger was told of, and that says what came of that; also when the wait for
+    the logger is interrupted, which then is raised."""
+    try:
+        feed.end(record, directory)
+    finally:
+        outcome = _stored(feed.noted(record), root, could_start=could_start, directory=directory)
+    return outcome
 
 
 def _stored(record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None) -> Outcome:

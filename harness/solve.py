@@ -67,6 +67,7 @@ def solve(
             "train_loss": None,
             "validation_accuracy": scores.accuracy,
             "validation_loss": scores.loss,
+            "train_throughput": sum(sequences) / math.fsum(seconds),
             "seconds": math.fsum(seconds),
         },
     )

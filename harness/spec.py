@@ -45,9 +45,10 @@ class State:
 
 @dataclass(frozen=True)
 class Choice:
-    """An option that is one of several words."""
+    """An option that is one of several words; `meaning` says what it decides."""
 
     allowed: tuple[str, ...]
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Whole:
 
     low: int
     high: int
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Number:
 
     low: float
     high: float
+    meaning: str
     open_low: bool = True
 
 

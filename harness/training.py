@@ -100,13 +100,15 @@ def train(
             if scores.accuracy >= target and course.reached["epochs"][str(target)] is None:
                 for unit, value in at.items():
                     course.reached[unit][str(target)] = value
+        spent = math.fsum(w.seconds for w in course.windows if w.epoch == epoch)
         course.history.append(
             {
                 "epoch": epoch + 1,
                 "train_loss": float(losses.mean()),
                 "validation_accuracy": scores.accuracy,
                 "validation_loss": scores.loss,
-                "seconds": math.fsum(w.seconds for w in course.windows if w.epoch == epoch),
+                "train_throughput": steps * size / spent,
+                "seconds": spent,
             }
         )
         report(config, model, course, course.history[-1:], emit)

@@ -32,5 +32,5 @@ h_t = h""",
         Param("b_h", ("H",), "bias"),
         Param("log_tau", ("H",), "diagonal"),
     ),
-    options={"substeps": Whole(1, 1000)},
+    options={"substeps": Whole(1, 1000, "n, Euler steps in the time of one input")},
 )

@@ -28,9 +28,9 @@ h_t = (1 - α) h_{t-1} + α tanh(x_t W_xh + h_{t-1} W_hh + b_h)""",
         Param("b_h", ("H",), "reservoir input", trained=False),
     ),
     options={
-        "spectral_radius": Number(0.0, 100.0),
-        "density": Number(0.0, 1.0),
-        "leak": Number(0.0, 1.0),
-        "input_scale": Number(0.0, 100.0),
+        "spectral_radius": Number(0.0, 100.0, "of W_hh"),
+        "density": Number(0.0, 1.0, "share of the connections in W_hh that exist"),
+        "leak": Number(0.0, 1.0, "α; 1 is no memory but the recurrence's"),
+        "input_scale": Number(0.0, 100.0, "the largest weight of W_xh and b_h"),
     },
 )

@@ -24,5 +24,8 @@ h_t = φ(Σ_{k<K} x_{t-k} W_xh[k] + b_h)""",
         Param("W_xh", ("K", "I", "H"), "input"),
         Param("b_h", ("H",), "bias"),
     ),
-    options={"taps": Whole(1, 784), "activation": Choice(("tanh", "relu"))},
+    options={
+        "taps": Whole(1, 784, "K, inputs that an output sees, the present one included"),
+        "activation": Choice(("tanh", "relu"), "φ"),
+    },
 )

@@ -41,7 +41,12 @@ loss = cross-entropy + λ mean_t e_t""",
         Param("W_lx", ("H", "I"), "input"),
         Param("b_x", ("I",), "bias"),
     ),
-    options={"threshold": Number(0.0, 1e6, open_low=False), "prediction_weight": Number(0.0, 1e6)},
+    options={
+        "threshold": Number(
+            0.0, 1e6, "θ, the mean squared error above which an input is a surprise", open_low=False
+        ),
+        "prediction_weight": Number(0.0, 1e6, "λ, of the mean prediction error in the loss"),
+    },
     refuses={"layers": "its two levels are the stack; a second layer would predict outputs that are trained"},
     penalty=("error", "prediction_weight"),
 )

@@ -30,5 +30,8 @@ h_t = tanh(u_t)""",
         Param("W_hh", ("H", "H"), "symmetric", applied="substep"),
         Param("b_h", ("H",), "bias"),
     ),
-    options={"substeps": Whole(1, 1000), "step_size": Number(0.0, 1.0)},
+    options={
+        "substeps": Whole(1, 1000, "n, relaxation steps for each input"),
+        "step_size": Number(0.0, 1.0, "δ, of a relaxation step"),
+    },
 )

@@ -25,7 +25,7 @@ h = φ(Σ_t x_t W_xh[t] + b_h)""",
         Param("W_xh", ("T", "I", "H"), "input", applied="once"),
         Param("b_h", ("H",), "bias"),
     ),
-    options={"activation": Choice(("relu", "tanh"))},
+    options={"activation": Choice(("relu", "tanh"), "φ")},
     refuses={
         "layers": "it is one hidden layer",
         "bidirectional": "it reads all steps at once",

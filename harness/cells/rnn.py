@@ -17,5 +17,5 @@ SPEC = CellSpec(
     gates=("h",),
     state=(State("h"),),
     params=gate("h"),
-    options={"activation": Choice(("tanh", "relu"))},
+    options={"activation": Choice(("tanh", "relu"), "φ")},
 )

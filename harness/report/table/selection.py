@@ -23,6 +23,7 @@ METRIC = "--metric"
 APART = (
     "seed",
     "objective",
+    "logger.",
     "save_weights",
     "results.",
     "run.",

@@ -1,0 +1,11 @@
+"""For mkdocs: puts what `harness.reference` makes into the pages."""
+
+import re
+from typing import Any
+
+from harness.reference import PARTS
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """A page with its `{{ parts }}`; a name that there is not is an error."""
+    return re.sub(r"^\{\{ (\w+) \}\}$", lambda found: PARTS[found[1]](), markdown, flags=re.MULTILINE)
