@@ -144,6 +144,25 @@ def compare(
 
 
 @app.command()
+def race(
+    a: Annotated[str, typer.Argument(metavar="A", help='Overrides as for run.py: "backend=torch".')],
+    b: Annotated[str, typer.Argument(metavar="B", help='"backend=keras backend.engine=jax"')],
+    common: Annotated[
+        list[str] | None, typer.Argument(metavar="[OVERRIDE]...", help="Overrides of both sides.")
+    ] = None,
+    precision: Annotated[
+        float, typer.Option(help="Stop when half the interval is narrower than this share of the ratio.")
+    ] = 0.02,
+    limit: Annotated[float, typer.Option("--seconds", help="The longest that windows are timed.")] = 300.0,
+    output: Annotated[Path | None, typer.Option(help="Write everything, raw windows too, as JSON.")] = None,
+) -> None:
+    """Which of two trains faster? In alternating windows on the same cores: the way on a noisy machine."""
+    from harness.race import command
+
+    raise typer.Exit(command.main(a, b, common or [], precision, limit, output))
+
+
+@app.command()
 def doctor() -> None:
     """What works here, and what to do about the rest. Exit status 1 where a backend does not work."""
     from harness import checkup

@@ -4,8 +4,8 @@
     python -m tests.bench.coverage --pool /tmp/pool --runs 30
 
 Makes a pool of short real runs, so many of each configuration (or finds them in DIR, and makes what is
-missing), in an order in which those of one configuration are spread over the whole time. Then, a thousand times
-for every configuration, five runs a side are drawn, none of them twice,
+missing), in an order in which those of one configuration are spread over the whole time. Then, a thousand
+times for every configuration, five runs a side are drawn, none of them twice,
 
 - as they are: "cannot tell" is right;
 - with the timings of one side scaled by 1.05: "faster" is right.
@@ -78,7 +78,8 @@ def verdicts(pool: Sequence[Run], times: int, effect: float, rng: np.random.Gene
 def coverage(
     count: int, times: int, noise: Callable[[np.random.Generator, int], np.ndarray], rng: np.random.Generator
 ) -> tuple[float, float]:
-    """How often the interval, and the percentiles of a bootstrap over runs, contain the true difference of 0."""
+    """How often the interval, and the percentiles of a bootstrap over runs, contain the true difference of
+    0."""
     ours = percentile = 0
     for _ in range(times):
         values = noise(rng, 2 * count)
