@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from harness.compare.errors import CompareError
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -117,6 +118,65 @@ def scaling(
     typer.echo(scaling.render(records, found))
     if plot is not None:
         typer.echo(f"\nDrawn: {plot}")
+
+
+@app.command()
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="COLUMN=VALUE[,COLUMN=VALUE …], a results directory or URL, or a revision.",
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
+    metric: Annotated[
+        str, typer.Option(help="A measured column; seconds_to_target.0.97 for one target.")
+    ] = "train_throughput",
+    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B, of both sides; more than once.")
+    ] = None,
+    fail_below: Annotated[
+        float | None,
+        typer.Option(
+            help="A gate: exit status 1 only if the whole interval, read as the more the better, lies below."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compare what is not comparable, and warn.")] = False,
+    style: Annotated[str, typer.Option("--format", help="md or json.")] = "md",
+) -> None:
+    """Is A better than B, by how much, and is it more than noise? In words, with a 95 % interval."""
+    from harness.compare import metric as metrics
+    from harness.compare import render, sides, verdict
+
+    if style not in render.FORMATS:
+        raise CompareError(f"--format {style!r}: must be one of {', '.join(render.FORMATS)}")
+    chosen = metrics.named(metric)
+    found = verdict.compare(*sides.find(a, b, results, where or []), chosen, force=force)
+    held = None if fail_below is None else render.gate(found, fail_below)
+    typer.echo(render.render(found, style, held))
+    if held and held.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def race(
+    a: Annotated[str, typer.Argument(metavar="A", help='Overrides as for run.py: "backend=torch".')],
+    b: Annotated[str, typer.Argument(metavar="B", help='"backend=keras backend.engine=jax"')],
+    common: Annotated[
+        list[str] | None, typer.Argument(metavar="[OVERRIDE]...", help="Overrides of both sides.")
+    ] = None,
+    precision: Annotated[
+        float, typer.Option(help="Stop when half the interval is narrower than this share of the ratio.")
+    ] = 0.02,
+    limit: Annotated[float, typer.Option("--seconds", help="The longest that windows are timed.")] = 300.0,
+    output: Annotated[Path | None, typer.Option(help="Write everything, raw windows too, as JSON.")] = None,
+) -> None:
+    """Which of two trains faster? In alternating windows on the same cores: the way on a noisy machine."""
+    from harness.race import command
+
+    raise typer.Exit(command.main(a, b, common or [], precision, limit, output))
 
 
 @app.command()

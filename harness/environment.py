@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+PROJECT = Path(__file__).parent.parent  # this project's own directory
 PACKAGES = (
     "numpy",
     "scipy",
@@ -72,13 +73,12 @@ def machine() -> dict[str, str | int]:
 @cache
 def git_revision() -> str | None:
     """The commit of this project that runs, with `+` where files differ from it; None outside a checkout."""
-    house = Path(__file__).parent.parent
-    if not (house / ".git").exists():
+    if not (PROJECT / ".git").exists():
         return None
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
-            cwd=house,
+            cwd=PROJECT,
             capture_output=True,
             text=True,
             check=True,

@@ -46,13 +46,13 @@ def run(job: Job, emit: Emit) -> None:
     if dataset.sha256 != job.data_sha256:
         raise DataError(f"data.path={config.data.path}: changed while the run was waiting to start")
     shape = data.shape_in(config, dataset)
-    _check_batch(config, dataset)
+    check_batch(config, dataset)
     device = "cuda" if config.device.startswith("cuda") else config.device
     setup = config.setup(shape, threads=job.threads, device=device)
     start = initial_weights(config, setup)
     emit("phase", name="imports")
     emit("note", text=f"starting {config.backend.name}")
-    with hidden(_not_needed(config)):
+    with hidden(not_needed(config)):
         session = open_session(config.backend.name, setup)
     memory = {"after_imports": memory_bytes()}
     emit(
@@ -76,14 +76,14 @@ def run(job: Job, emit: Emit) -> None:
     contention = Contention(job.cores)
     earlier: list[bool | None] = []  # whether the attempts that this goes on from were contended
     if config.mode == "stream":
-        _prove(session, config, setup, start, dataset, emit)
+        prove(session, config, setup, start, dataset, emit)
         x = data.sequences(config, dataset, "test")
         streaming.stream(session, config, setup.model, x, dataset.test.labels, emit)
     elif config.mode == "throughput":
         counts = len(dataset.train.labels), len(dataset.test.labels)
         step_seconds = throughput.warm_up(session, config, counts[0], emit)
         session.put_weights(start)
-        _prove(session, config, setup, start, dataset, emit)
+        prove(session, config, setup, start, dataset, emit)
         throughput.measure(session, config, setup.model, counts, step_seconds, emit)
     else:
         earlier = _learn(session, job, setup, start, dataset, contention, emit)
@@ -131,7 +131,7 @@ def _learn(
     by_gradient = config.train.solver == "gradient"
     step_seconds = training.warm_up(session, config, len(labels), emit) if by_gradient else 0.0
     session.put_weights(start)
-    _prove(session, config, setup, start, dataset, emit)
+    prove(session, config, setup, start, dataset, emit)
     _flow(session, config, setup, dataset, "before", emit)
     earlier: list[bool | None] = []
     if by_gradient:
@@ -166,7 +166,7 @@ def _flow(
     emit("update", details={f"gradient_flow_{when}": found})
 
 
-def _not_needed(config: Config) -> list[str]:
+def not_needed(config: Config) -> list[str]:
     """Packages that the backend imports where they are installed, though this run has no use for them."""
     package = import_module(f"harness.backends.{config.backend.name}")
     chosen = config.backend.engine or next(iter(package.ENGINES), None)
@@ -193,7 +193,7 @@ def _named(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _check_batch(config: Config, dataset: data.Dataset) -> None:
+def check_batch(config: Config, dataset: data.Dataset) -> None:
     examples = len(dataset.train.labels)
     if config.train.batch_size > examples:
         raise ConfigError(
@@ -220,7 +220,7 @@ def _load_splits(session: Session, config: Config, dataset: data.Dataset) -> Non
         session.load(split, data.sequences(config, dataset, split), dataset.part(split).labels)
 
 
-def _prove(
+def prove(
     session: Session, config: Config, setup: Setup, start: Weights, dataset: data.Dataset, emit: Emit
 ) -> None:
     """Parity on the first batch of the training set, or its beginning; raises ParityFailed."""

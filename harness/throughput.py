@@ -31,7 +31,7 @@ def warm_up(session: Session, config: Config, examples: int, emit: Emit) -> floa
     """Seconds of one steady update. Trains on random batches: the caller puts the weights back."""
     emit("phase", name="warm_up")
     emit("note", text="warming up")
-    first, steps, seconds, each = _steady(_updates(session, config, examples, "warm-up"), config)
+    first, steps, seconds, each = _steady(updates(session, config, examples, "warm-up"), config)
     training.warmed_up(session, emit, first=first, steps=steps, seconds=seconds)
     return each
 
@@ -47,7 +47,7 @@ def measure(
     emit("phase", name="training")
     emit("note", text="timing updates")
     size = config.train.batch_size
-    steps, seconds = _windows(_updates(session, config, counts[0], "throughput"), each, config)
+    steps, seconds = _windows(updates(session, config, counts[0], "throughput"), each, config)
     emit(
         "update",
         fields=training.speed(config, model, steps, seconds),
@@ -67,7 +67,7 @@ def measure(
     )
 
 
-def _updates(session: Session, config: Config, examples: int, purpose: str) -> Work:
+def updates(session: Session, config: Config, examples: int, purpose: str) -> Work:
     rng = stream(config.seed, purpose)
 
     def work(count: int) -> float:

@@ -16,6 +16,7 @@ import pytest
 from harness.environment import cores
 from harness.measure.statistics import Estimate
 from harness.optim import OptimizerSpec
+from harness.race.contender import SideFailed
 from tests.bench import child, suite
 from tests.bench.sides.tutorial_lstm import LSTM, from_canonical
 from tests.bench.task import Task
@@ -96,7 +97,7 @@ def test_a_side_that_dies_on_the_way_says_how() -> None:
         assert side.ready()["flops_per_update"] == 2 * 32**3
         assert side.window() > 0
         os.kill(side.process.pid, signal.SIGSEGV)
-        with pytest.raises(child.SideFailed, match="SIGSEGV"):
+        with pytest.raises(SideFailed, match="SIGSEGV"):
             side.window()
 
 

@@ -46,16 +46,16 @@ def pooled(work: Sequence[float], seconds: Sequence[float], at_least: float) -> 
     return [done / spent for done, spent in groups]
 
 
-def estimate(samples: Sequence[float]) -> Estimate:
-    """Median of the samples with the 95 % interval of order statistics, which assumes no distribution.
+def estimate(samples: Sequence[float], level: float = 0.95) -> Estimate:
+    """Median of the samples with the interval of order statistics, which assumes no distribution.
 
-    With fewer than six samples no such interval exists: the whole range stands in, and `coverage`
+    With fewer than six samples no interval of 95 % exists: the whole range stands in, and `coverage`
     says how little that is, 1 - 2^(1-n) (David and Nagaraja, Order Statistics, 3rd ed., 7.1).
     """
     ordered = np.sort(np.asarray(samples, dtype=np.float64))
     n = len(ordered)
     if n == 0:
         raise ValueError("no samples")
-    low = max(0, math.ceil(bdtrik(0.025, n, 0.5)) - 1)
+    low = max(0, math.ceil(bdtrik((1 - level) / 2, n, 0.5)) - 1)
     coverage = 1 - 2 * float(bdtr(low, n, 0.5))
     return Estimate(float(np.median(ordered)), float(ordered[low]), float(ordered[n - 1 - low]), coverage)

@@ -166,10 +166,11 @@ def records(where: Where) -> list[RunRecord]:
         ]
 
 
-def load(where: Where = "results") -> "pandas.DataFrame":
+def load(where: Where = "results", *, attempts: bool = False) -> "pandas.DataFrame":
     """All stored runs below a directory or URL as a DataFrame, one row per run, the columns of `RunRecord`.
 
-    The resolved configuration, environment, history, raw timing and details come last, as mappings.
+    The resolved configuration, environment, history, raw timing and details come last, as mappings. With
+    `attempts` every attempt that ended `ok` has a row, and a run without one still its newest.
     Raises StoreError where there are no results.
     """
     import pandas
@@ -177,7 +178,7 @@ def load(where: Where = "results") -> "pandas.DataFrame":
     from harness.store.columns import Documents, objects
 
     with _no_collection():
-        rows = _rows(where)
+        rows = _rows(where, attempts=attempts)
         frame = pandas.DataFrame([columns for columns, _ in rows], columns=list(COLUMNS))
         for k, name in enumerate(DETAIL):
             texts = objects([parts[k] for _, parts in rows])
@@ -185,24 +186,26 @@ def load(where: Where = "results") -> "pandas.DataFrame":
     return frame
 
 
-def _rows(where: Where) -> list[tuple[dict[str, Any], list[memoryview]]]:
-    """The columns and the parts of each run's best attempt, oldest first."""
+def _rows(where: Where, *, attempts: bool = False) -> list[tuple[dict[str, Any], list[memoryview]]]:
+    """The columns and the parts of each run's best attempt, or of all its good ones, oldest first."""
     place = root(where)
     found = documents.entries(place)
     if not found and not place.exists():
         raise StoreError(
             f"{place.name}: no such results directory; a run makes it: python run.py data=digits"
         )
-    best: dict[str, tuple[tuple[bool, str], Document, dict[str, Any], list[memoryview]]] = {}
+    ranked: dict[str, list[tuple[tuple[bool, str], Document, dict[str, Any], list[memoryview]]]] = {}
     for document, entry in found.items():
         first, *parts = entry.parts()
         columns = orjson.loads(first)
         rank = (columns["status"] == "ok", document.attempt)
-        other = best.get(columns["key"])
-        if other is None or rank > other[0]:
-            best[columns["key"]] = rank, document, columns, parts
+        ranked.setdefault(columns["key"], []).append((rank, document, columns, parts))
+    chosen = []
+    for of_one_run in ranked.values():
+        best = max(of_one_run, key=lambda each: each[0])
+        chosen += [each for each in of_one_run if each[0][0]] if attempts and best[0][0] else [best]
     rows = []
-    for _, document, columns, parts in best.values():
+    for _, document, columns, parts in chosen:
         at = paths(place.directory(document), columns["weights_path"])
         rows.append((columns | at, parts))
     return sorted(rows, key=lambda row: row[0]["started"])

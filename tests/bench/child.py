@@ -1,11 +1,6 @@
-"""A side's process, from the outside."""
+"""The sides of a benchmark, and their processes from the outside."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,15 +11,12 @@ from harness import process
 from harness.api import configuration
 from harness.backends.keras import engines
 from harness.lease import Lease
+from harness.race.contender import Contender
 from tests.bench.task import Task
 
 ROOT = Path(__file__).parent.parent.parent
 SIDES = tuple(sorted(path.stem for path in (Path(__file__).parent / "sides").glob("[!_]*.py")))
 BACKENDS = ("numpy", "torch", "keras")
-
-
-class SideFailed(Exception):
-    """A side's process ended, or never got ready; says with what last words."""
 
 
 @dataclass(frozen=True)
@@ -60,27 +52,10 @@ def _value(text: str) -> Any:
     return text
 
 
-class Child:
-    """Builds its side and warms it up as soon as it is made, in a process group of its own. Use as a
-    context: the group is gone at its end."""
+class Child(Contender):
+    """Such a side, in the environment of a run on these cores. Use as a context."""
 
     def __init__(self, side: Description, task: Task, cores: Sequence[int], window_seconds: float) -> None:
-        read, write = os.pipe()
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115  closed at the end of the context
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.side", str(write)],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=self.log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[write],
-                start_new_session=True,
-                env=environment(side, cores),
-            )
-        finally:
-            os.close(write)
-        self.events = os.fdopen(read, encoding="utf-8")
         job = {
             "side": side.name,
             "parameters": side.parameters,
@@ -88,49 +63,7 @@ class Child:
             "cores": list(cores),
             "window_seconds": window_seconds,
         }
-        self._say(json.dumps(job))
-
-    def ready(self) -> dict[str, Any]:
-        """Waits for it: updates in a window, FLOPs of an update, facts about it, its process.
-
-        Raises SideFailed.
-        """
-        return self._heard()
-
-    def window(self) -> float:
-        """The seconds of one window; raises SideFailed."""
-        self._say("go")
-        return float(self._heard()["seconds"])
-
-    def __enter__(self) -> "Child":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.events.close()
-        self.log.close()
-        with suppress(BrokenPipeError):
-            assert self.process.stdin is not None
-            self.process.stdin.close()
-
-    def _say(self, line: str) -> None:
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # it is gone: the end of its events says so
-            self.process.stdin.write(line.encode() + b"\n")
-            self.process.stdin.flush()
-
-    def _heard(self) -> dict[str, Any]:
-        line = self.events.readline()
-        if line:
-            event: dict[str, Any] = json.loads(line)
-            return event
-        code = self.process.wait()
-        self.log.seek(0)
-        said = self.log.read().decode(errors="replace").strip().splitlines()
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        raise SideFailed(f"{how}: {said[-1].strip() if said else 'no output'}")
+        super().__init__("tests.bench.side", job, environment(side, cores), cwd=ROOT)
 
 
 def environment(side: Description, cores: Sequence[int]) -> dict[str, str]:

@@ -26,7 +26,8 @@ from harness.errors import Unavailable
 from harness.lease import lease
 from harness.measure.clock import now
 from harness.measure.statistics import Estimate, estimate
-from tests.bench.child import ROOT, SIDES, Child, SideFailed, parse
+from harness.race.contender import SideFailed
+from tests.bench.child import ROOT, SIDES, Child, parse
 from tests.bench.task import Task
 
 ROUNDS, WINDOW_SECONDS = 12, 0.4

@@ -1,0 +1,1 @@
+"""Sides that take turns on the same cores, window by window: how to compare where others disturb."""

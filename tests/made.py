@@ -1,0 +1,48 @@
+"""Records as a sweep leaves them, made without running anything."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.measure.clock import now
+from harness.measure.statistics import estimate
+from harness.record import RunRecord
+from harness.store import new_attempt, write
+from tests.test_table import record
+
+WINDOWS, WINDOW_SECONDS = 12, 0.5
+HERE = {"machine": {}, "versions": {"torch": "2.13"}, "git_revision": "a" * 40}
+
+
+def timed(rate: float, *overrides: str, noise: float = 0.01, start: int = 0, **fields: Any) -> RunRecord:
+    """A good run of about `rate` sequences/s; `noise` is the relative deviation of its windows."""
+    made = record("ok", None, *overrides)
+    rng = np.random.default_rng([made.seed, start, round(rate)])
+    rates = rate * np.exp(noise * rng.standard_normal(WINDOWS))
+    windows = [{"steps": 1, "sequences": each * WINDOW_SECONDS, "seconds": WINDOW_SECONDS} for each in rates]
+    values = {
+        "started": f"2026-01-01T00:00:{start:02}+00:00",
+        "device": "cpu",
+        "device_name": "Some CPU",
+        "contended": False,
+        "timing": {"windows": windows},
+        "environment": HERE,
+        **estimate(rates).columns("train_throughput"),
+    }
+    return RunRecord(**{**vars(made), "key": f"{overrides}", **values, **fields})
+
+
+def several(
+    rate: float, *overrides: str, seeds: int = 5, spread: float = 0.01, **fields: Any
+) -> list[RunRecord]:
+    """Runs of that many seeds; `spread` is the relative deviation from run to run."""
+    rng = np.random.default_rng(round(rate))
+    rates = rate * np.exp(spread * rng.standard_normal(seeds))
+    return [timed(each, *overrides, f"seed={k}", start=k, **fields) for k, each in enumerate(rates)]
+
+
+def stored(results: Path, *records: RunRecord) -> Path:
+    for one in records:
+        write(one, new_attempt(results, one.key.encode().hex()[-60:], now()))
+    return results
