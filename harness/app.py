@@ -30,6 +30,7 @@ from harness.config import Config
 from harness.ending import Ending, settle
 from harness.errors import HarnessError
 from harness.overrides import readable
+from harness.pruning import Trial
 from harness.sweep import Entry, Task
 from harness.watch import Watch
 
@@ -147,7 +148,8 @@ def task_of(whole: DictConfig, loader: ConfigLoader, overrides: Sequence[str], n
     config = _checked(from_hydra(composed))
     command = command_line(typed(composed.hydra))
     directory = sweep.place(config.results.root, str(whole.hydra.sweep.dir))
-    return Task(number, config.to_mapping(), command, directory, str(Path.cwd()))
+    trial = Trial.of(whole.hydra, number)
+    return Task(number, config.to_mapping(), command, directory, str(Path.cwd()), trial)
 
 
 def _confined(whole: DictConfig, overrides: Sequence[str], config: Config) -> None:
@@ -193,12 +195,14 @@ def task(composed: DictConfig) -> None:
     settings = HydraConfig.get()
     several = settings.mode == RunMode.MULTIRUN
     config = from_hydra(composed)
+    number = settings.job.num if several else 0
     run = Task(
-        settings.job.num if several else 0,
+        number,
         config.to_mapping(),
         command_line(typed(settings)),
         sweep.place(config.results.root, str(settings.sweep.dir)) if several else None,
         str(Path.cwd()),
+        Trial.of(settings, number) if several else None,
     )
     told = watch.tell if watch else None
     make = sweep.make if several else sweep.make_alone
