@@ -28,7 +28,7 @@ from yaml import YAMLError
 from harness import confined, dry_run, feasible, search, store, sweep
 from harness.config import Config
 from harness.ending import Ending, settle
-from harness.errors import HarnessError
+from harness.errors import ConfigError, HarnessError
 from harness.overrides import readable
 from harness.pruning import Trial
 from harness.sweep import Entry, Task
@@ -178,8 +178,18 @@ def _say_directory(directory: str) -> None:
 
 @contextmanager
 def _loader() -> Iterator[ConfigLoader]:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf())):
         yield GlobalHydra.instance().config_loader()
+
+
+def conf() -> Path:
+    """The directory of what a person may choose; raises ConfigError in an installation without one."""
+    if not CONF.is_dir():
+        raise ConfigError(
+            f"{CONF}: no such directory. What can be run is written there, in the project's checkout: "
+            "install that with pip install --editable"
+        )
+    return CONF
 
 
 def from_hydra(composed: DictConfig) -> Config:
