@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from harness import feasible, store
-from harness.app import CONF, command_line, explain, from_hydra
+from harness.app import command_line, conf, explain, from_hydra
 from harness.checks import refuse
 from harness.config import Config
 from harness.errors import ConfigError
@@ -27,7 +27,7 @@ def configuration(overrides: Sequence[str] = ()) -> Config:
     a data file that cannot be used."""
     try:
         readable(overrides)
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        with initialize_config_dir(version_base="1.3", config_dir=str(conf())):
             config = from_hydra(compose("config", list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error

@@ -28,8 +28,9 @@ from yaml import YAMLError
 from harness import confined, dry_run, feasible, search, store, sweep
 from harness.config import Config
 from harness.ending import Ending, settle
-from harness.errors import HarnessError
+from harness.errors import ConfigError, HarnessError
 from harness.overrides import readable
+from harness.pruning import Trial
 from harness.sweep import Entry, Task
 from harness.watch import Watch
 
@@ -147,7 +148,8 @@ def task_of(whole: DictConfig, loader: ConfigLoader, overrides: Sequence[str], n
     config = _checked(from_hydra(composed))
     command = command_line(typed(composed.hydra))
     directory = sweep.place(config.results.root, str(whole.hydra.sweep.dir))
-    return Task(number, config.to_mapping(), command, directory, str(Path.cwd()))
+    trial = Trial.of(whole.hydra, number)
+    return Task(number, config.to_mapping(), command, directory, str(Path.cwd()), trial)
 
 
 def _confined(whole: DictConfig, overrides: Sequence[str], config: Config) -> None:
@@ -176,8 +178,18 @@ def _say_directory(directory: str) -> None:
 
 @contextmanager
 def _loader() -> Iterator[ConfigLoader]:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf())):
         yield GlobalHydra.instance().config_loader()
+
+
+def conf() -> Path:
+    """The directory of what a person may choose; raises ConfigError in an installation without one."""
+    if not CONF.is_dir():
+        raise ConfigError(
+            f"{CONF}: no such directory. What can be run is written there, in the project's checkout: "
+            "install that with pip install --editable"
+        )
+    return CONF
 
 
 def from_hydra(composed: DictConfig) -> Config:
@@ -193,12 +205,14 @@ def task(composed: DictConfig) -> None:
     settings = HydraConfig.get()
     several = settings.mode == RunMode.MULTIRUN
     config = from_hydra(composed)
+    number = settings.job.num if several else 0
     run = Task(
-        settings.job.num if several else 0,
+        number,
         config.to_mapping(),
         command_line(typed(settings)),
         sweep.place(config.results.root, str(settings.sweep.dir)) if several else None,
         str(Path.cwd()),
+        Trial.of(settings, number) if several else None,
     )
     told = watch.tell if watch else None
     make = sweep.make if several else sweep.make_alone

@@ -30,10 +30,11 @@ class Ending:
 
     @property
     def exit_status(self) -> int:
-        """0 if all are ok or were complete, 1 if some are not, 2 if none could start."""
+        """0 if all are ok, were complete or were pruned by their search, 1 if some are not, 2 if none could
+        start."""
         if self.entries and not any(entry.could_start for entry in self.entries):
             return 2
-        return 0 if all(entry.status == "ok" for entry in self.entries) else 1
+        return 0 if all(entry.status in ("ok", "pruned") for entry in self.entries) else 1
 
 
 def settle(watch: Watch, place: str | None, *, interrupted: bool, failed: bool) -> Ending:

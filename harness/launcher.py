@@ -41,6 +41,19 @@ class Display(Protocol):
     def progress(self, event: Mapping[str, Any]) -> None: ...
 
 
+class Judge(Protocol):
+    """What may end a run early, see `pruning`."""
+
+    @property
+    def details(self) -> Mapping[str, Any]: ...
+
+    def after(self, epoch: Mapping[str, Any]) -> str | None: ...
+
+    def decided(self, record: RunRecord) -> bool: ...
+
+    def replay(self, record: RunRecord) -> None: ...
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A record, whether it was there before, and whether the run could start at all."""
@@ -120,8 +133,9 @@ def _epochs(config: Config) -> int:
     return 1 if config.train.solver == "ridge" else config.train.epochs
 
 
-def launch(config: Config, *, command: str, display: Display) -> Outcome:
-    """Makes the run in a child process, unless it is complete already, and stores its record.
+def launch(config: Config, *, command: str, display: Display, judge: Judge | None = None) -> Outcome:
+    """Makes the run in a child process, unless it is complete already or was pruned by this very search, and
+    stores its record.
 
     Returns for every run that has a valid configuration, also when it was interrupted (status
     `interrupted`) and when its record could not be stored (never `ok`; the reason says where it is kept).
@@ -130,14 +144,14 @@ def launch(config: Config, *, command: str, display: Display) -> Outcome:
     """
     feasible.check(config)
     try:
-        return _launch(config, command=command, display=display)
+        return _launch(config, command=command, display=display, judge=judge)
     except StoreError as error:  # the results could be written to when the sweep began
         asked = config.threads or 0
         draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
         return Outcome(draft.ended("failed", str(error)), could_start=False)
 
 
-def _launch(config: Config, *, command: str, display: Display) -> Outcome:
+def _launch(config: Config, *, command: str, display: Display, judge: Judge | None) -> Outcome:
     root = config.results.root
     store.prepare(root)
     try:
@@ -153,10 +167,14 @@ def _launch(config: Config, *, command: str, display: Display) -> Outcome:
     checkpoints = store.checkpoints(root, key)
     with _only_one(store.lock(root, key), display):
         store.recover(root, key)
-        done = store.complete(root, key, with_weights=config.save_weights)
-        if done is not None or config.sweep.rerun == "all":
+        done = store.complete(
+            root, key, with_weights=config.save_weights, decided=judge.decided if judge else None
+        )
+        if (done is not None and done.ok) or config.sweep.rerun == "all":
             checkpoint.remove(checkpoints)
         if done is not None and config.sweep.rerun != "all":
+            if judge:
+                judge.replay(done)
             return Outcome(done, reused=True)
         draft = Draft(config, key=key, threads=threads, command=command)
         draft.update({"details": {"data_sha256": sha256} if sha256 else {}})
@@ -182,7 +200,7 @@ def _launch(config: Config, *, command: str, display: Display) -> Outcome:
                     checkpoints=checkpoints,
                 )
                 with Child(job, held) as child:
-                    record, could_start = _follow(child, draft, display, feed)
+                    record, could_start = _follow(child, draft, display, judge, feed)
         except KeyboardInterrupt:
             record = draft.ended("interrupted", "stopped from outside")
         except (HarnessError, OSError) as error:
@@ -217,7 +235,9 @@ def _feed(config: Config, draft: Draft, checkpoints: Path | None = None) -> Feed
     return Feed(config, key=draft.values["key"], started=draft.values["started"], checkpoints=checkpoints)
 
 
-def _follow(child: Child, draft: Draft, display: Display, feed: Feed) -> tuple[RunRecord, bool]:
+def _follow(
+    child: Child, draft: Draft, display: Display, judge: Judge | None, feed: Feed
+) -> tuple[RunRecord, bool]:
     """Reads a child's events to their end; the record, and whether the run could start."""
     ooms = kernel_oom_kills()
     try:
@@ -233,6 +253,11 @@ def _follow(child: Child, draft: Draft, display: Display, feed: Feed) -> tuple[R
                 draft.update(event)
                 if "history" in event:
                     feed.epoch(event["history"])
+                reason = judge.after(event["history"]) if judge and "history" in event else None
+                if judge and reason:
+                    child.kill()
+                    draft.update({"details": {"pruned": judge.details}})
+                    return draft.ended("pruned", reason), True
             elif kind == "end":
                 child.wait()
                 return draft.ended(event["status"], event["reason"]), event["could_start"]

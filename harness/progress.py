@@ -23,7 +23,7 @@ def title_of(config: Config) -> str:
 def summary(record: RunRecord, *, reused: bool) -> str:
     """What came of a run, in one line."""
     if not record.ok:
-        return f"{record.status}: {record.reason}"
+        return f"{record.status}{' already' if reused else ''}: {record.reason}"
     parts = [] if record.test_accuracy is None else [f"accuracy {record.test_accuracy:.4f}"]
     if record.train_throughput is not None:
         parts.append(f"{record.train_throughput:,.0f} sequences/s")

@@ -22,6 +22,7 @@ STATUSES = {
     "timeout": "longer than `run.timeout_seconds`",
     "interrupted": "Ctrl-C or SIGTERM",
     "skipped": "not to be had on this machine",
+    "pruned": "by a search, which saw no sense in going on: not a failure",
     "parity_failed": "loss or gradients too far from the reference; not trained",
 }
 

@@ -26,6 +26,7 @@ from harness.errors import HarnessError
 from harness.launcher import Outcome, launch
 from harness.measure.clock import now, seconds
 from harness.progress import summary, title_of
+from harness.pruning import Judge, Trial
 
 LOCAL_SECONDS = 1.0  # between two writings of how far a run is, on a disk …
 REMOTE_SECONDS = 20.0  # … and at a URL
@@ -36,7 +37,7 @@ class Task:
     """One run of a sweep, as it is handed to another process: plain data.
 
     `directory` is the sweep's, None for a run that is no part of one; `cwd` is what relative paths of the
-    configuration are relative to.
+    configuration are relative to; `trial` is its place in a search that prunes.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Task:
     command: str
     directory: str | None
     cwd: str
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,9 @@ def make(task: Task, told: Callable[[Entry], None] | None = None, *, interactive
         os.chdir(task.cwd)
     report = Report(task, told, interactive=interactive)
     try:
-        outcome = launch(Config.from_mapping(task.config), command=task.command, display=report)
+        config = Config.from_mapping(task.config)
+        judge = Judge(task.trial, config) if task.trial else None
+        outcome = launch(config, command=task.command, display=report, judge=judge)
     except KeyboardInterrupt:
         report.failed("interrupted", "stopped from outside", could_start=True)
         raise

@@ -111,11 +111,11 @@ def train(
                 "seconds": spent,
             }
         )
-        report(config, model, course, course.history[-1:], emit)
         every = config.train.checkpoint_epochs
         if every and (epoch + 1) % every == 0:
             emit("phase", name="checkpoint")
             keep()
+        report(config, model, course, course.history[-1:], emit)  # who hears of it may end the run
 
 
 def warm_up(session: Session, config: Config, examples: int, emit: Emit) -> float:
@@ -190,9 +190,7 @@ def _epoch(
 def report(
     config: Config, model: ModelSpec, course: Course, epochs: Sequence[Mapping[str, Any]], emit: Emit
 ) -> None:
-    """Adds these epochs of a course to the record, and says how far it has come."""
-    for epoch in epochs:
-        emit("update", history=epoch)
+    """Says how far a course has come, and adds these epochs of it to the record."""
     last = course.history[-1]
     emit(
         "update",
@@ -204,6 +202,8 @@ def report(
         },
     )
     _timing(config, model, course, emit)
+    for epoch in epochs:
+        emit("update", history=epoch)
 
 
 def speed(

@@ -36,7 +36,7 @@ class Watch:
         self.estimate = Estimate()
         self._waiting: dict[int, Kind] = {}  # what is to come, and …
         self._going: dict[int, Kind] = {}  # … what is going on
-        self._done = self._bad = 0
+        self._done = self._pruned = self._bad = 0
         self._at_once = 1  # the most that have been going on at a time
         self.live: Live | None = None
         self._told: set[int] = set()  # runs of this process, whose documents are older than what it knows
@@ -82,7 +82,8 @@ class Watch:
         """A run has ended."""
         kind = self._going.pop(entry.number)
         self._done += entry.status == "ok"
-        self._bad += entry.status != "ok"
+        self._pruned += entry.status == "pruned"
+        self._bad += entry.status not in ("ok", "pruned")
         if entry.status == "ok" and not entry.reused and entry.seconds is not None:
             self.estimate.learn(kind, entry.seconds)
 
@@ -116,19 +117,25 @@ class Watch:
                 self.live = None
 
     def overall(self) -> str:
-        """Done, failed, left, and for how long still, in a few words."""
+        """Done, pruned, failed, left, and for how long still, in a few words."""
         parts = [f"{self._done} done", f"{self._bad} failed"]
+        if self._pruned:
+            parts.insert(1, f"{self._pruned} pruned")
         if self.total is not None:
-            parts.append(f"{self.total - self._done - self._bad} left")
+            parts.append(f"{self.total - self._ended} left")
             still = self._seconds_left(self.total)
             if still is not None:
                 parts.append(f"about {timedelta(seconds=round(still))} to go")
         return ", ".join(parts)
 
+    @property
+    def _ended(self) -> int:
+        return self._done + self._pruned + self._bad
+
     def _seconds_left(self, total: int) -> float | None:
         """From what was measured in this sweep; None before anything was, and when nothing is left."""
         mean = self.estimate.mean()
-        left = total - self._done - self._bad
+        left = total - self._ended
         if mean is None or left <= 0:
             return None
         unknown = max(0, total - len(self.entries) - len(self._waiting))

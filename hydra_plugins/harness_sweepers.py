@@ -10,7 +10,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from harness import search
+from harness import pruning, search, store
 from harness.checks import refuse
 from harness.errors import Unavailable
 from harness.objective import DIRECTIONS, WORST
@@ -24,8 +24,10 @@ class OptunaSweeper(Sweeper):
     complete, and goes on where it was.
     """
 
-    def __init__(self, n_trials: int, n_jobs: int, seed: int, params: DictConfig | None) -> None:
-        self.n_trials, self.n_jobs, self.seed = n_trials, n_jobs, seed
+    def __init__(
+        self, n_trials: int, n_jobs: int, seed: int, pruner: str | None, params: DictConfig | None
+    ) -> None:
+        self.n_trials, self.n_jobs, self.seed, self.pruner = n_trials, n_jobs, seed, pruner
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config: DictConfig = config
@@ -45,12 +47,22 @@ class OptunaSweeper(Sweeper):
         objective = self.config.objective
         if objective not in DIRECTIONS:
             raise refuse("objective", objective, f"hydra/sweeper=optuna needs one of {', '.join(DIRECTIONS)}")
+        root, directory = str(self.config.results.root), str(self.config.hydra.sweep.dir)
+        launcher = self.config.hydra.runtime.choices["hydra/launcher"]
+        local = store.local(root) is not None
+        pruning.check(self.pruner, objective=objective, local=local, launcher=launcher)
         fixed, axes = search.space(search.asked(self.config), self.loader)
-        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        documents = Documents(place(str(self.config.results.root), str(self.config.hydra.sweep.dir)))
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        documents = Documents(place(root, directory))
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sampler = optuna.samplers.TPESampler(seed=self.seed)
-        study = optuna.create_study(direction=DIRECTIONS[objective], sampler=sampler)
+        study = optuna.create_study(
+            direction=DIRECTIONS[objective],
+            sampler=sampler,
+            pruner=pruning.build(self.pruner),
+            storage=pruning.storage(directory) if self.pruner else None,
+            study_name=pruning.STUDY,
+        )
         while len(study.trials) < self.n_trials:
             first = len(study.trials)
             trials = [study.ask() for _ in range(min(self.n_jobs, self.n_trials - first))]
@@ -58,17 +70,17 @@ class OptunaSweeper(Sweeper):
             self.launcher.launch(chosen, initial_job_idx=first)
             entries = {entry.number: entry for entry in documents.read()}
             for trial in trials:
-                value = _value(entries.get(trial.number), WORST[DIRECTIONS[objective]])
-                failed = optuna.trial.TrialState.FAIL if value is None else None
-                study.tell(trial, value, state=failed)
+                value, state = _told(entries.get(trial.number), WORST[DIRECTIONS[objective]])
+                study.tell(trial, value, state=optuna.trial.TrialState[state])
         _say_best(study, objective)
 
 
-def _value(entry: Entry | None, worst: float) -> float | None:
-    """None for a run that says nothing about what was chosen for it."""
-    if entry is None:
-        return None
-    return worst if entry.worst else entry.value
+def _told(entry: Entry | None, worst: float) -> tuple[float | None, str]:
+    """A trial's value and Optuna's name for how it ended. FAIL: it says nothing about what was chosen."""
+    if entry is not None and entry.status == "pruned":
+        return None, "PRUNED"
+    value = None if entry is None else worst if entry.worst else entry.value
+    return value, "FAIL" if value is None else "COMPLETE"
 
 
 def _say_best(study: Any, objective: str) -> None:

@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 RUN = "harness.run"  # the tag by which a resumed run is found again
 AT_ONCE = 100  # parameters or tags of one request
 LONGEST = 5000  # characters of a tag or parameter
-STATUSES = {"ok": "FINISHED", "interrupted": "KILLED"}  # all others: FAILED
+STATUSES = {"ok": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}  # all others: FAILED
 
 
 class Log:

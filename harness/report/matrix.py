@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.cells import cell_len
 
-from harness.app import CONF
+from harness.app import conf
 from harness.backends.base import IMPLEMENTATIONS
 from harness.config import HOUSE
 from harness.errors import HarnessError
@@ -42,7 +42,7 @@ def build() -> Matrix:
     cells = [path.stem for path in sorted((HOUSE / "cells").glob("*.py")) if path.stem != "__init__"]
     backends = [path.parent.name for path in sorted((HOUSE / "backends").glob("*/backend.py"))]
     rows = {name: name for name in cells} | {
-        path.stem: str(_settings(path.stem)["cell.name"]) for path in sorted((CONF / "cell").glob("*.yaml"))
+        path.stem: str(_settings(path.stem)["cell.name"]) for path in sorted((conf() / "cell").glob("*.yaml"))
     }
     filled: set[tuple[str, str, str]] = set()
     silent: dict[str, str] = {}
@@ -104,13 +104,13 @@ def _plain(matrix: Matrix, rows: list[list[str]]) -> str:
 
 def _settings(name: str) -> dict[str, Any]:
     """A file of `conf/cell` by dotted keys, `cell.name` among them."""
-    values = OmegaConf.to_container(OmegaConf.load(CONF / "cell" / f"{name}.yaml"))
+    values = OmegaConf.to_container(OmegaConf.load(conf() / "cell" / f"{name}.yaml"))
     assert isinstance(values, dict)
     return flat({"cell": values} if "cell" not in values else {str(key): v for key, v in values.items()})
 
 
 def _difference(name: str, cell: str) -> str:
     """What a row's file sets that the file of its cell does not, or not so."""
-    plain = _settings(cell) if (CONF / "cell" / f"{cell}.yaml").exists() else {}
+    plain = _settings(cell) if (conf() / "cell" / f"{cell}.yaml").exists() else {}
     own = {key: value for key, value in _settings(name).items() if plain.get(key) != value}
     return " and ".join(f"{key}={value}" for key, value in own.items()) or "the same settings"

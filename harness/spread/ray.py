@@ -11,6 +11,7 @@ from harness.environment import cores
 from harness.errors import Unavailable
 from harness.sweep import Task, make
 
+OBJECTS_BYTES = 80 * 2**20  # about the least that Ray takes: nothing of a run goes through it
 GRACE_SECONDS = 20.0  # for runs to end and to be stored after Ctrl-C
 
 # Ray counts GPUs, and a run's own lease picks one: it must see all of them
@@ -32,16 +33,27 @@ def spread(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         raise Unavailable('ray is not installed: pip install -c constraints.txt ".[ray]"') from error
 
     address = options["address"]
-    here = {} if address else {"num_cpus": len(cores()), "num_gpus": len(gpus()), "include_dashboard": False}
+    here: dict[str, Any] = {
+        "num_cpus": len(cores()),
+        "num_gpus": len(gpus()),
+        "include_dashboard": False,
+        "object_store_memory": OBJECTS_BYTES,
+    }
     ours = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        address=address or "local",
-        log_to_driver=False,
-        logging_level="error",
-        configure_logging=False,
-        runtime_env={"env_vars": UNSEEN},
-        **here,
-    )
+    try:
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            logging_level="error",
+            configure_logging=False,
+            runtime_env={"env_vars": UNSEEN},
+            **({} if address else here),
+        )
+    except ConnectionError as error:
+        raise Unavailable(
+            f"hydra.launcher.address={address}: no Ray cluster can be reached there ({error}); one that asks "
+            "for a token also needs RAY_AUTH_MODE=token in the environment"
+        ) from error
     signal.signal(signal.SIGTERM, ours)  # Ray has put one of its own in its place
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]

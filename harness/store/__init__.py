@@ -6,7 +6,7 @@
 import gc
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -143,14 +143,17 @@ def read(place: str) -> RunRecord:
     return RunRecord.parse(content, place).at(place.rpartition("/")[0])
 
 
-def complete(where: Where, key: str, *, with_weights: bool) -> RunRecord | None:
-    """The newest attempt at a run that ended `ok`, with its weights if they are asked for."""
+def complete(
+    where: Where, key: str, *, with_weights: bool, decided: Callable[[RunRecord], bool] | None = None
+) -> RunRecord | None:
+    """The newest attempt at a run that ended `ok`, with its weights if they are asked for; or else the newest
+    that is `decided` all the same."""
     found = [
-        (document.attempt, record)
+        (record.ok, document.attempt, record)
         for document, record in documents.whole(root(where), key)
-        if record.ok and (record.weights_path or not with_weights)
+        if (record.ok and (record.weights_path or not with_weights)) or (decided and decided(record))
     ]
-    return max(found, key=lambda pair: pair[0])[1] if found else None
+    return max(found, key=lambda each: each[:2])[2] if found else None
 
 
 def records(where: Where) -> list[RunRecord]:
