@@ -9,7 +9,6 @@ the seed and the epoch.
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from safetensors.numpy import load, save
 
+from harness import files
 from harness.backends.base import Weights
 from harness.errors import StoreError
 
@@ -64,7 +64,7 @@ class Checkpoints:
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Adds one, whole or not at all, and removes all but the last two; raises StoreError."""
-        name = f"epoch-{checkpoint.epoch:08d}"
+        name = name_of(checkpoint.epoch)
         tensors = save(
             {f"weights.{key}": array for key, array in checkpoint.weights.items()}
             | {f"optimizer.{key}": array for key, array in checkpoint.optimizer.items()}
@@ -79,15 +79,15 @@ class Checkpoints:
         document = json.dumps({**values, "sha256": _digest(values)}, indent=1).encode()
         try:
             self.directory.mkdir(exist_ok=True)
-            _write(self.directory / f"{name}.safetensors", tensors)
-            _write(self.directory / f"{name}.json", document)
+            for path, content in zip(paths(self.directory, name), (tensors, document), strict=True):
+                files.write(path, [content], sync=True)
         except OSError as error:
             raise StoreError(
                 f"train.checkpoint_epochs: the checkpoint after epoch {checkpoint.epoch} cannot be written "
                 f"to {self.directory}: {error.strerror}"
             ) from error
         self.whole = [*(other for other in self.whole if other != name), name][-KEPT:]
-        for path in sorted(self.directory.glob("epoch-*")):  # of each generation the document first
+        for path in sorted(self.directory.glob("*epoch-*")):  # of each generation the document first
             if path.name.partition(".")[0] not in self.whole:
                 path.unlink()
 
@@ -113,6 +113,16 @@ class Checkpoints:
         return Checkpoint(values["epoch"], **found, more=values["more"])
 
 
+def name_of(epoch: int) -> str:
+    """What the files of a generation are called; of two names the later one is the greater."""
+    return f"epoch-{epoch:08d}"
+
+
+def paths(directory: Path, name: str) -> tuple[Path, Path]:
+    """The tensors and the document of a generation, in the order in which they are written."""
+    return directory / f"{name}.safetensors", directory / f"{name}.json"
+
+
 def remove(directory: Path) -> None:
     """Removes all checkpoints of a run, if there are any; raises StoreError where they stay."""
     try:
@@ -124,22 +134,3 @@ def remove(directory: Path) -> None:
 
 def _digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """A file that is there, whole and on the disk, or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)  # it takes up room that there may be too little of
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -1,12 +1,14 @@
 """The process that one run has to itself: `python -m harness.child EVENTS_FD`.
 
-The job comes as one line of JSON on standard input, which the launcher then keeps open: when it ends,
-the launcher is gone, and so is this process. Events go out as lines of JSON on EVENTS_FD. Whatever is
+The job comes as one line of JSON on standard input, which the launcher then keeps open: a byte of it answers
+an event that waits for one, and when it ends, the launcher is gone, and so are this process and those that
+it started. Events go out as lines of JSON on EVENTS_FD. Whatever is
 printed, by us or a framework, goes to the output file.
 """
 
 import json
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -17,7 +19,8 @@ def main() -> None:
     events_fd = int(sys.argv[1])
     os.set_inheritable(events_fd, False)
     values = json.loads(_first_line())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    answers = threading.Semaphore(0)
+    threading.Thread(target=_listen, args=(answers,), daemon=True).start()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, values["cores"])
 
@@ -26,6 +29,8 @@ def main() -> None:
         def emit(event: str, **content: Any) -> None:
             events.write(json.dumps({"event": event, **content}) + "\n")
             events.flush()
+            if event == "checkpoint":
+                answers.acquire()
 
         emit("phase", name="imports")
         emit("end", **_run(values, emit))
@@ -78,10 +83,10 @@ def _run(values: dict[str, Any], emit: Any) -> dict[str, Any]:
     return {"status": "ok", "reason": None, "could_start": True}
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 4096):
-        pass
-    os._exit(1)
+def _listen(answers: threading.Semaphore) -> None:
+    while os.read(0, 1):
+        answers.release()
+    os.kill(0, signal.SIGKILL)  # the group that the launcher has put it in, which nobody else will end
 
 
 if __name__ == "__main__":

@@ -75,9 +75,10 @@ def git_revision() -> str | None:
     """The commit of this project that runs, with `+` where files differ from it; None outside a checkout."""
     if not (PROJECT / ".git").exists():
         return None
+    asked = ["--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
+        told = subprocess.run(
+            ["git", "--no-optional-locks", "status", *asked],  # `describe --dirty` would write the index
             cwd=PROJECT,
             capture_output=True,
             text=True,
@@ -85,7 +86,11 @@ def git_revision() -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return described.stdout.strip()
+    lines = told.stdout.splitlines()
+    commit = lines[0].removeprefix("# branch.oid ")
+    if commit == "(initial)":
+        return None
+    return commit + ("+" if any(not line.startswith("#") for line in lines) else "")
 
 
 def describe(cores: tuple[int, ...], gpu: str | None) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def _whole(event: dict[str, Any]) -> bool:
             return isinstance(event.get("text"), str)
         case {"event": "phase"}:
             return isinstance(event.get("name"), str)
+        case {"event": "checkpoint"}:
+            return type(event.get("epoch")) is int
         case {"event": "progress"}:
             numbers = ("epoch", "epochs", "step", "steps", "loss", "rate", "left")
             return all(isinstance(event.get(name), int | float) for name in numbers)

@@ -11,6 +11,7 @@ from harness.config import Config
 # emit("phase", name=…)                        what the seconds go into from here on, see `measure.phases`
 # emit("progress", epoch=…, step=…, …)         see `training.train`
 # emit("update", fields=…, details=…, timing=…, history=…)   parts of the record, as they are known
+# emit("checkpoint", epoch=…)                  there is one after this epoch; waits until it has been seen to
 # emit("end", status=…, reason=…)              the last one
 Emit = Callable[..., None]
 

@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -24,6 +25,7 @@ from harness.measure.clock import now
 from harness.measure.phases import Phases
 from harness.process import GRACE_SECONDS, Child, TimedOut, kernel_oom_kills
 from harness.record import RunRecord
+from harness.store import copies
 from harness.words import ended, one_line
 
 REASON = 2000  # characters that a record keeps of it, on one line
@@ -164,22 +166,24 @@ def _launch(config: Config, *, command: str, display: Display, judge: Judge | No
     sha256 = data.fingerprint(config)
     key = run_key(config, threads)
     display.identify(key, threads)
-    checkpoints = store.checkpoints(root, key)
     with _only_one(store.lock(root, key), display):
         store.recover(root, key)
         done = store.complete(
             root, key, with_weights=config.save_weights, decided=judge.decided if judge else None
         )
-        if (done is not None and done.ok) or config.sweep.rerun == "all":
-            checkpoint.remove(checkpoints)
-        if done is not None and config.sweep.rerun != "all":
+        again = config.sweep.rerun == "all"
+        if (done is not None and done.ok) or again:
+            _forget(root, key)
+        if done is not None and not again:
             if judge:
                 judge.replay(done)
             return Outcome(done, reused=True)
+        if not again:
+            copies.fetch(root, key)
         draft = Draft(config, key=key, threads=threads, command=command)
         draft.update({"details": {"data_sha256": sha256} if sha256 else {}})
         directory = store.new_attempt(root, key, now())
-        feed = _feed(config, draft, checkpoints)
+        feed = _feed(config, draft, store.checkpoints(root, key))
         could_start = True
         try:
             data.provide(config, progress=display.interactive)
@@ -197,18 +201,31 @@ def _launch(config: Config, *, command: str, display: Display, judge: Judge | No
                     sha256,
                     key=key,
                     started=draft.values["started"],
-                    checkpoints=checkpoints,
+                    checkpoints=store.checkpoints(root, key),
                 )
                 with Child(job, held) as child:
-                    record, could_start = _follow(child, draft, display, judge, feed)
+                    status, reason, could_start = _follow(child, draft, display, judge, feed)
+            if child.output.failed:
+                draft.update({"details": {"output_incomplete": str(child.output.failed)}})
+            record = draft.ended(status, reason)
         except KeyboardInterrupt:
             record = draft.ended("interrupted", "stopped from outside")
         except (HarnessError, OSError) as error:
             record, could_start = draft.ended("failed", str(error)), False
         outcome = _closed(feed, record, root, could_start=could_start, directory=directory)
         if outcome.record.ok:
-            checkpoint.remove(checkpoints)
+            _forget(root, key)
         return outcome
+
+
+def _forget(root: str, key: str) -> None:
+    """Removes a run's checkpoints. A copy that stays is said, and does no harm; raises StoreError for what
+    stays here."""
+    checkpoint.remove(store.checkpoints(root, key))
+    try:
+        copies.remove(root, key)
+    except StoreError as error:
+        sys.stderr.write(f"{error}\n")
 
 
 def resources(config: Config) -> tuple[int, list[str]]:
@@ -237,9 +254,10 @@ def _feed(config: Config, draft: Draft, checkpoints: Path | None = None) -> Feed
 
 def _follow(
     child: Child, draft: Draft, display: Display, judge: Judge | None, feed: Feed
-) -> tuple[RunRecord, bool]:
-    """Reads a child's events to their end; the record, and whether the run could start."""
+) -> tuple[str, str | None, bool]:
+    """Reads a child's events to their end; status, reason, and whether the run could start."""
     ooms = kernel_oom_kills()
+    not_uploaded: list[int] = []
     try:
         for event in child.events():
             kind = event.pop("event")
@@ -257,18 +275,32 @@ def _follow(
                 if judge and reason:
                     child.kill()
                     draft.update({"details": {"pruned": judge.details}})
-                    return draft.ended("pruned", reason), True
+                    return "pruned", reason, True
+            elif kind == "checkpoint":
+                _copy(child, draft, event["epoch"], not_uploaded)
+                child.go_on()
             elif kind == "end":
                 child.wait()
-                return draft.ended(event["status"], event["reason"]), event["could_start"]
+                return event["status"], event["reason"], event["could_start"]
     except TimedOut:
         child.kill()
         limit = draft.values["config"]["run"]["timeout_seconds"]
-        return draft.ended("timeout", f"longer than run.timeout_seconds={limit:g}"), True
+        return "timeout", f"longer than run.timeout_seconds={limit:g}", True
     except NoEvent as error:
         child.kill()
-        return draft.ended("crashed", f"its process wrote something that is no event: {error}"), True
-    return draft.ended(*_without_a_word(child, ooms)), True
+        return "crashed", f"its process wrote something that is no event: {error}", True
+    return *_without_a_word(child, ooms), True
+
+
+def _copy(child: Child, draft: Draft, epoch: int, failed: list[int]) -> None:
+    """Brings a checkpoint to where the results are. What goes wrong is said, and does not end the run;
+    `failed` are the epochs for which it did."""
+    try:
+        copies.upload(draft.values["config"]["results"]["root"], draft.values["key"], epoch)
+    except StoreError as error:
+        failed.append(epoch)
+        draft.update({"details": {"checkpoints_not_uploaded": {"epochs": failed, "reason": str(error)}}})
+        child.output.add(f"the checkpoint after epoch {epoch} is not uploaded: {error}\n".encode())
 
 
 def _without_a_word(child: Child, ooms: int) -> tuple[str, str]:

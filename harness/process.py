@@ -12,16 +12,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from harness import events
 from harness.config import Config
 from harness.errors import HarnessError
 from harness.job import Job
 from harness.lease import Lease
 from harness.measure.clock import seconds
+from harness.output import Output
 
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 LONGEST_WAIT = 3600.0  # seconds that the system is asked to wait at once: it refuses some weeks
 TAIL = 4096  # bytes of the output that are looked at
+MARK = "HARNESS_RUN"  # in the environment of a run's processes: the directory of its attempt
 
 
 class TimedOut(Exception):
@@ -53,48 +57,56 @@ class Child:
 
     def __init__(self, job: Job, lease: Lease) -> None:
         """Starts it; raises HarnessError where the system has no process to give."""
-        self.log = job.directory / "output.log"
+        self.mark = str(job.directory)
         timeout = job.config.run.timeout_seconds
         self.deadline = None if timeout is None else seconds() + timeout
-        read, write = os.pipe()
+        self.over = threading.Event()
+        self.over_fd, over_fd = os.pipe()
+        self.events_fd, events_fd = os.pipe()
         try:
-            with self.log.open("wb") as log:
+            self.output = Output(job.directory / "output.log", self.over_fd)
+            with os.fdopen(self.output.pipe, "wb") as printed:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.child", str(write)],
+                    [sys.executable, "-m", "harness.child", str(events_fd)],
                     stdin=subprocess.PIPE,
-                    stdout=log,
+                    stdout=printed,
                     stderr=subprocess.STDOUT,
-                    pass_fds=[write],
+                    pass_fds=[events_fd],
                     start_new_session=True,
-                    env=environment(job.config, lease),
+                    env={**environment(job.config, lease), MARK: self.mark},
                 )
-        except OSError as error:
-            os.close(read)
-            raise HarnessError(f"no process could be started for the run: {error.strerror}") from error
-        except BaseException:
-            os.close(read)
+        except BaseException as error:
+            for fd in (self.over_fd, over_fd, self.events_fd):
+                os.close(fd)
+            if isinstance(error, OSError):
+                raise HarnessError(f"no process could be started for the run: {error.strerror}") from error
             raise
         finally:
-            os.close(write)
-        self.events_fd = read
-        self.over = threading.Event()
-        self.over_fd, theirs = os.pipe()
-        threading.Thread(target=self._watch, args=(theirs,), daemon=True).start()
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # it died at once: the end of its events says so
-            self.process.stdin.write(json.dumps(job.to_mapping()).encode() + b"\n")
-            self.process.stdin.flush()
+            os.close(events_fd)
+        threading.Thread(target=self._watch, args=(over_fd,), daemon=True).start()
+        self._tell(json.dumps(job.to_mapping()).encode())
 
     def __enter__(self) -> "Child":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        self.output.close()
         os.close(self.events_fd)
         os.close(self.over_fd)
         with suppress(BrokenPipeError):
             assert self.process.stdin is not None
             self.process.stdin.close()
+
+    def _tell(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has died: the end of its events says so
+            self.process.stdin.write(line + b"\n")
+            self.process.stdin.flush()
+
+    def go_on(self) -> None:
+        """What it waits for, after an event `checkpoint`, has been done."""
+        self._tell(b"")
 
     def _watch(self, fd: int) -> None:
         """In a thread: says when the process has ended, by an event and by closing this end of a pipe."""
@@ -144,7 +156,7 @@ class Child:
         return None
 
     def kill(self) -> None:
-        """Ends the whole process group, politely first."""
+        """Ends the whole process group, politely first, and what has left it."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
             if not self.over.is_set():
                 with suppress(ProcessLookupError):
@@ -152,12 +164,14 @@ class Child:
                 self.over.wait(GRACE_SECONDS)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)  # what it left behind
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):  # it has ended, or is another user's
+                if process.environ().get(MARK) == self.mark:
+                    process.kill()
 
     def last_output(self, lines: int = 3) -> str:
-        """The end of what it printed, on one line."""
-        with self.log.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL))
-            text = log.read(TAIL).decode(errors="replace")
+        """The end of what it printed, on one line; for when it is over."""
+        text = self.output.last(TAIL).decode(errors="replace")
         return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
 
 

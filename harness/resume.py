@@ -49,6 +49,7 @@ def train(
         attempt = {"epoch": epoch, "started": job.started, "contended": contention.found().verdict}
         more = {"course": course.to_mapping(), "attempts": [*resumed, attempt]}
         checkpoints.write(Checkpoint(epoch, session.weights(), session.optimizer_state(), more))
+        emit("checkpoint", epoch=epoch)
 
     training.train(session, config, model, dataset, course, step_seconds=step_seconds, keep=keep, emit=emit)
     return [attempt["contended"] for attempt in resumed]

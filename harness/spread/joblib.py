@@ -1,8 +1,11 @@
 """Over the cores and GPUs of this machine, in joblib's own processes (loky)."""
 
 import os
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from typing import Any
 
 from harness.config import Config
@@ -10,6 +13,8 @@ from harness.environment import cores
 from harness.errors import Unavailable
 from harness.launcher import resources
 from harness.sweep import Documents, Task, make
+
+LOOK_SECONDS = 1.0
 
 
 def spread(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
@@ -49,7 +54,19 @@ def most(tasks: Sequence[Task]) -> int:
 
 
 def _make(task: Task, command: int) -> None:
-    """With the command, by its process id, ends what joblib would leave waiting for more to do."""
+    if command != os.getpid():
+        _end_with(command)
     make(task)
-    if command not in (os.getppid(), os.getpid()):
-        os._exit(0)
+
+
+@cache
+def _end_with(command: int) -> None:
+    """From now on this process, and with it the run that it makes, ends when the command, its parent, does:
+    joblib would leave it waiting for more to do."""
+
+    def look() -> None:
+        while os.getppid() == command:
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()

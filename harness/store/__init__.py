@@ -110,7 +110,7 @@ def keep(record: RunRecord, where: Where, directory: Path) -> RunRecord:
 
 
 def recover(where: Where, key: str) -> None:
-    """Stores the attempts at a run that were kept aside, and removes what a killed process left there.
+    """Stores the attempts at a run that were kept aside, and removes what killed processes left.
 
     For the holder of the run's lock. Raises StoreError where they still cannot be stored.
     """
@@ -122,6 +122,7 @@ def recover(where: Where, key: str) -> None:
                 place.publish(directory)
             elif directory.is_dir() and directory.name != CHECKPOINT:
                 shutil.rmtree(directory)
+        place.tidy(key)
     except Exception as error:
         raise StoreError(
             f"results.root={place.name}: what is kept in {runs} cannot be stored ({said(error)})"

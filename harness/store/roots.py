@@ -14,7 +14,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ import platformdirs
 from harness.errors import StoreError
 
 RECORD = "record.json"
+LOG = "output.log"
 CHECKPOINT = "checkpoint"
 STAMP = "%Y%m%dT%H%M%S.%f"
 STAMPED = 22  # characters of a stamp
@@ -145,6 +146,19 @@ class Directory(Layout):
         runs.mkdir(parents=True, exist_ok=True)
         return _fresh(runs, started, [path.name for path in runs.iterdir()])
 
+    def tidy(self, key: str) -> None:
+        """Removes what killed processes left of attempts at a run, but for what they printed."""
+        for attempt in (self.path / "runs" / key).iterdir():
+            if attempt.name.startswith(".attempt."):
+                shutil.rmtree(attempt, ignore_errors=True)
+            elif _stamp(attempt.name) and not (attempt / RECORD).exists():
+                with suppress(OSError):  # another user's
+                    for file in attempt.iterdir():
+                        if file.name != LOG or not file.stat().st_size:
+                            file.unlink()
+                    if not any(attempt.iterdir()):
+                        attempt.rmdir()
+
     def publish(self, directory: Path) -> None:
         """Brings an attempt that was kept elsewhere here, whole; one that was made here stays."""
         target = self.path / "runs" / directory.parent.name / directory.name
@@ -202,13 +216,13 @@ class Bucket(Layout):
         _prove_writable(self.name)
 
     def exists(self) -> bool:
-        with self._explained("read"):
+        with self.explained("read"):
             return bool(self.files.exists(self.runs.removesuffix("/runs")))
 
     def documents(self, report: Report, key: str | None = None) -> list[Document]:
         """As of a directory."""
-        with self._explained("read"):
-            infos = self._find(self.runs if key is None else f"{self.runs}/{key}")
+        with self.explained("read"):
+            infos = self.find(self.runs if key is None else f"{self.runs}/{key}")
         found = []
         for path, info in infos.items():
             *above, run, attempt, name = path.split("/")
@@ -221,7 +235,7 @@ class Bucket(Layout):
         """As of a directory; several at once where the filesystem can."""
         for first in range(0, len(documents), AT_ONCE):
             some = documents[first : first + AT_ONCE]
-            with self._explained("read"):
+            with self.explained("read"):
                 contents = self.files.cat([self._path(document) for document in some], on_error="return")
             for document in some:
                 content = contents.get(self._path(document))
@@ -241,6 +255,9 @@ class Bucket(Layout):
         there |= {path.name for path in runs.iterdir()}
         # two machines may start in the same microsecond
         return _fresh(runs, started, there, f"-{os.urandom(3).hex()}")
+
+    def tidy(self, key: str) -> None:
+        """An attempt comes here when it is whole: nothing is left here of one that is not."""
 
     def publish(self, directory: Path) -> None:
         """Uploads an attempt, its record last, and removes the local directory."""
@@ -268,7 +285,8 @@ class Bucket(Layout):
                 self.files.rm_file(beside)
             raise
 
-    def _find(self, path: str) -> dict[str, Any]:
+    def find(self, path: str) -> dict[str, Any]:
+        """What the filesystem knows of every file below a path, by its own path."""
         self.files.invalidate_cache()
         try:
             return dict(self.files.find(path, detail=True))
@@ -276,7 +294,7 @@ class Bucket(Layout):
             return {}
 
     @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def explained(self, what: str) -> Iterator[None]:
         """A driver's exceptions, whatever they are, as one StoreError."""
         try:
             yield
@@ -313,12 +331,14 @@ def _bucket(url: str) -> Bucket:
 
 @cache
 def _prove_writable(url: str) -> None:
-    """Writes one small object, which stays: not everyone who may write may also delete."""
+    """Writes one small object, and removes it again."""
     bucket = _bucket(url)
     try:
         if bucket.renames:
             bucket.files.makedirs(bucket.runs, exist_ok=True)
         bucket.put(f"{bucket.runs}/.writable", b"results lie here\n")
+        with suppress(Exception):  # not everyone who may write may also delete
+            bucket.files.rm_file(f"{bucket.runs}/.writable")
     except Exception as error:
         raise StoreError(
             f"results.root={url}: cannot be written to ({said(error)}); check that it exists, that the "

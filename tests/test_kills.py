@@ -1,0 +1,13 @@
+"""A sweep that is killed at any moment, again and again, loses nothing: `tests.bench.kills` in small."""
+
+from pathlib import Path
+
+from harness.environment import cores
+from tests.bench.kills import kill
+
+
+def test_a_sweep_whose_whole_process_tree_is_killed_again_and_again(tmp_path: Path) -> None:
+    swept = ("backend=numpy,torch", "cell=gru", f"threads={min(2, len(cores()))}", "train.schedule=step")
+    found = kill(tmp_path, kills=6, seed=0, swept=swept, runs=2, launcher="basic")
+    assert found.kills == 6
+    assert found.processes > found.kills
