@@ -180,6 +180,24 @@ def race(
 
 
 @app.command()
+def report(
+    output: Annotated[Path, typer.Argument(help="The file to write, such as results/report.html.")],
+    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="Draw the charts into this directory too, as SVG and PDF for papers.")
+    ] = None,
+) -> None:
+    """One page that needs no network: who wins, every chart, every run with its command."""
+    from harness.page import build
+
+    for path in build.report(output, results, where or [], plots):
+        typer.echo(f"Written: {path}")
+
+
+@app.command()
 def doctor() -> None:
     """What works here, and what to do about the rest. Exit status 1 where a backend does not work."""
     from harness import checkup

@@ -1,0 +1,64 @@
+"""Accuracy against training seconds: validation accuracy after every epoch."""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from statistics import fmean
+
+from harness.page.figures import Axis, Curve, Figure, Lines, Panel, left_out
+from harness.page.sets import MOST, Series, Set
+from harness.report.table import MARK
+
+MOST_CURVES = 12  # of a panel
+X, Y = Axis("seconds of training"), Axis("validation accuracy")
+
+
+def curves(found: Sequence[Set]) -> Figure:
+    """A panel for every cell of a set, or one for all cells where one contender made them."""
+    panels: list[Panel] = []
+    left: list[str] = []
+    for title, series, key in (panel for one in found[:MOST] for panel in _split(one)):
+        all_of_it = [curve for each in series if (curve := _curve(each, key(each)))]
+        if all_of_it:
+            best = sorted(all_of_it, key=lambda curve: -curve.points[-1][1])[:MOST_CURVES]
+            kept = tuple(curve for curve in all_of_it if curve in best)
+            panels.append(Panel(title, Lines(X, Y, kept)))
+            left += left_out(len(all_of_it), MOST_CURVES, f"curves of {title}, the most accurate,")
+    return Figure(
+        "curves",
+        "Accuracy against training time",
+        "Validation accuracy after every epoch over the seconds spent in training steps alone: mean over "
+        "seeds. Further up and to the left is better.",
+        "python run.py -m backend=numpy,torch,keras cell=lstm,gru",
+        tuple(panels),
+        (*left, *left_out(len(found), MOST, "sets of comparable runs")),
+    )
+
+
+def _split(one: Set) -> list[tuple[str, list[Series], Callable[[Series], str]]]:
+    """(title, series, what decides the colour) of each panel."""
+    if len(one.contenders) == 1:
+        return [(one.title or one.name, list(one.series), lambda series: series.cell)]
+    return [
+        (one.of(cell), [series for series in one.series if series.cell == cell], lambda series: series.by)
+        for cell in one.cells
+    ]
+
+
+def _curve(series: Series, key: str) -> Curve | None:
+    """The mean over runs, as far as all of them have got."""
+    paths = [
+        list(
+            zip(
+                accumulate(epoch["seconds"] for epoch in run.history),
+                (epoch["validation_accuracy"] for epoch in run.history),
+                strict=True,
+            )
+        )
+        for run in series.runs
+        if run.history
+    ]
+    points = tuple(
+        (fmean(x), fmean(y)) for x, y in (zip(*at, strict=True) for at in zip(*paths, strict=False))
+    )
+    label = series.label + (f" {MARK}" if series.contended else "")
+    return Curve(label, key, points) if points else None

@@ -1,0 +1,148 @@
+"""What can be drawn, as data: lines, bars with intervals, shaded cells; and the figure they are part of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Its title, whether it is logarithmic, and from what it starts where that is not zero or the data."""
+
+    title: str
+    log: bool = False
+    whole: bool = False  # only whole numbers are on it
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points (x, y) in the order in which they are joined. `key` decides its colour."""
+
+    label: str
+    key: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Lines:
+    x: Axis
+    y: Axis
+    curves: tuple[Curve, ...]
+    levels: tuple[tuple[str, float], ...] = ()  # horizontal lines by name
+
+    @property
+    def keys(self) -> list[str]:
+        return [curve.key for curve in self.curves]
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Heads, and a row for every point and level."""
+        rows = [[c.label, figure(x), figure(y)] for c in self.curves for x, y in c.points]
+        rows += [[name, "–", figure(y)] for name, y in self.levels]
+        return ["", self.x.title, self.y.title], rows
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value with its interval, where it has one, and other values that it is to be seen against."""
+
+    label: str
+    key: str
+    value: float
+    interval: tuple[float, float] | None = None
+    against: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bars:
+    x: Axis
+    bars: tuple[Bar, ...]
+    against: tuple[str, ...] = ()  # what each bar's `against` are
+
+    @property
+    def keys(self) -> list[str]:
+        return [bar.key for bar in self.bars]
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Heads, and a row for every bar."""
+        interval = any(bar.interval for bar in self.bars)
+        heads = ["", self.x.title, *(["from", "to"] if interval else []), *self.against]
+        rows = []
+        for bar in self.bars:
+            ends = [figure(end) for end in bar.interval] if bar.interval else ["–", "–"]
+            seen = [figure(value) for value in bar.against]
+            rows.append([bar.label, figure(bar.value), *(ends if interval else []), *seen])
+        return heads, rows
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Values by row and column, the larger the darker. `log` where ratios count; a cell that is None is
+    not shaded; `texts` are written into the cells."""
+
+    x: str
+    y: str
+    value: str
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    texts: tuple[tuple[str, ...], ...] | None = None
+    log: bool = False
+
+    @property
+    def keys(self) -> list[str]:
+        return []
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Heads, and the cells as they stand."""
+        shown = self.texts or tuple(
+            tuple("–" if v is None else figure(v) for v in row) for row in self.values
+        )
+        return [f"{self.y} ↓ {self.x} →", *self.columns], [
+            [name, *row] for name, row in zip(self.rows, shown, strict=True)
+        ]
+
+
+Chart = Lines | Bars | Cells
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A chart and what it is of."""
+
+    title: str
+    chart: Chart
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels under one heading: `says` how to read them, `found` what follows, and, where no run has the
+    data, the command that `makes` it. `wide` panels need the whole width."""
+
+    name: str
+    title: str
+    says: str
+    makes: str
+    panels: tuple[Panel, ...] = ()
+    found: tuple[str, ...] = ()
+    wide: bool = False
+
+    @property
+    def keys(self) -> list[str]:
+        """What colours stand for, in a fixed order."""
+        return sorted({key for panel in self.panels for key in panel.chart.keys if key})
+
+
+def left_out(count: int, shown: int, what: str) -> tuple[str, ...]:
+    """What is said where not everything is shown."""
+    if count <= shown:
+        return ()
+    return (f"{shown} of {count} {what} are shown; the table of runs has all, --where shows others.",)
+
+
+def figure(value: float) -> str:
+    """Four digits that count, all of them before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def spread(values: Sequence[float]) -> tuple[float, float]:
+    """The smallest and the largest."""
+    return min(values), max(values)
