@@ -470,9 +470,9 @@ def test_digits_as_ever(run: Shell, results: Path) -> None:
     assert "data_sha256" not in record.details
 
 
-def test_the_example_of_the_readme(tmp_path: Path) -> None:
+def test_the_example_of_its_page(tmp_path: Path) -> None:
     """Its Python and its two commands, line by line as they stand there."""
-    section = (ROOT / "README.md").read_text("utf-8").split("## Your own sequences")[1].split("\n## ")[0]
+    section = (ROOT / "docs" / "own-sequences.md").read_text("utf-8").split("\n## ")[0]
     python, shell = re.findall(r"```(?:python)?\n(.*?)```", section, re.DOTALL)
     subprocess.run([sys.executable, "-c", python], cwd=tmp_path, check=True)
     assert (tmp_path / "mine.npz").exists()
