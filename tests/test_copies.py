@@ -177,6 +177,7 @@ def test_a_damaged_copy_is_passed_over_and_a_damaged_local_one_mended(
     assert equal(newest(url)[0], checkpoint(2))
     (remote,) = (tmp_path / "bucket").rglob("epoch-00000002.safetensors")
     remote.write_bytes(remote.read_bytes()[:-1])
+    assert equal(newest(url)[0], checkpoint(2))  # what is whole here stays
     elsewhere(monkeypatch, tmp_path)
     found, passed_over = newest(url)
     assert equal(found, checkpoint(1))
