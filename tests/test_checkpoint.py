@@ -530,7 +530,7 @@ def test_the_last_two_are_kept_as_they_were_written(tmp_path: Path) -> None:
 def test_what_was_left_half_written_is_removed(tmp_path: Path) -> None:
     writer = Checkpoints(tmp_path, "abc")
     writer.write(checkpoint(3))
-    for name in ("epoch-00000004.safetensors", "epoch-00000004.json.part", "epoch-00000005.safetensors.part"):
+    for name in ("epoch-00000004.safetensors", ".epoch-00000004.json.x1_y", ".epoch-00000005.safetensors.z"):
         (tmp_path / name).write_bytes(b"half")
     again = Checkpoints(tmp_path, "abc")
     assert equal(again.newest(), checkpoint(3))

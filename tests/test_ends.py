@@ -182,12 +182,18 @@ def test_ctrl_c(results: Path, shadow: Shadow, sign: signal.Signals) -> None:
 
 
 def test_a_killed_launcher_takes_its_child_along(results: Path, shadow: Shadow) -> None:
-    process = start(results, "backend=torch", env=shadow("torch", ALIVE))
+    """And the child's own children."""
+    process = start(results, "backend=torch", env=shadow("torch", f"import os; os.fork(); {ALIVE}"))
     child = child_of(process)
+    deadline = time.monotonic() + 60
+    while not child.children():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    family = [child, *child.children()]
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    psutil.wait_procs([child], timeout=10)
-    assert not child.is_running()
+    _, left = psutil.wait_procs(family, timeout=10)
+    assert left == []
 
 
 def test_concurrent_runs_never_share_a_core(results: Path, tmp_path: Path) -> None:

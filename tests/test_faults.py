@@ -2,16 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
-from harness import events, process
+from harness import events
 from harness.events import NoEvent
+from harness.output import PART, Output
 from harness.record import RunRecord
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_ends import Shadow, sabotage
@@ -31,6 +33,7 @@ session.train = train
 """
 LEAVES_ONE = """
 if os.fork() == 0:
+    AWAY
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)
 """
@@ -85,8 +88,16 @@ FAULTS: dict[int, tuple[str, str, str]] = {
         "RuntimeError: [/red] a|b <b> :smile: [bold]",
     ),
     13: (r"raise RuntimeError('caf\udce9')", "failed", r"RuntimeError: caf\udce9"),
-    14: (LEAVES_ONE + "os.kill(os.getpid(), signal.SIGKILL)", "crashed", "ended by SIGKILL, no output"),
-    15: (LEAVES_ONE + "raise ValueError('and one stays')", "failed", "ValueError: and one stays"),
+    14: (
+        LEAVES_ONE.replace("AWAY", "") + "os.kill(os.getpid(), signal.SIGKILL)",
+        "crashed",
+        "ended by SIGKILL, no output",
+    ),
+    15: (
+        LEAVES_ONE.replace("AWAY", "os.setsid()") + "raise ValueError('one went')",
+        "failed",
+        "ValueError: one went",
+    ),
     16: ("sys.exit('enough')", "crashed", "ended with exit status 1; last output: enough"),
     17: (
         "block = b'x' * 99 + b'\\n'\nfor _ in range(1000): os.write(1, block * 1000)\nos._exit(4)",
@@ -295,20 +306,58 @@ original, harness.training.train = harness.training.train, train
     assert found[1].status == "ok"
 
 
-def test_the_end_of_a_flood_is_read_alone(tmp_path: Path) -> None:
-    log = tmp_path / "output.log"
-    with log.open("wb") as file:
-        file.truncate(2**33)  # holes: it takes no room
-        file.seek(0, os.SEEK_END)
-        file.write(b"\nthe end\n")
-    child = object.__new__(process.Child)
-    child.log = log
-    tracemalloc.start()
-    try:
-        assert child.last_output().endswith("| the end")
-        assert tracemalloc.get_traced_memory()[1] < 100_000
-    finally:
-        tracemalloc.stop()
+def printed(path: Path, *parts: bytes) -> Output:
+    """What is kept of so many writes, and how they were ended."""
+    over, other = os.pipe()
+    output = Output(path, over)
+    with os.fdopen(output.pipe, "wb", buffering=0) as pipe:
+        for part in parts:
+            pipe.write(part)
+    os.close(other)
+    output.last(1)
+    output.close()
+    os.close(over)
+    return output
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 5 * PART])
+def test_of_a_flood_both_ends_are_kept(tmp_path: Path, more: int) -> None:
+    content = np.random.default_rng(0).bytes(2 * PART + more)
+    output = printed(tmp_path / "log", *(content[k : k + 99_999] for k in range(0, len(content), 99_999)))
+    found = (tmp_path / "log").read_bytes()
+    if more <= 0:
+        assert found == content
+    else:
+        between = f"\n... {more:,} bytes are left out here ...\n".encode()
+        assert found == content[:PART] + between + content[-PART:]
+    assert output.last(1000) == content[-1000:]
+    assert output.failed is None
+
+
+def test_what_cannot_be_written_is_read_all_the_same(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    output = printed(Path("/dev/full"), b"x" * 500_000, b"the end")
+    assert "No space left on device" in str(output.failed)
+    assert output.last(7) == b"the end"
+
+
+def test_a_run_that_prints_without_end(run: Shell, results: Path, shadow: Shadow) -> None:
+    code = """
+import os
+os.write(1, b"the beginning\\n")
+while True:
+    os.write(1, b"and on and on\\n" * 1000)
+"""
+    done = run("backend=numpy", "run.timeout_seconds=2", env=sabotage(shadow, code))
+    assert done.returncode == 1, done.stderr
+    (path,) = results.glob("runs/*/*/record.json")
+    assert RunRecord.read(path).status == "timeout"
+    text = (path.parent / "output.log").read_text()
+    assert 2 * PART < len(text) < 2 * PART + 100
+    assert text.startswith("the beginning\n")
+    assert re.search(r"\n\.\.\. [\d,]+ bytes are left out here \.\.\.\n", text)
+    assert text.endswith("and on\n")
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,37 @@ def test_runs_that_had_not_begun_are_made_when_joblibs_processes_die(results: Pa
     assert out.count("its process ended without a word") == 2
 
 
-@pytest.mark.parametrize("launcher", ELSEWHERE)
+@pytest.mark.parametrize("launcher", spread("joblib"))
+def test_what_goes_on_when_the_command_is_killed_ends_and_is_made_again(
+    results: Path, shadow: Shadow, launcher: str
+) -> None:
+    env = sabotage(shadow, in_seed_one("time.sleep(600)"))
+    process = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env=env)
+    here = min(2, len(cores()))
+    await_(lambda: len([entry for entry in entries(results).values() if entry.key]) == here, process)
+    leases = os.environ["HARNESS_LEASES"]
+    everybody = [each for each in psutil.process_iter() if belongs(each, leases)]
+    assert len(everybody) > here
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(everybody, timeout=30)
+    assert alive == []
+    again = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env={})
+    _, err = again.communicate(timeout=200)
+    assert again.returncode == 0, err
+    found = [RunRecord.read(path).status for path in results.glob("runs/*/*/record.json")]
+    assert found == ["ok", "ok"]
+
+
+def belongs(process: psutil.Process, leases: str) -> bool:
+    """Whether a process is one of this test's, wherever it was started, by what its environment says."""
+    try:
+        return process.pid != os.getpid() and process.environ().get("HARNESS_LEASES") == leases
+    except psutil.Error:
+        return False
+
+
+@pytest.mark.parametrize("launcher", spread("submitit_local"))
 def test_what_goes_on_when_the_command_is_killed_is_finished(
     results: Path, shadow: Shadow, tmp_path: Path, launcher: str
 ) -> None:

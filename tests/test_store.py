@@ -52,9 +52,9 @@ def stored(root: str | Path, found: RunRecord, when: datetime | None = None) -> 
 
 
 def files(place: Path) -> set[str]:
-    """What lies below a directory, the results' own marks aside."""
+    """What lies below a directory, locks aside."""
     found = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
-    return {name for name in found if not name.endswith((".lock", ".writable"))}
+    return {name for name in found if not name.endswith(".lock")}
 
 
 # many at once

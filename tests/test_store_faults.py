@@ -283,6 +283,27 @@ def test_what_a_killed_process_left_is_removed(url: str, cache: Path) -> None:
     assert not left.exists()
 
 
+def test_what_a_killed_process_left_in_a_directory_is_removed_but_for_what_it_printed(results: Path) -> None:
+    kept = stored(results, replace(GOOD, key="one"))
+    said, silent = (store.new_attempt(results, "one", now()) for _ in range(2))
+    for attempt, text in ((said, "half of it"), (silent, "")):
+        (attempt / "output.log").write_text(text)
+        (attempt / "weights.part").write_bytes(b"half")
+        (attempt / ".record.json.x7").write_text("{")
+    half = results / "runs" / "one" / ".attempt.x8"
+    half.mkdir()
+    (half / "record.json").write_text("{")
+    store.lock(results, "one")
+    store.recover(results, "one")
+    assert {path.name for path in (results / "runs" / "one").iterdir()} == {
+        ".lock",
+        said.name,
+        Path(str(kept.record_path)).parent.name,
+    }
+    assert [path.name for path in said.iterdir()] == ["output.log"]
+    assert Path(str(kept.record_path)).exists()
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 KiB."""
@@ -324,8 +345,7 @@ def test_where_nothing_at_all_can_be_written(run: Shell, results: Path, cache: P
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
-    index = {"GIT_INDEX_FILE": str(cache / "index")}  # git would leave a lock on this checkout's own
-    done = run("backend=numpy", preexec_fn=limit, env=index)
+    done = run("backend=numpy", preexec_fn=limit)
     assert done.returncode == 1, done.stderr
     assert "File too large" in done.stdout
     assert f"nor be kept in {cache}" in done.stdout

@@ -43,7 +43,7 @@ EACH = (
     "cell.hidden=8",
     "model.layers=2",
     "model.dropout=0.3",
-    "train.epochs=12",
+    "train.epochs=30",
     "train.batch_size=64",
     "train.checkpoint_epochs=1",
     "measure.window_seconds=0.01",
@@ -199,7 +199,7 @@ def tidy(sweep: Sweep) -> Counter[str]:
     for attempt in sweep.results.glob("runs/*/*/"):
         if not (attempt / "record.json").exists():
             assert [path.name for path in attempt.iterdir()] == ["output.log"], attempt
-    return Counter(re.sub(r"^\.run.*", "half-written run-….json", Path(name).name) for name in names)
+    return Counter(re.sub(r"run-\d+\.json.*", "run-….json", Path(name).name) for name in names)
 
 
 def compare(found: dict[str, RunRecord], expected: dict[str, RunRecord]) -> None:
