@@ -27,7 +27,9 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def environment(**more: str) -> dict[str, str]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA_", "XLA_"))}
+    """A person's, in which Python keeps what it has compiled."""
+    but = ("HYDRA_", "XLA_", "PYTHONDONTWRITEBYTECODE")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(but)}
     return {**env, "COLUMNS": "200", **more}
 
 

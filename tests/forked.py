@@ -23,9 +23,9 @@ processes.set_forkserver_preload(["tests.imported"])
 def possible(arguments: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether a command may be forked: not where Python itself is to start otherwise, nor where a launcher
     starts processes by what it finds in its own; and macOS' libraries do not bear it."""
-    started_otherwise = {name for name in env if name.startswith("PYTHON")} - {"PYTHONPATH", "PYTHONHASHSEED"}
+    otherwise = {name for name in env if name.startswith("PYTHON") and env[name] != os.environ.get(name)}
     plain = not any(argument.startswith("hydra/launcher") for argument in arguments)
-    return sys.platform == "linux" and plain and not started_otherwise
+    return sys.platform == "linux" and plain and otherwise <= {"PYTHONPATH"}
 
 
 def python(
