@@ -19,7 +19,7 @@ run: $(VENV)/.installed
 	$(BIN)/python run.py -m +experiment=quickstart
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist worksteal
 	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/.installed-test

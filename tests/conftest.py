@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
+
 ROOT = Path(__file__).parent.parent
 # the parity tests compile hundreds of small models, which is most of their time; a run as a person types
 # it compiles as it does for that person, see `environment`
@@ -25,13 +27,23 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def environment(**more: str) -> dict[str, str]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA_", "XLA_"))}
+    """A person's, in which Python keeps what it has compiled."""
+    but = ("HYDRA_", "XLA_", "PYTHONDONTWRITEBYTECODE")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(but)}
     return {**env, "COLUMNS": "200", **more}
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
+
+
+def python(*arguments: str, env: dict[str, str], **options: object) -> subprocess.CompletedProcess[str]:
+    """`python …` to its end, as a person would give it in the project's directory; forked where it may be."""
+    if set(options) <= {"cwd"} and forked.possible(arguments, env):
+        return forked.python(arguments, cwd=options.get("cwd", ROOT), env=env)  # type: ignore[arg-type]
+    options = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 300, **options}
+    return subprocess.run([sys.executable, *arguments], env=env, **options)  # type: ignore[call-overload]
 
 
 @pytest.fixture
@@ -42,10 +54,7 @@ def run(results: Path) -> Shell:
         env = environment(**options.pop("env", {}))  # type: ignore[arg-type]
         sweep = [item for item in overrides if item == "-m"]
         chosen = [*(SMALL if small else ()), *(item for item in overrides if item != "-m")]
-        command = [sys.executable, "run.py", *sweep, f"results.root={results}", *chosen]
-        return subprocess.run(
-            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, **options
-        )
+        return python("run.py", *sweep, f"results.root={results}", *chosen, env=env, **options)
 
     return call
 
@@ -56,9 +65,7 @@ def harness_command() -> Shell:
 
     def call(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         env = environment(**options.pop("env", {}))  # type: ignore[arg-type]
-        options.setdefault("cwd", ROOT)
-        command = [sys.executable, "-m", "harness", *arguments]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, **options)
+        return python("-m", "harness", *arguments, env=env, **options)
 
     return call
 

@@ -17,7 +17,7 @@ import pytest
 from harness.checkpoint import Checkpoint, Checkpoints
 from harness.errors import StoreError
 from harness.record import RunRecord
-from tests.conftest import ROOT, SMALL, environment
+from tests.conftest import ROOT, SMALL, environment, python
 
 Shadow = Callable[[str, str], dict[str, str]]
 EPOCHS = 4
@@ -126,9 +126,8 @@ def started(results: Path, overrides: tuple[str, ...], env: dict[str, str] | Non
 
 def call(results: Path, overrides: tuple[str, ...], env: dict[str, str] | None = None) -> tuple[int, str]:
     """Exit status and stderr of `python run.py …`."""
-    process = started(results, overrides, env)
-    _, err = process.communicate(timeout=300)
-    return process.returncode, err
+    done = python("run.py", f"results.root={results}", *BASE, *overrides, env=environment(**(env or {})))
+    return done.returncode, done.stderr
 
 
 def records(results: Path) -> list[RunRecord]:
@@ -271,8 +270,7 @@ def test_killed_again_and_again(results: Path, shadow: Shadow, undisturbed: Call
 def test_whoever_is_killed(
     results: Path, shadow: Shadow, undisturbed: Callable[..., RunRecord], who: str
 ) -> None:
-    case = TORCH
-    process = started(results, (*case, KEEP), sabotage(shadow, STUCK))
+    process = started(results, (*NUMPY, KEEP), sabotage(shadow, STUCK))
     deadline = time.monotonic() + 60
     while "epoch-00000002.json" not in kept(results):
         assert time.monotonic() < deadline
@@ -287,10 +285,10 @@ def test_whoever_is_killed(
     process.communicate(timeout=30)
     psutil.wait_procs(family[1:], timeout=10)
     assert [found.status for found in records(results)] == (["interrupted"] if who == "ctrl-c" else [])
-    status, err = call(results, (*case, KEEP))
+    status, err = call(results, (*NUMPY, KEEP))
     assert status == 0, err
     assert "resuming after epoch 2" in err
-    same(records(results)[-1], undisturbed(case))
+    same(records(results)[-1], undisturbed(NUMPY))
     assert not list(results.glob("runs/*/checkpoint"))
 
 

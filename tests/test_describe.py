@@ -320,14 +320,23 @@ def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(
 # --- the command line ----------------------------------------------------------------------------------
 
 
-def test_the_command(harness_command: Shell) -> None:
-    done = harness_command("describe", "cell=gru", "sequence=pixel", "model.layers=2", "cell.hidden=32")
+def test_the_command(harness_command: Shell, tmp_path: Path) -> None:
+    """And the file that it draws, which stands alone."""
+    path = tmp_path / "a picture.svg"
+    shape = ("sequence=pixel", "model.layers=2", "cell.hidden=32")
+    done = harness_command("describe", "cell=gru", *shape, "--svg", str(path))
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert all(len(line) <= 80 and line == line.rstrip() for line in done.stdout.splitlines())
+    *lines, last = done.stdout.splitlines()
+    assert last == f"Drawn: {path}"
+    assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
     assert "(B, 784, 1)" in done.stdout
     assert "nn.GRU(1, 32, num_layers=2)" in done.stdout
     assert "\x1b" not in done.stdout
+    document = path.read_text("utf-8")
+    assert document.startswith("<?xml")
+    assert "href" not in document
+    assert ElementTree.fromstring(document).tag == f"{SVG}svg"
 
 
 @pytest.mark.parametrize(
@@ -472,14 +481,3 @@ def test_hostile_text_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     assert "</title><script>alert('&\"')</script>" in "".join(root.itertext())
     assert "[bold]" in said(model)
-
-
-def test_a_file_that_stands_alone(harness_command: Shell, tmp_path: Path) -> None:
-    path = tmp_path / "a picture.svg"
-    done = harness_command("describe", "cell=gru", "model.bidirectional=true", "--svg", str(path))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"Drawn: {path}"
-    document = path.read_text("utf-8")
-    assert document.startswith("<?xml")
-    assert "href" not in document
-    assert ElementTree.fromstring(document).tag == f"{SVG}svg"

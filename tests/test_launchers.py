@@ -70,23 +70,32 @@ harness.runner.run = broken
 
 
 @pytest.mark.parametrize("launcher", ALL)
-def test_a_child_that_dies_is_a_row_and_the_others_are_made(
+def test_children_that_die_are_rows_and_the_others_are_made(
     run: Shell, results: Path, shadow: Shadow, launcher: str
 ) -> None:
-    for sign in ("SIGSEGV", "SIGKILL"):
-        root = results / sign
-        env = sabotage(shadow, in_seed_one(f"os.kill(os.getpid(), signal.{sign})"))
-        done = run(
-            "-m", "backend=numpy", "seed=0,1,2", f"hydra/launcher={launcher}", f"results.root={root}", env=env
-        )
-        assert done.returncode == 1, done.stderr
-        found = records(root)
-        assert [found[seed].status for seed in (0, 1, 2)] == ["ok", "crashed", "ok"]
-        assert sign in str(found[1].reason)
+    signs = {1: "SIGSEGV", 3: "SIGKILL"}
+    code = f"""
+import os, signal
+import harness.runner
+run = harness.runner.run
+def broken(job, emit):
+    if job.config.seed in {signs}:
+        os.kill(os.getpid(), getattr(signal, {signs}[job.config.seed]))
+    run(job, emit)
+harness.runner.run = broken
+"""
+    done = run(
+        "-m", "backend=numpy", "seed=0,1,2,3", f"hydra/launcher={launcher}", env=sabotage(shadow, code)
+    )
+    assert done.returncode == 1, done.stderr
+    found = records(results)
+    assert [found[seed].status for seed in range(4)] == ["ok", "crashed", "ok", "crashed"]
+    for seed, sign in signs.items():
+        assert sign in str(found[seed].reason)
         assert f"| crashed | ended by {sign}" in done.stdout
-        assert "Traceback" not in done.stderr
-        for number in (1, 2, 3):
-            assert f"[{number}/3] numpy lstm-8 digits row seed {number - 1}: starting" in done.stderr
+    assert "Traceback" not in done.stderr
+    for seed in range(4):
+        assert f"[{seed + 1}/4] numpy lstm-8 digits row seed {seed}: starting" in done.stderr
 
 
 def command(results: Path, launcher: str, *overrides: str, env: dict[str, str]) -> subprocess.Popen[str]:
