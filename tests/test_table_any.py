@@ -87,7 +87,7 @@ def lost(groups: tables.Groups) -> int:
     return sum(not good and place not in full for place, good in zip(places, ok, strict=True))
 
 
-@often(10)
+@often(6)
 @given(RUNS)
 def test_every_format_keeps_its_numbers_and_its_shape(runs: list[tuple[Any, ...]]) -> None:
     frame, by, metrics = (

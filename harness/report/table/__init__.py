@@ -6,7 +6,7 @@ best        which figure is better than all others      output     in a format, 
 figures     numbers as people read them                 terminal   with lines around it
 """
 
-from harness.report.table.figures import MARK, Best, figure, text
+from harness.report.table.figures import figure, text
 from harness.report.table.formats.markdown import markdown
 from harness.report.table.grouping import Groups, build, group
 from harness.report.table.output import FORMATS, TEXTS, render
@@ -14,7 +14,6 @@ from harness.report.table.page import provenance
 from harness.report.table.selection import (
     APART,
     BY,
-    METRIC,
     METRICS,
     MODE_METRICS,
     TableError,
@@ -33,12 +32,9 @@ __all__ = [
     "APART",
     "BY",
     "FORMATS",
-    "MARK",
-    "METRIC",
     "METRICS",
     "MODE_METRICS",
     "TEXTS",
-    "Best",
     "Groups",
     "TableError",
     "build",

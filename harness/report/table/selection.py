@@ -110,7 +110,7 @@ def matching(stored: pandas.DataFrame, filters: Sequence[str], results: str) -> 
 
 
 def _no_such(option: str, name: str, frame: pandas.DataFrame) -> TableError:
-    known = [column for column in frame.columns if column not in DETAIL]
+    known = [one_line(column) for column in frame.columns if column not in DETAIL]
     close = get_close_matches(name.split("=")[0], known, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return TableError(f"{option}: {name!r} is no column{hint}\nThere are: {', '.join(known)}")

@@ -30,8 +30,7 @@ def json(groups: Groups) -> str:
 def parquet(groups: Groups) -> bytes:
     """What `csv` gives, with types. Raises TableError where pyarrow is not installed."""
     found = _whole(groups).map(_line).rename(columns=_line)
-    for name in found.select_dtypes(object):
-        found[name] = _uniform(found[name])
+    found = found.apply(lambda column: _uniform(column) if column.dtype == object else column)
     try:
         return bytes(found.to_parquet(engine="pyarrow", index=False))
     except ImportError as error:
