@@ -245,7 +245,8 @@ def lost(config: Config, *, key: str | None, threads: int, command: str, status:
             threads = config.threads or 0
         key = run_key(config, threads)
     draft = Draft(config, key=key, threads=threads, command=command)
-    return _closed(_feed(config, draft), draft.ended(status, reason), root, could_start=True)
+    feed = _feed(config, draft, store.checkpoints(root, key))
+    return _closed(feed, draft.ended(status, reason), root, could_start=True)
 
 
 def _feed(config: Config, draft: Draft, checkpoints: Path | None = None) -> Feed:

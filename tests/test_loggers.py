@@ -106,6 +106,9 @@ def test_tensorboard_goes_on_with_the_same_run(results: Path) -> None:
     config = composed("logger=tensorboard", f"results.root={results}")
     told(Feed(config, key="k", started=STARTED), range(1, 4), made("crashed", "ended by SIGKILL"))
     checkpoints = interrupted(results / "runs" / "k" / "checkpoint", "k")
+    alone = Feed(config, key="k", started="2026-01-02T09:00:00+00:00", checkpoints=checkpoints)
+    told(alone, range(0), made("crashed", "its process ended without a word"))
+    assert [step for step, _ in series(events(results), "epoch/train_loss")] == [1, 2, 3]
     later = Feed(config, key="k", started="2026-01-03T00:00:00+00:00", checkpoints=checkpoints)
     told(later, range(1, 6), made("ok", test_accuracy=0.5))
     found = events(results)
@@ -242,6 +245,7 @@ def test_wandb_offline_has_it_all_below_the_results(run: Shell, results: Path, t
     assert done.returncode == 0, done.stderr
     record = stored(results)
     assert record.details["logger"]["problem"] is None
+    assert "WARNING" not in done.stderr
     (directory,) = (results / "wandb").glob("offline-run-*")
     (path,) = directory.glob("run-*.wandb")
     found = list(wandb_records(path))

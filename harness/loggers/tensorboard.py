@@ -33,14 +33,16 @@ class Log:
         name = f"events.out.tfevents.{now().timestamp():.6f}.{socket.gethostname()}.{os.getpid()}"
         self.writer = RecordWriter((path / name).open("xb"))
         self.step = 0
+        self.stale = run.resumed
         self._write(file_version="brain.Event:2")
-        if run.resumed:  # everything is told again: what is there from before no longer counts
-            self._write(session_log=SessionLog(status=SessionLog.START))
         self._write(summary=hparams_pb(content.parameters(config), start_time_secs=now().timestamp()))
         self._text("configuration", _code(json.dumps(config.to_mapping(), indent=1)))
         self.writer.flush()
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        if self.stale:  # all epochs are told again: what is there from before no longer counts
+            self._write(session_log=SessionLog(status=SessionLog.START))
+            self.stale = False
         self.step = number
         self._scalars(metrics)
         self.writer.flush()

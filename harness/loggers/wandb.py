@@ -39,7 +39,7 @@ class Log:
             reinit="create_new",
             settings=settings,
         )
-        self.place = self.run.url or self.run.dir
+        self.place = self.run.dir if self.run.offline else str(self.run.url)
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         self.run.log(dict(metrics), step=number)
