@@ -89,7 +89,8 @@ class Judge:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.trial, self.epochs = trial, config.train.epochs
-        self.maximize = DIRECTIONS[config.objective or ""] == "maximize"
+        self.objective = str(config.objective)
+        self.maximize = DIRECTIONS[self.objective] == "maximize"
         self.enough = None if self.maximize else max(config.measure.targets)
         self.best = 0.0
         try:
@@ -112,7 +113,8 @@ class Judge:
     @property
     def details(self) -> dict[str, Any]:
         """Who pruned a run, for its record."""
-        return {name: value for name, value in asdict(self.trial).items() if name != "directory"}
+        ours = {name: value for name, value in asdict(self.trial).items() if name != "directory"}
+        return {"objective": self.objective, **ours}
 
     def decided(self, record: RunRecord) -> bool:
         """Whether a run was pruned by this search, be it by an earlier command."""

@@ -81,6 +81,7 @@ def records(results: Path) -> dict[float, RunRecord]:
 
 
 HALVING = "gbbb"
+same_search = pytest.mark.xdist_group("halved")
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,7 @@ def copied(halved: tuple[Path, object], results: Path) -> Path:
     return results
 
 
+@same_search
 def test_what_is_pruned_is_a_row_and_no_failure(
     halved: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
@@ -124,6 +126,7 @@ def test_what_is_pruned_is_a_row_and_no_failure(
     assert "Traceback" not in done.stderr
 
 
+@same_search
 def test_the_same_command_makes_nothing_twice_and_goes_on(copied: Path) -> None:
     before = sorted(copied.glob("runs/*/*/record.json"))
     more = call(copied, *search("successive_halving", seed_for(HALVING), len(HALVING) + 1))
@@ -135,6 +138,7 @@ def test_the_same_command_makes_nothing_twice_and_goes_on(copied: Path) -> None:
     assert len(after) == len(before) + 1
 
 
+@same_search
 def test_a_plain_sweep_makes_a_pruned_run_whole(copied: Path) -> None:
     """From its checkpoint on; the search then takes it as it is."""
     rate = list(records(copied))[1]
@@ -148,6 +152,7 @@ def test_a_plain_sweep_makes_a_pruned_run_whole(copied: Path) -> None:
     assert again.stderr.count("complete already") == 2
 
 
+@same_search
 def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
     halved: tuple[Path, object], copied: Path, shadow: Shadow
 ) -> None:
