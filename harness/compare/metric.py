@@ -17,9 +17,8 @@ Figure = Callable[[np.ndarray], np.ndarray]  # samples (…, W) -> figure (…)
 class Metric:
     """A column of the records, or one entry of a mapping in it (`seconds_to_target.0.97`).
 
-    `ratio`: sides are divided by one another, else subtracted. `seeded`: it is decided by the seed, so that
-    runs of one seed belong together and repeating one tells nothing new. `timed`: others on the same cores,
-    and another device, spoil it.
+    `ratio`: sides are divided by one another, else subtracted. `seeded`: the seed decides it, so that runs of
+    one seed belong together and repeating one tells nothing new. `timed`: it hangs on device and threads.
     """
 
     name: str
@@ -32,6 +31,11 @@ class Metric:
     timed: bool = True
     scale: float = 1.0  # of a difference, as it is shown
     unit: str = ""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether others on the same cores spoil it."""
+        return self.timed and not self.name.endswith("bytes")
 
     def values(self, frame: pandas.DataFrame) -> pandas.Series:
         """Its figure in every run, NaN where there is none; raises CompareError for what is no number."""

@@ -51,6 +51,8 @@ TASK = (
     "train.truncate",
 )
 
+FEWEST_SEEDS = 5  # for which timings are paired
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -76,17 +78,19 @@ class Pairs:
 
 def settings(frame: pandas.DataFrame) -> pandas.DataFrame:
     """What determines a run's figures, but for the seed: one column of text per key."""
-    found = pandas.DataFrame([flat(config) for config in frame["config"]], index=frame.index)
+    flattened = [flat(config) for config in frame["config"]]
+    found = pandas.DataFrame(flattened, index=frame.index, dtype=object)  # 1 stays 1 beside what is missing
     found = found[[name for name in found.columns if not name.startswith(APART)]]
     found["data.sha256"] = [str(details.get("data_sha256") or "")[:12] for details in frame["details"]]
-    found = found.assign(threads=frame["threads"], device=frame["device"], device_name=frame["device_name"])
-    return found.astype(object).where(found.notna(), "–").map(lambda value: one_line(str(value), 60))
+    kind = frame["device"].map(lambda device: device.partition(":")[0])  # one of several GPUs has their name
+    found = found.assign(threads=frame["threads"], device=kind, device_name=frame["device_name"])
+    return found.where(found.notna(), "–").map(lambda value: one_line(str(value), 60))
 
 
 def pair(a: Side, b: Side, metric: Metric) -> Pairs:
     """Pairs of the runs of two sides, all of which have a figure; raises CompareError where there is none."""
     left, right = (settings(side.frame) for side in (a, b))
-    keys = sorted({*left.columns, *right.columns})
+    keys, known = sorted({*left.columns, *right.columns}), {*left.columns} & {*right.columns}
     left, right = (each.reindex(columns=keys, fill_value="–") for each in (left, right))
     apart = [key for key in keys if not set(left[key]) & set(right[key])]
     common = [key for key in keys if key not in apart]
@@ -119,7 +123,7 @@ def pair(a: Side, b: Side, metric: Metric) -> Pairs:
             continue
         said = f"{key}: {_found(a, left[key])}; {_found(b, right[key])}"
         checked = key.startswith(TASK) or (key in MACHINE and metric.timed)
-        (against if checked else notes).append(said)
+        (against if checked and key in known else notes).append(said)  # older runs know fewer keys
     return Pairs(pairs, alone, notes, against)
 
 
@@ -172,8 +176,9 @@ def _of_one(
     label: str, a: Side, b: Side, left: list[int], right: list[int], metric: Metric
 ) -> tuple[Pair, list[str]]:
     """The runs of one configuration. What the seed decides is paired by seed, where any seed is on both
-    sides; a timing owes nothing to its seed, and all runs of a configuration are alike."""
-    if not metric.seeded:
+    sides. A timing owes nothing to its seed: all runs of a configuration are alike, unless they were made
+    seed by seed."""
+    if not metric.seeded and not _seed_by_seed(a, b, left, right):
         return Pair(label, [[row] for row in left], [[row] for row in right], by_seed=False), []
     seeds = [_by_seed(a, left), _by_seed(b, right)]
     both = sorted(seeds[0].keys() & seeds[1].keys())
@@ -187,6 +192,20 @@ def _of_one(
         if seed not in both
     ]
     return Pair(label, [seeds[0][s] for s in both], [seeds[1][s] for s in both], by_seed=True), alone
+
+
+def _seed_by_seed(a: Side, b: Side, left: Sequence[int], right: Sequence[int]) -> bool:
+    """Whether the two runs of each seed followed one another, as in a sweep that changes the seed last: what
+    the machine was busy with meanwhile then met both. Pairs of fewer seeds are worth less than single runs
+    are."""
+    made = []
+    for side, rows in ((a, left), (b, right)):
+        seeds = [int(side.frame["seed"][row]) for row in rows]
+        if len(set(seeds)) < max(len(seeds), FEWEST_SEEDS):
+            return False
+        made += list(zip(side.frame["started"][list(rows)], seeds, strict=True))
+    order = [seed for _, seed in sorted(made)]
+    return len(left) == len(right) and order[::2] == order[1::2]
 
 
 def _by_seed(side: Side, rows: Sequence[int]) -> dict[int, list[int]]:

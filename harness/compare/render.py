@@ -68,7 +68,7 @@ def _markdown(found: Comparison, held: Gate | None) -> str:
     paragraphs.append(
         f"{metric.name}{', less is better' if metric.less else ''}; 95 % interval of {OVER[whole.over]}; "
         f"{whole.runs[0]} and {whole.runs[1]} runs in {len(found.parts)} "
-        f"configuration{'s' * (len(found.parts) != 1)}."
+        f"configuration{'s' * (len(found.parts) != 1)}{', paired by seed' if whole.paired else ''}."
     )
     if len(found.parts) > 1:
         paragraphs += [said for said in (_apart(found), _table(found, a, b)) if said]

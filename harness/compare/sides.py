@@ -149,7 +149,8 @@ def _revision(name: str, stored: Stored, *, needed: bool = True) -> str | None:
         return commits.pop() + dirty
     if needed:
         raise CompareError(
-            f"{name}: is no filter (COLUMN=VALUE), no results directory or URL, no revision of this project"
+            f"{name}: is no filter (COLUMN=VALUE), no results directory or URL, no revision of this project, "
+            f"and none of the runs in {stored.results} was made by"
         )
     return None
 

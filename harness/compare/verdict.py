@@ -14,6 +14,7 @@ from harness.compare.pairs import Pair, pair
 from harness.compare.sides import Side
 
 CANNOT_TELL = "cannot tell"
+ROUNDOFF = 1e-12
 SEED = 0  # of the resampling: the same runs give the same interval
 
 
@@ -33,6 +34,7 @@ class Found:
     low: float
     high: float
     over: str
+    paired: bool  # by seed
     verdict: str
     why: str = ""  # it cannot be told
 
@@ -59,7 +61,7 @@ def compare(a: Side, b: Side, metric: Metric, *, force: bool = False) -> Compari
     right, right_out, more = _usable(b, metric)
     found = pair(left, right, metric)
     against = [*found.against, *against, *more]
-    if metric.timed:
+    if metric.disturbed:
         against += _contended(left, [row for each in found.pairs for run in each.a for row in run])
         against += _contended(right, [row for each in found.pairs for run in each.b for row in run])
     if against and not force:
@@ -105,6 +107,7 @@ def judge(
         low=_back(found.low, metric),
         high=_back(found.high, metric),
         over=found.over,
+        paired=all(stratum.paired for stratum in strata),
         verdict=verdict,
         why=why,
     )
@@ -114,7 +117,7 @@ def _why(over: str, error: float, *, force: bool) -> str:
     """Why an interval decides nothing; "" for one that does."""
     if over == "windows" and not force:
         return "one run of a side says nothing about how runs differ from one another"
-    if error == 0:
+    if error < ROUNDOFF:
         return "no two runs of a side differ, so nothing shows what chance does"
     return ""
 

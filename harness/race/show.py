@@ -80,10 +80,11 @@ def render(race: Race) -> str:
     lines = [sentence(race), "", _ended(race), ""]
     for which, name in enumerate(names(race)):
         facts, config = race.facts[which], race.sides[which].config
+        distance = f"loss {facts['parity_loss']:.0e}, gradient {facts['parity_gradient']:.0e}"
         lines.append(
             f"- {name}: {title_of(config)}, {facts['implementation']} ({facts['kernel']}) on "
             f"{facts['device']}, {race.sides[which].threads} threads; {_rate(estimate(race.rates(which)))}; "
-            f"distance from the reference: loss {facts['parity_loss']:.0e}, gradient {facts['parity_gradient']:.0e}"
+            f"distance from the reference: {distance}"
         )
     return "\n".join([*lines, "", *_others(race)])
 

@@ -1,11 +1,12 @@
 """How often `python -m harness compare` is right: on real runs, and on simulated ones.
 
     python -m tests.bench.coverage
-    python -m tests.bench.coverage --pool /tmp/pool --runs 30
+    python -m tests.bench.coverage --pool /tmp/pool --seeds 15 --seconds 3
 
-Makes a pool of short real runs, so many of each configuration (or finds them in DIR, and makes what is
-missing), in an order in which those of one configuration are spread over the whole time. Then, a thousand
-times for every configuration, five runs a side are drawn, none of them twice,
+Makes a pool of short real runs (or finds them in DIR, and makes what is missing): of several configurations,
+for every seed in turn, two runs one after the other. Then, a thousand times for every configuration, five
+runs a side are drawn, none of them twice: of five seeds one run for each side, as from a sweep that changes
+the seed last, which `compare` pairs; and any ten runs, which it does not. They are compared
 
 - as they are: "cannot tell" is right;
 - with the timings of one side scaled by 1.05: "faster" is right.
@@ -18,7 +19,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,56 +31,66 @@ from harness.compare.verdict import CANNOT_TELL, judge, runs_of
 from tests.bench.child import ROOT
 
 SPEED = named("train_throughput")
-EFFECT, A_SIDE, TIMES, POOL = 1.05, 5, 1000, 20
-SETTINGS = (
-    "mode=throughput",
-    "data=digits",
-    "threads=1",
-    "cell.hidden=64",
-    "measure.seconds=1.5",
-    "measure.window_seconds=0.1",
-)
-CHOICES = ("backend=numpy,torch", "cell=lstm,gru")
+EFFECT, A_SIDE, TIMES, SEEDS, SECONDS = 1.05, 5, 1000, 12, 1.5
+SETTINGS = ("mode=throughput", "data=digits", "threads=1", "cell.hidden=64", "measure.window_seconds=0.1")
+CHOICES = ("backend=numpy,torch", "cell=lstm,gru", "measure.warmup_steps=10,11")  # the last has no say here
+
+Twins = list[tuple[Run, Run]]  # by seed
 
 
-def make(pool: Path, runs: int) -> None:
-    """So many runs of each configuration; those that are there stay."""
-    seeds = f"seed=range(0,{runs})"  # first: it changes last
-    command = [sys.executable, "run.py", "-m", f"results.root={pool}", *SETTINGS, seeds, *CHOICES]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+def make(pool: Path, seeds: int, seconds: float) -> None:
+    """Two runs of each configuration and seed; those that are there stay."""
+    varied = [f"seed=range(0,{seeds})", *CHOICES]  # the first changes last
+    settings = [f"results.root={pool}", *SETTINGS, f"measure.seconds={seconds}"]
+    command = [sys.executable, "run.py", "-m", *settings, *varied]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def pools(place: Path) -> Iterator[tuple[str, list[Run], int]]:
+def pools(place: Path) -> Iterator[tuple[str, Twins, int]]:
     """Of every configuration its name, its runs, and how many of them others disturbed."""
     frame = read(str(place))
     frame = frame[frame["status"] == "ok"]
     rng = np.random.default_rng(0)
     for (backend, cell), part in frame.groupby(["backend", "cell"]):
-        found = runs_of(Side("", part), SPEED, rng)
-        yield f"{backend} {cell}", list(found.values()), int(part["contended"].eq(True).sum())
+        runs = runs_of(Side("", part), SPEED, rng)
+        twins = [(runs[a], runs[b]) for a, b in part.groupby("seed").groups.values()]
+        yield f"{backend} {cell}", twins, int(part["contended"].eq(True).sum())
 
 
-def drawn(pool: Sequence[Run], count: int, rng: np.random.Generator) -> tuple[list[Run], list[Run]]:
-    """Two sets of different runs."""
-    chosen = rng.permutation(len(pool))[: 2 * count]
-    return [pool[k] for k in chosen[:count]], [pool[k] for k in chosen[count:]]
+def drawn(twins: Twins, rng: np.random.Generator, *, paired: bool) -> Stratum:
+    """Five runs a side, none twice."""
+    if not paired:
+        runs = [run for pair in twins for run in pair]
+        chosen = [runs[k] for k in rng.permutation(len(runs))[: 2 * A_SIDE]]
+        return Stratum(chosen[:A_SIDE], chosen[A_SIDE:])
+    swapped = [twins[k][:: 1 if rng.random() < 0.5 else -1] for k in rng.permutation(len(twins))[:A_SIDE]]
+    return Stratum([a for a, _ in swapped], [b for _, b in swapped], paired=True)
 
 
-def verdicts(pool: Sequence[Run], times: int, effect: float, rng: np.random.Generator) -> list[str]:
-    """Of so many comparisons of runs that are faster by a factor with others of the same configuration."""
-    found = []
+def right(twins: Twins, times: int, effect: float, rng: np.random.Generator, *, paired: bool) -> float:
+    """The share of so many comparisons, of runs that are faster by that factor with others of the same
+    configuration, whose verdict is right."""
+    verdicts = []
     for _ in range(times):
-        a, b = drawn(pool, A_SIDE, rng)
-        faster = [Run(run.value + np.log(effect), run.moves) for run in a]
-        found.append(judge([Stratum(faster, b)], SPEED, rng).verdict)
-    return found
+        found = drawn(twins, rng, paired=paired)
+        faster = [Run(run.value + np.log(effect), run.moves) for run in found.a]
+        verdicts.append(judge([Stratum(faster, found.b, paired=paired)], SPEED, rng).verdict)
+    return verdicts.count(CANNOT_TELL if effect == 1 else "faster") / times
+
+
+def deviation(twins: Twins, *, paired: bool) -> float:
+    """Of a run, relative: over all runs, or between those of one seed."""
+    values = np.array([[a.value, b.value] for a, b in twins])
+    return float(np.sqrt(np.mean(np.var(values, axis=1, ddof=1))) if paired else np.std(values, ddof=1))
 
 
 def coverage(
-    count: int, times: int, noise: Callable[[np.random.Generator, int], np.ndarray], rng: np.random.Generator
+    count: int,
+    times: int,
+    noise: Callable[[np.random.Generator, int], np.ndarray],
+    rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """How often the interval, and the percentiles of a bootstrap over runs, contain the true difference of
-    0."""
+    """How often the interval, and the percentiles of a bootstrap over runs, have the true difference, 0."""
     ours = percentile = 0
     for _ in range(times):
         values = noise(rng, 2 * count)
@@ -92,11 +103,13 @@ def coverage(
     return ours / times, percentile / times
 
 
-NOISE = {
+def slow_now_and_then(rng: np.random.Generator, n: int) -> np.ndarray:
+    return np.where(rng.random(n) < 0.1, -1.1, 0.02) * rng.random(n)
+
+
+NOISE: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "normal": lambda rng, n: rng.standard_normal(n),
-    "now and then three times slower": lambda rng, n: (
-        np.where(rng.random(n) < 0.1, -1.1, 0.02) * rng.random(n)
-    ),
+    "one in ten up to three times slower": slow_now_and_then,
 }
 
 
@@ -106,29 +119,30 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--pool", type=Path, help="a results directory to keep the runs in")
-    parser.add_argument("--runs", type=int, default=POOL, help=f"of each configuration, from {2 * A_SIDE}")
+    parser.add_argument("--pool", type=Path, metavar="DIR", help="a results directory to keep the runs in")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"default: {SEEDS}; from {A_SIDE}")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of timing in every run")
     args = parser.parse_args()
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as place:
         pool = args.pool or Path(place)
-        make(pool.absolute(), args.runs)
-        print(
-            f"| configuration | runs | disturbed | deviation | same: {CANNOT_TELL} | {EFFECT} times: faster |"
-        )
-        print("|---|---:|---:|---:|---:|---:|")
-        for name, runs, disturbed in pools(pool):
-            same, faster = (verdicts(runs, TIMES, effect, rng) for effect in (1.0, EFFECT))
-            deviation = np.std([run.value for run in runs], ddof=1)
-            right = same.count(CANNOT_TELL) / TIMES, faster.count("faster") / TIMES
-            print(
-                f"| {name} | {len(runs)} | {disturbed} | {deviation:.2%} | {right[0]:.1%} | {right[1]:.1%} |"
-            )
+        make(pool.absolute(), args.seeds, args.seconds)
+        print(f"| of | runs | disturbed | drawn | deviation | same: {CANNOT_TELL} | 1.05: faster |")
+        print("|---|---:|---:|---|---:|---:|---:|")
+        for name, twins, disturbed in pools(pool):
+            for how, paired in (("of one seed", True), ("at random", False)):
+                spread = deviation(twins, paired=paired)
+                shares = [right(twins, TIMES, effect, rng, paired=paired) for effect in (1.0, EFFECT)]
+                print(
+                    f"| {name} | {2 * len(twins)} | {disturbed} | {how} | {spread:.2%} | "
+                    f"{shares[0]:.1%} | {shares[1]:.1%} |",
+                    flush=True,
+                )
     print("\n| simulated runs | a side | covered | percentiles |\n|---|---:|---:|---:|")
     for name, noise in NOISE.items():
         for count in (2, 3, 5, 10, 20):
             ours, percentile = coverage(count, 2000, noise, rng)
-            print(f"| {name} | {count} | {ours:.1%} | {percentile:.1%} |")
+            print(f"| {name} | {count} | {ours:.1%} | {percentile:.1%} |", flush=True)
 
 
 if __name__ == "__main__":
