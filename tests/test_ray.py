@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from harness.api import configuration
+from harness.environment import cores
 from harness.spread.ray import share
 from tests.conftest import ROOT, Shell, environment
 from tests.test_ends import Shadow, sabotage
@@ -112,6 +113,7 @@ def test_a_run_that_dies_and_a_worker_that_is_killed_are_rows(
     assert "Traceback" not in err
 
 
+@pytest.mark.skipif(len(cores()) < 2, reason="one core only")
 def test_runs_at_once_are_in_processes_and_on_cores_of_their_own(
     cluster: str, first: Path, results: Path, tmp_path: Path
 ) -> None:
