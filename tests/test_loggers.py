@@ -172,6 +172,7 @@ def test_mlflow_has_it_all_and_files_too(server: str, run: Shell, results: Path,
     chosen = (*NUMPY, "logger=mlflow", f"logger.uri={server}", "logger.project=whole", "save_weights=true")
     done = run(*chosen)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("| backend |")  # nothing but the table
     record = stored(results)
     client, (logged,) = found_in(server, "whole")
     assert logged.info.status == "FINISHED"

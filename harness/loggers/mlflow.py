@@ -10,16 +10,17 @@ from harness.loggers import Run, content, tracking_uri
 from harness.measure.clock import now
 from harness.record import RunRecord
 
-# seconds and times; a person's own settings come first. A server that does not answer is given up soon
-LIMITS = {
+# a person's own come first. A server that does not answer is given up soon; standard output is the table's
+SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-for name, value in LIMITS.items():
+for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)
 
-from mlflow import MlflowClient  # noqa: E402  reads its limits from the environment
+from mlflow import MlflowClient  # noqa: E402  reads them from the environment
 from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
