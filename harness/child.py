@@ -2,8 +2,8 @@
 
 The job comes as one line of JSON on standard input, which the launcher then keeps open: a byte of it answers
 an event that waits for one, and when it ends, the launcher is gone, and so are this process and those that
-it started. Events go out as lines of JSON on EVENTS_FD. Whatever is
-printed, by us or a framework, goes to the output file.
+it started. Events go out as lines of JSON on EVENTS_FD. Whatever is printed, by us or a framework, goes to
+the output file.
 """
 
 import json

@@ -184,6 +184,20 @@ def test_a_damaged_copy_is_passed_over_and_a_damaged_local_one_mended(
     assert len(passed_over) == 1
 
 
+def test_whoever_may_not_delete_keeps_more_than_two(tmp_path: Path) -> None:
+    class Undeletable(here.Here):
+        protocol = "undeletable"
+
+        def rm_file(self, path: str) -> None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    fsspec.register_implementation("undeletable", Undeletable, clobber=True)
+    place = f"undeletable://{tmp_path}/bucket"
+    store.prepare(place)
+    kept(place, 1, 2, 3)
+    assert len(there(place)) == 6
+
+
 def test_strange_names_stay_where_they_are(tmp_path: Path, url: str) -> None:
     kept(url, 1)
     place = tmp_path / "bucket" / "runs" / "abc" / "checkpoint"

@@ -7,7 +7,8 @@ from tests.bench.kills import kill
 
 
 def test_a_sweep_whose_whole_process_tree_is_killed_again_and_again(tmp_path: Path) -> None:
-    swept = ("backend=numpy,torch", "cell=gru", f"threads={min(2, len(cores()))}", "train.schedule=step")
+    threads = min(2, len(cores()))
+    swept = ("backend=numpy,torch", "cell=gru", f"threads={threads}", "train.schedule=step", "train.epochs=8")
     found = kill(tmp_path, kills=6, seed=0, swept=swept, runs=2, launcher="basic")
     assert found.kills == 6
     assert found.processes > found.kills
