@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ class Race:
     ended: str = ""  # why
     failed: str | None = None
     contended: Contended | None = None
-    idle_share: float | None = None  # of a core that a side used, at most, while the other was timed
+    idle_share: float | None = None  # of a core that a side used while the other was timed
     environment: dict[str, Any] = field(default_factory=dict)
     started: str = ""
 
@@ -161,7 +161,6 @@ class Idle:
 
     def __init__(self, children: Sequence[Contender]) -> None:
         self.processes = [psutil.Process(child.process.pid) for child in children]
-        self.used = self.spent = 0.0
         self.shares: list[float] = []
 
     @contextmanager
@@ -177,7 +176,8 @@ class Idle:
 
     def _cpu(self, which: int) -> float:
         found = 0.0
-        for each in (self.processes[which], *self.processes[which].children(recursive=True)):
-            times = each.cpu_times()
-            found += times.user + times.system
+        with suppress(psutil.Error):  # it has just ended, which its next window will say
+            for each in (self.processes[which], *self.processes[which].children(recursive=True)):
+                times = each.cpu_times()
+                found += times.user + times.system
         return found
