@@ -125,10 +125,11 @@ class Figure:
     found: tuple[str, ...] = ()
     wide: bool = False
 
-    @property
-    def keys(self) -> list[str]:
-        """What colours stand for, in a fixed order."""
-        return sorted({key for panel in self.panels for key in panel.chart.keys if key})
+    def keys(self, panel: Panel) -> list[str]:
+        """What colours stand for, in a fixed order: the keys of all panels that share one with this."""
+        own = set(panel.chart.keys)
+        alike = [set(other.chart.keys) for other in self.panels if own & set(other.chart.keys)]
+        return sorted(own.union(*alike))
 
 
 def left_out(count: int, shown: int, what: str) -> tuple[str, ...]:
