@@ -255,7 +255,7 @@ def test_no_width_overflows_and_text_can_be_read(
             box = chart.bounding_box()
             assert box is not None
             assert box["x"] + box["width"] <= width
-        for place in ("h1", ".says", "table.runs td", "#curves-1 svg text", "table.grid td.not-run"):
+        for place in ("h1", ".says", "table.runs td", "#curves-1 svg text", "table.grid td.not-offered"):
             assert contrast(page.locator(place).first) >= 4.5, place
 
 

@@ -144,7 +144,8 @@ def describe(figure: Figure, title: str, chart: Chart) -> str:
 def _legend(chart: Chart, keys: Sequence[str]) -> list[tuple[str, str, str]]:
     """(class of its colour, marker, what it stands for)."""
     markers = [SHAPES[shape(k)][2] if isinstance(chart, Lines) else "■" for k in range(len(keys))]
-    entries = [(f"k{color(k)}", marker, keys[k]) for k, marker in enumerate(markers) if len(keys) > 1]
+    own = [k for k, key in enumerate(keys) if key in chart.keys]
+    entries = [(f"k{color(k)}", markers[k], keys[k]) for k in own if len(own) > 1]
     against = chart.against if isinstance(chart, Bars) else ()
     return entries + [("ink", AGAINST[k][2], name) for k, name in enumerate(against)]
 

@@ -50,7 +50,8 @@ class Set:
         """(title, series by what decides their colour) of panels of lines: a panel for every cell, or one
         for all cells where one contender made them."""
         if len(self.contenders) == 1:
-            return [(self.title or self.name, [(series.cell, series) for series in self.series])]
+            who = self.contenders[0] if len(self.cells) > 1 else f"{self.cells[0]} · {self.contenders[0]}"
+            return [(self.of(who), [(series.cell, series) for series in self.series])]
         return [
             (self.of(cell), [(series.by, series) for series in self.series if series.cell == cell])
             for cell in self.cells
