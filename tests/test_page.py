@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from harness.page.bars import throughput
+from harness.page.confusion import confusion
 from harness.page.measured import Measured, verdict
 from harness.page.sets import sets
 from harness.page.summary import sentences
@@ -370,6 +372,32 @@ def test_runs_that_differ_in_more_than_their_seed_never_share_a_figure() -> None
         ("lstm · torch, hidden=64", 2),
         ("lstm · torch, hidden=128", 1),
     ]
+
+
+def test_of_many_series_the_first_are_drawn_and_the_others_counted() -> None:
+    one = trained("torch", "lstm", 0)
+    many = [
+        replace(one, train_throughput=1000.0 + n, config={**one.config, "init": f"{n}"}) for n in range(50)
+    ]
+    figure = throughput(sets(many, "train"))
+    bars = figure.panels[0].chart.bars
+    assert len(bars) == 40
+    assert min(bar.value for bar in bars) == 1010
+    assert figure.found[0].startswith("40 of 50 series, the fastest in training, are shown")
+
+
+@pytest.mark.parametrize(
+    ("matrix", "said", "drawn"),
+    [
+        ([[5, 0], [0, 5]], "None is missed.", 1),
+        ([[4, 1, 0], [0, 0, 5], [0, 0, 5]], "1 in 5 of 5 (100.0 %), mostly taken for 2; 0 in 1 of 5", 1),
+        ([[1] * 30] * 30, "a matrix of 30 classes is not drawn", 0),
+    ],
+)
+def test_what_is_missed(matrix: list[list[int]], said: str, drawn: int) -> None:
+    figure = confusion(sets([replace(trained("torch", "lstm", 0), details={"confusion": matrix})], "train"))
+    assert said in "\n".join(figure.found)
+    assert len(figure.panels) == drawn
 
 
 # what a person can get wrong

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from statistics import fmean
 
-from harness.page.figures import Axis, Curve, Figure, Lines, Panel, left_out
+from harness.page.figures import Axis, Curve, Figure, Lines, Panel, leading, left_out
 from harness.page.sets import MOST, Series, Set
 from harness.report.table import MARK
 
@@ -19,8 +19,7 @@ def curves(found: Sequence[Set]) -> Figure:
     for title, series in (view for one in found[:MOST] for view in one.views()):
         all_of_it = [curve for key, each in series if (curve := _curve(each, key))]
         if all_of_it:
-            best = sorted(all_of_it, key=lambda curve: -curve.points[-1][1])[:MOST_CURVES]
-            kept = tuple(curve for curve in all_of_it if curve in best)
+            kept = leading(all_of_it, MOST_CURVES, lambda curve: curve.points[-1][1])
             panels.append(Panel(title, Lines(X, Y, kept)))
             left += left_out(len(all_of_it), MOST_CURVES, f"curves of {title}, the most accurate,")
     return Figure(
