@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.page.figures import Axis, Bar, Bars, Figure, Panel, left_out
+from harness.page.figures import Axis, Bar, Bars, Figure, Panel, leading, left_out
 from harness.page.measured import speed
 from harness.page.sets import MOST, Set
 from harness.report.table import MARK
@@ -23,8 +23,7 @@ def throughput(found: Sequence[Set]) -> Figure:
                 if (rate := speed(series, column, series.label))
             ]
             if bars:
-                fastest = sorted(bars, key=lambda bar: -bar.value)[:MOST_BARS]
-                kept = tuple(bar for bar in bars if bar in fastest)
+                kept = leading(bars, MOST_BARS, lambda bar: bar.value)
                 panels.append(Panel(one.of(what.capitalize()), Bars(Axis("sequences/s"), kept)))
                 left += left_out(len(bars), MOST_BARS, f"series{one.among}, the fastest in {what},")
     return Figure(

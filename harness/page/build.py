@@ -83,16 +83,26 @@ def render(found: Sequence[RunRecord], figures: Sequence[Figure], filters: Seque
         for n, panel in enumerate(figure.panels, 1):
             name = f"{figure.name}-{n}"
             description = describe(figure, panel.title, panel.chart)
-            specs[name] = specification(panel.chart, figure.keys, description)
+            keys = figure.keys(panel)
+            specs[name] = specification(panel.chart, keys, description)
+            legend = _legend(panel.chart, keys)
             heads, lines = panel.chart.table()
             panels.append(
-                {"name": name, "title": panel.title, "says": description, "heads": heads, "rows": lines}
+                {
+                    "name": name,
+                    "title": panel.title,
+                    "says": description,
+                    "legend": legend,
+                    "heads": heads,
+                    "rows": lines,
+                }
             )
-        shown.append({"figure": figure, "panels": panels, "legend": _legend(figure)})
+        legends = [panel["legend"] for panel in panels]
+        shown.append({"figure": figure, "panels": panels, "legend": legends[0] if _same(legends) else None})
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     scripts = [
-        _inside(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)),
         _inside((TEMPLATES / "page.js").read_text("utf-8")),
+        _inside(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)),
     ]
     style = (TEMPLATES / "page.css").read_text("utf-8")
     environment = Environment(
@@ -131,20 +141,18 @@ def describe(figure: Figure, title: str, chart: Chart) -> str:
     return f"{figure.title}. {title}. {what}; its numbers are in the table below."
 
 
-def _legend(figure: Figure) -> list[tuple[str, str, str]]:
+def _legend(chart: Chart, keys: Sequence[str]) -> list[tuple[str, str, str]]:
     """(class of its colour, marker, what it stands for)."""
-    lines = any(isinstance(panel.chart, Lines) for panel in figure.panels)
-    keys = figure.keys
-    entries = [
-        (f"k{color(k)}", SHAPES[shape(k)][2] if lines else "■", key) for k, key in enumerate(keys) if keys[1:]
-    ]
-    against = {
-        name for panel in figure.panels if isinstance(panel.chart, Bars) for name in panel.chart.against
-    }
-    order = [panel.chart.against for panel in figure.panels if isinstance(panel.chart, Bars)]
-    return entries + [
-        ("ink", AGAINST[k][2], name) for k, name in enumerate(order[0] if order else ()) if name in against
-    ]
+    markers = [SHAPES[shape(k)][2] if isinstance(chart, Lines) else "■" for k in range(len(keys))]
+    own = [k for k, key in enumerate(keys) if key in chart.keys]
+    entries = [(f"k{color(k)}", markers[k], keys[k]) for k in own if len(own) > 1]
+    against = chart.against if isinstance(chart, Bars) else ()
+    return entries + [("ink", AGAINST[k][2], name) for k, name in enumerate(against)]
+
+
+def _same(legends: Sequence[object]) -> bool:
+    """Whether one legend does for all panels."""
+    return bool(legends) and all(legend == legends[0] for legend in legends)
 
 
 def _not_ok(found: Sequence[RunRecord]) -> list[tuple[str, str, int, list[str]]]:

@@ -1,10 +1,10 @@
 """Accuracy against training seconds: validation accuracy after every epoch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from statistics import fmean
 
-from harness.page.figures import Axis, Curve, Figure, Lines, Panel, left_out
+from harness.page.figures import Axis, Curve, Figure, Lines, Panel, leading, left_out
 from harness.page.sets import MOST, Series, Set
 from harness.report.table import MARK
 
@@ -13,14 +13,13 @@ X, Y = Axis("seconds of training"), Axis("validation accuracy")
 
 
 def curves(found: Sequence[Set]) -> Figure:
-    """A panel for every cell of a set, or one for all cells where one contender made them."""
+    """A panel for every cell of a set, see `Set.views`."""
     panels: list[Panel] = []
     left: list[str] = []
-    for title, series, key in (panel for one in found[:MOST] for panel in _split(one)):
-        all_of_it = [curve for each in series if (curve := _curve(each, key(each)))]
+    for title, series in (view for one in found[:MOST] for view in one.views()):
+        all_of_it = [curve for key, each in series if (curve := _curve(each, key))]
         if all_of_it:
-            best = sorted(all_of_it, key=lambda curve: -curve.points[-1][1])[:MOST_CURVES]
-            kept = tuple(curve for curve in all_of_it if curve in best)
+            kept = leading(all_of_it, MOST_CURVES, lambda curve: curve.points[-1][1])
             panels.append(Panel(title, Lines(X, Y, kept)))
             left += left_out(len(all_of_it), MOST_CURVES, f"curves of {title}, the most accurate,")
     return Figure(
@@ -32,16 +31,6 @@ def curves(found: Sequence[Set]) -> Figure:
         tuple(panels),
         (*left, *left_out(len(found), MOST, "sets of comparable runs")),
     )
-
-
-def _split(one: Set) -> list[tuple[str, list[Series], Callable[[Series], str]]]:
-    """(title, series, what decides the colour) of each panel."""
-    if len(one.contenders) == 1:
-        return [(one.title or one.name, list(one.series), lambda series: series.cell)]
-    return [
-        (one.of(cell), [series for series in one.series if series.cell == cell], lambda series: series.by)
-        for cell in one.cells
-    ]
 
 
 def _curve(series: Series, key: str) -> Curve | None:

@@ -1,16 +1,19 @@
 """What can be drawn, as data: lines, bars with intervals, shaded cells; and the figure they are part of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Its title, whether it is logarithmic, and from what it starts where that is not zero or the data."""
+    """Its title, whether it is logarithmic, and whether only whole numbers are on it."""
 
     title: str
     log: bool = False
-    whole: bool = False  # only whole numbers are on it
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,10 +128,17 @@ class Figure:
     found: tuple[str, ...] = ()
     wide: bool = False
 
-    @property
-    def keys(self) -> list[str]:
-        """What colours stand for, in a fixed order."""
-        return sorted({key for panel in self.panels for key in panel.chart.keys if key})
+    def keys(self, panel: Panel) -> list[str]:
+        """What colours stand for, in a fixed order: the keys of all panels that share one with this."""
+        own = set(panel.chart.keys)
+        alike = [set(other.chart.keys) for other in self.panels if own & set(other.chart.keys)]
+        return sorted(own.union(*alike))
+
+
+def leading(items: Sequence[T], most: int, key: Callable[[T], float]) -> tuple[T, ...]:
+    """So many of the items, those with the largest key, in the order in which all of them stand."""
+    first = sorted(range(len(items)), key=lambda k: -key(items[k]))[:most]
+    return tuple(items[k] for k in sorted(first))
 
 
 def left_out(count: int, shown: int, what: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def flow(found: Sequence[Set]) -> Figure:
         "flow",
         "How far gradients flow back",
         "The norm of the loss's gradient with respect to the state after every step, geometric mean over "
-        "seeds. The loss is at the end: where the left is pale, the first steps teach the network nothing.",
+        "seeds. The loss is at the end: where the left is faint, the first steps teach the network nothing.",
         "python run.py -m cell=rnn,lstm,gru diagnostics=gradient_flow",
         tuple(panels),
         tuple(left),
@@ -41,7 +41,7 @@ def flow(found: Sequence[Set]) -> Figure:
 def _range(values: Sequence[Sequence[float | None]]) -> str:
     """What the shades stand for."""
     known = [value for row in values for value in row if value]
-    return f"pale is {min(known):.1e}, dark {max(known):.1e}" if known else "all are zero"
+    return f"faint is {min(known):.1e}, full {max(known):.1e}" if known else "all are zero"
 
 
 def _rows(series: Series, name: str) -> list[tuple[str, tuple[float | None, ...]]]:

@@ -57,7 +57,7 @@ def write(folder: Path, figures: Sequence[Figure]) -> list[Path]:
         for one in figures:
             for n, panel in enumerate(one.panels, 1):
                 sheet = Sheet(figsize=_size(panel.chart, one.wide), layout="constrained")
-                _draw(sheet.subplots(), panel.chart, one.keys)
+                _draw(sheet.subplots(), panel.chart, one.keys(panel))
                 for suffix, undated in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None})):
                     path = folder / f"{one.name}-{n}{suffix}"
                     try:
@@ -104,7 +104,7 @@ def _lines(axes: "Axes", chart: Lines, keys: Sequence[str]) -> None:
     _label(axes, chart.x, chart.y)
     axes.grid(True, color=PALE, linewidth=0.5)
     axes.set_axisbelow(True)
-    axes.legend(loc="best")
+    axes.figure.legend(loc="outside upper left", ncols=2)
 
 
 def _label(axes: "Axes", x: Axis, y: Axis) -> None:
@@ -116,6 +116,7 @@ def _label(axes: "Axes", x: Axis, y: Axis) -> None:
     if y.log:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
 
 
 def _bars(axes: "Axes", chart: Bars, keys: Sequence[str]) -> None:
@@ -136,7 +137,7 @@ def _bars(axes: "Axes", chart: Bars, keys: Sequence[str]) -> None:
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     if chart.against:
-        axes.figure.legend(loc="outside upper right", ncols=2)
+        axes.figure.legend(loc="outside upper left", ncols=2)
 
 
 def _cells(axes: "Axes", chart: Cells) -> None:
@@ -162,7 +163,7 @@ def _cells(axes: "Axes", chart: Cells) -> None:
                 axes.text(x + 0.5, y + 0.5, written, ha="center", va="center", fontsize=6, color=ink)
         axes.set_ylabel(chart.y)
     else:
-        axes.figure.colorbar(mesh, ax=axes, label=chart.value, pad=0.01)
+        axes.figure.colorbar(mesh, ax=axes, label=chart.value, pad=0.01, format="{x:g}").ax.minorticks_off()
     every = max(1, len(chart.columns) // 14)
     shown = range(0, len(chart.columns), every)
     axes.set_xticks([k + 0.5 for k in shown], [chart.columns[k] for k in shown])

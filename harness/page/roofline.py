@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from harness.page.figures import Axis, Bar, Bars, Figure, Panel, left_out
+from harness.page.figures import Axis, Bar, Bars, Figure, Panel, leading, left_out
 from harness.page.sets import MOST, Series, Set
 from harness.report.table import MARK
 
@@ -18,8 +18,7 @@ def roofline(found: Sequence[Set]) -> Figure:
     for one in found[:MOST]:
         bars = [bar for series in one.series if (bar := _bar(series))]
         if bars:
-            best = sorted(bars, key=lambda bar: -bar.value)[:MOST_BARS]
-            kept = tuple(bar for bar in bars if bar in best)
+            kept = leading(bars, MOST_BARS, lambda bar: bar.value)
             panels.append(Panel(one.title or one.name, Bars(Axis("GFLOP/s"), kept, AGAINST)))
             left += left_out(len(bars), MOST_BARS, f"series{one.among}, the best used,")
     return Figure(

@@ -10,18 +10,15 @@ MOST_CURVES = 12
 
 
 def rows(streamed: Sequence[Set]) -> Figure:
-    """A panel for every set of runs in mode=stream."""
+    """A panel for every cell of a set of runs in mode=stream, see `Set.views`."""
     panels: list[Panel] = []
     left: list[str] = []
-    for one in streamed[:MOST]:
-        lone = len(one.contenders) == 1
-        curves = [
-            curve for series in one.series if (curve := _curve(series, series.cell if lone else series.by))
-        ]
+    x, y = Axis("steps seen", whole=True), Axis("test accuracy")
+    for title, series in (view for one in streamed[:MOST] for view in one.views()):
+        curves = [curve for key, each in series if (curve := _curve(each, key))]
         if curves:
-            x, y = Axis("steps seen", whole=True), Axis("test accuracy")
-            panels.append(Panel(one.title or one.name, Lines(x, y, tuple(curves[:MOST_CURVES]))))
-            left += left_out(len(curves), MOST_CURVES, f"curves{one.among}")
+            panels.append(Panel(title, Lines(x, y, tuple(curves[:MOST_CURVES]))))
+            left += left_out(len(curves), MOST_CURVES, f"curves of {title}")
     return Figure(
         "rows",
         "How early it can tell",

@@ -14,6 +14,7 @@ COLUMNS = (
     ("cell", "cell", "text"),
     ("backend", "backend", "text"),
     ("implementation", "implementation", "text"),
+    ("engine", "engine", "text"),
     ("hidden", "hidden", "count"),
     ("data", "data", "text"),
     ("sequence", "sequence", "text"),

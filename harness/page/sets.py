@@ -46,6 +46,17 @@ class Set:
     title: str
     series: tuple[Series, ...]
 
+    def views(self) -> list[tuple[str, list[tuple[str, Series]]]]:
+        """(title, series by what decides their colour) of panels of lines: a panel for every cell, or one
+        for all cells where one contender made them."""
+        if len(self.contenders) == 1:
+            who = self.contenders[0] if len(self.cells) > 1 else f"{self.cells[0]} · {self.contenders[0]}"
+            return [(self.of(who), [(series.cell, series) for series in self.series])]
+        return [
+            (self.of(cell), [(series.by, series) for series in self.series if series.cell == cell])
+            for cell in self.cells
+        ]
+
     def of(self, what: str) -> str:
         """The title of a part of it."""
         return f"{what}: {self.title}" if self.title else what
@@ -73,8 +84,13 @@ def sets(runs: Sequence[RunRecord], mode: str) -> list[Set]:
     good = [run for run in runs if run.ok and run.mode == mode]
     if not good:
         return []
-    names = (*SAME, *WHO, "status", "config", "details")
-    frame = pandas.DataFrame([{name: getattr(run, name) for name in names} for run in good])
+    frame = pandas.DataFrame(
+        [
+            {name: text(getattr(run, name)) for name in (*SAME, *WHO)}
+            | {"status": run.status, "config": run.config, "details": run.details}
+            for run in good
+        ]
+    )
     frame, by = split(frame, [*SAME, *WHO])
     # a file of weights has been trained from one seed
     settings = [name for name in by[len(SAME) + len(WHO) :] if name != "weights"]

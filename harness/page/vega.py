@@ -20,7 +20,7 @@ FAINT = 0.06  # of the smallest value that is shaded
 
 
 def specification(chart: Chart, keys: Sequence[str], description: str) -> dict[str, Any]:
-    """The chart as plain data; `keys` are the figure's, and decide the colours."""
+    """The chart as plain data; `keys` are what colours stand for."""
     if isinstance(chart, Lines):
         drawn = _lines(chart, keys)
     elif isinstance(chart, Bars):
@@ -110,7 +110,7 @@ def _bars(chart: Bars, keys: Sequence[str]) -> Drawn:
         )
         marks.append(
             alt.Chart(_data(seen))
-            .mark_point(filled=False, stroke=INK, fill=INK, size=50, strokeWidth=1.5)
+            .mark_point(filled=False, stroke=INK, fill=INK, size=60, strokeWidth=1.5, opacity=1)
             .encode(
                 y=alt.Y("name:N", sort=names),
                 x=alt.X("value:Q"),
@@ -144,7 +144,13 @@ def _cells(chart: Cells) -> Drawn:
     ]
     every = max(1, len(chart.columns) // 14)
     axis = alt.Axis(
-        labelAngle=0, orient="top", grid=False, ticks=False, domain=False, values=list(chart.columns[::every])
+        labelAngle=0,
+        labelOverlap=True,
+        orient="top",
+        grid=False,
+        ticks=False,
+        domain=False,
+        values=list(chart.columns[::every]),
     )
     base = alt.Chart(_data(rows)).encode(
         x=alt.X("column:O", sort=list(chart.columns), title=chart.x, axis=axis),

@@ -1,4 +1,4 @@
-// The table of all runs, then the charts. Whatever comes from a record is set as text, never as markup.
+// The table of all runs, and the charts once Vega has been read. Whatever comes from a record is set as text, never as markup.
 "use strict";
 (() => {
   const PAGE = 50;
@@ -203,5 +203,5 @@
   controls();
   select();
   document.documentElement.dataset.ready = Math.round(performance.now());
-  charts();
+  document.addEventListener("DOMContentLoaded", charts);
 })();
