@@ -8,8 +8,9 @@ from typing import Any
 
 from harness import store
 from harness.config import Config
+from harness.draft import Draft
 from harness.errors import HarnessError
-from harness.launcher import Draft, lost
+from harness.launcher import lost
 from harness.record import RunRecord
 from harness.sweep import Documents, Entry
 from harness.watch import Watch

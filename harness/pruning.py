@@ -81,7 +81,7 @@ def build(pruner: str | None) -> Any:
 
 
 class Judge:
-    """What a search says about one of its runs. Satisfies `launcher.Judge`."""
+    """What a search says about one of its runs. Satisfies `follow.Judge`."""
 
     def __init__(self, trial: Trial, config: Config) -> None:
         """Raises HarnessError where the search cannot be asked."""

@@ -156,7 +156,7 @@ def _wanted(name: str, but: Container[int]) -> bool:
 class Report:
     """Tells whoever wants to know how a run is going: `told`, in this process, and the sweep's directory.
 
-    Satisfies `launcher.Display`.
+    Satisfies `follow.Display`.
     """
 
     def __init__(

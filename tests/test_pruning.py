@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from harness.api import configuration
+from harness.draft import Draft
 from harness.key import run_key
-from harness.launcher import Draft
 from harness.measure.clock import now
 from harness.record import RunRecord
 from harness.store import new_attempt, write

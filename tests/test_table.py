@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from harness.config import Config
-from harness.launcher import Draft
+from harness.draft import Draft
 from harness.measure.clock import now
 from harness.record import RunRecord
 from harness.report import table as tables

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.compare.metric import Metric
 from harness.compare.verdict import CANNOT_TELL, Comparison, Found, score
-from harness.report.table import markdown, number
+from harness.report.table import figure, markdown
 from harness.words import one_line
 
 FORMATS = ("md", "json")
@@ -73,7 +73,7 @@ def _markdown(found: Comparison, held: Gate | None) -> str:
     if len(found.parts) > 1:
         paragraphs += [said for said in (_apart(found), _table(found, a, b)) if said]
     else:
-        first, second = (number(metric.name, value / _scale(metric)) for value in (whole.a, whole.b))
+        first, second = (figure(metric.name, value / _scale(metric)) for value in (whole.a, whole.b))
         paragraphs.append(f"{a}: {first}; {b}: {second}.")
     for head, items in (
         ("Left out", found.alone),
@@ -93,7 +93,7 @@ def _table(found: Comparison, a: str, b: str) -> str:
     rows = [
         [
             part.label,
-            *(number(metric.name, value / _scale(metric)) for value in (part.a, part.b)),
+            *(figure(metric.name, value / _scale(metric)) for value in (part.a, part.b)),
             metric.shown(part.estimate),
             between(part, metric),
             f"{part.runs[0]}, {part.runs[1]}",

@@ -6,7 +6,7 @@ best        which figure is better than all others      output     in a format, 
 figures     numbers as people read them                 terminal   with lines around it
 """
 
-from harness.report.table.figures import figure, text
+from harness.report.table.figures import MARK, figure, text
 from harness.report.table.formats.markdown import markdown
 from harness.report.table.grouping import Groups, build, group
 from harness.report.table.output import FORMATS, TEXTS, render
@@ -32,6 +32,7 @@ __all__ = [
     "APART",
     "BY",
     "FORMATS",
+    "MARK",
     "METRICS",
     "MODE_METRICS",
     "TEXTS",
