@@ -15,7 +15,7 @@ from harness import files
 from harness.measure.clock import seconds
 from harness.measure.statistics import Estimate, estimate
 from harness.progress import title_of
-from harness.race.course import FEWEST_ROUNDS, LEVEL, Race
+from harness.race.course import LEVEL, Race
 from harness.race.plan import RaceError
 from harness.words import one_line
 
@@ -95,7 +95,7 @@ def _rate(found: Estimate) -> str:
 
 def _ended(race: Race) -> str:
     rounds, width = len(race.seconds), race.half_width
-    known = f"± {width:.1%}" if width is not None else f"too few for an interval, which takes {FEWEST_ROUNDS}"
+    known = f"± {width:.1%}" if width is not None else "too few for an interval"
     why = {
         "precise": f"within --precision {race.precision:g}",
         "time": f"--seconds {race.seconds_limit:g} are up",
@@ -115,7 +115,9 @@ def _others(race: Race) -> list[str]:
     if found and found.others_share_of_cores is not None:
         said.append(f"Others took {found.others_share_of_cores:.0%} of the cores' time.")
     if found and found.verdict:
-        said.append("Others used the cores: they disturb both sides alike, and make the interval wider.")
+        said.append(
+            "Others used the cores: both sides met them, but need not suffer alike; fewer threads do less."
+        )
     if race.idle_share is not None and race.idle_share > IDLE_SHARE:
         said.append(
             f"**Warning:** a side that waited used {race.idle_share:.0%} of a core, and disturbed the other."
