@@ -185,7 +185,7 @@ def alone(sweep: Sweep) -> None:
         assert time.monotonic() < deadline, f"left: {[p.cmdline() for p in sweep.processes()]}"
         time.sleep(0.02)
     for path in [*sweep.place.glob("leases/*.lock"), *sweep.results.glob("runs/*/.lock")]:
-        with FileLock(path, timeout=0):
+        with FileLock(path, timeout=5):  # a process that dies loses its memory before its files
             pass
 
 
