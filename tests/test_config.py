@@ -29,6 +29,7 @@ def composed(*overrides: str) -> Config:
         return from_hydra(compose("config", list(overrides)))
 
 
+EXPERIMENTS_OWN = ("contender", "size")  # groups that no run has by default
 NEEDS = {"data=npz": ("data.path=mine.npz",)}  # what a choice cannot do without
 
 
@@ -59,7 +60,7 @@ def test_the_elman_cell_brings_its_own_recipe_and_the_command_line_wins() -> Non
 @pytest.mark.parametrize(
     "choice",
     [
-        f"{'+' * (path.parent.name == 'size')}{path.parent.name}={path.stem}"  # a group of an experiment's
+        f"{'+' * (path.parent.name in EXPERIMENTS_OWN)}{path.parent.name}={path.stem}"
         for path in sorted(Path(CONF).glob("*/*.yaml"))
         if path.parent.name != "experiment"
     ],
@@ -68,7 +69,10 @@ def test_every_choice_in_conf_is_valid(choice: str) -> None:
     assert composed(choice, *NEEDS.get(choice, ()))
 
 
-@pytest.mark.parametrize(("experiment", "runs"), [("quickstart", 6), ("frameworks", 18), ("scaling", 45)])
+@pytest.mark.parametrize(
+    ("experiment", "runs"),
+    [("quickstart", 6), ("frameworks", 18), ("implementations", 39), ("scaling", 45)],
+)
 def test_every_experiment_is_valid_as_a_whole(experiment: str, runs: int, tmp_path: Path) -> None:
     plan = check([f"+experiment={experiment}", f"results.root={tmp_path}"])
     assert plan is not None
