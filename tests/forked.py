@@ -12,6 +12,8 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 SECONDS = 300.0  # until a command is ended
@@ -22,10 +24,16 @@ processes.set_forkserver_preload(["tests.imported"])
 
 def possible(arguments: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether a command may be forked: not where Python itself is to start otherwise, nor where a launcher
-    starts processes by what it finds in its own; and macOS' libraries do not bear it."""
+    starts processes by what it finds in its own, nor where PYTHONPATH has what is imported already from
+    elsewhere; and macOS' libraries do not bear it."""
     otherwise = {name for name in env if name.startswith("PYTHON") and env[name] != os.environ.get(name)}
     plain = not any(argument.startswith("hydra/launcher") for argument in arguments)
-    return sys.platform == "linux" and plain and otherwise <= {"PYTHONPATH"}
+    return (
+        sys.platform == "linux"
+        and plain
+        and otherwise <= {"PYTHONPATH"}
+        and not _late(_folders(env), _imported())
+    )
 
 
 def python(
@@ -58,7 +66,7 @@ def _become(arguments: list[str], cwd: Path, env: dict[str, str], streams: list[
     os.environ.clear()
     os.environ.update(env)
     tempfile.tempdir = None
-    _search(env.get("PYTHONPATH", ""))
+    _search(_folders(env))
     if arguments[0] == "-m":
         sys.path.insert(0, str(cwd))
         sys.argv = arguments[1:]
@@ -69,13 +77,42 @@ def _become(arguments: list[str], cwd: Path, env: dict[str, str], streams: list[
         runpy.run_path(arguments[0], run_name="__main__")
 
 
-def _search(path: str) -> None:
+@cache
+def _imported() -> dict[str, str]:
+    """The files of what a forked process has imported when it begins, by name."""
+    here, there = processes.Pipe(duplex=False)
+    process = processes.Process(target=_tell, args=(there,))
+    process.start()
+    found: dict[str, str] = here.recv()
+    process.join()
+    return found
+
+
+def _tell(whom: Connection) -> None:
+    """In the forked process."""
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    whom.send({name: file for name, file in files.items() if file})
+
+
+def _folders(env: Mapping[str, str]) -> list[Path]:
+    """Those of PYTHONPATH."""
+    return [
+        Path(folder) for folder in env.get("PYTHONPATH", "").split(os.pathsep) if Path(folder or " ").is_dir()
+    ]
+
+
+def _late(folders: Sequence[Path], imported: Mapping[str, str]) -> list[str]:
+    """What these folders have that is imported already from elsewhere."""
+    return [
+        name
+        for folder in folders
+        for name in {entry.stem for entry in folder.iterdir()} & imported.keys() - {"sitecustomize"}
+        if not Path(imported[name]).is_relative_to(folder)
+    ]
+
+
+def _search(folders: Sequence[Path]) -> None:
     """Puts the folders of PYTHONPATH first, and runs a `sitecustomize` in them, as Python does."""
-    folders = [Path(folder) for folder in path.split(os.pathsep) if Path(folder or " ").is_dir()]
-    for folder in folders:
-        for name in {entry.stem for entry in folder.iterdir()} & sys.modules.keys() - {"sitecustomize"}:
-            if not Path(sys.modules[name].__file__ or folder).is_relative_to(folder):
-                raise RuntimeError(f"{name} of {folder} comes too late: another is imported already")
     sys.path[:0] = map(str, folders)
     sys.modules.pop("sitecustomize", None)
     with suppress(ImportError):

@@ -60,7 +60,7 @@ def test_the_tests_of_every_cell_are_its_tests_too(copy: Path) -> None:
         copy, "-m", "pytest", "-q", "tests/test_parity.py", "tests/test_numpy_backend.py", "-k", "ugrnn"
     )
     passed = int(re.search(r"(\d+) passed", said)[1])  # type: ignore[index]
-    assert passed > 30, said
+    assert passed > 20, said
     assert "failed" not in said
 
 

@@ -65,7 +65,7 @@ def test_what_cannot_start_says_why(run: Shell, results: Path) -> None:
     assert done.returncode == 0, done.stderr
     first, second, total = done.stdout.splitlines()
     assert first.endswith("cannot start: numpy has no fused lstm; it has: loop")
-    assert second.endswith("torch lstm-8 digits row seed 0: would run")
+    assert second.endswith("torch fused lstm-8 digits row seed 0: would run")
     assert total == "1 would run, 0 complete already, 1 cannot start"
     none = run("-m", "backend=numpy", "seed=0,1", "threads=4096", DRY)
     assert none.returncode == 2

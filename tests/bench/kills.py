@@ -57,7 +57,7 @@ MARK = "HARNESS_KILLS"  # in the environment of all processes
 
 # columns, and parts of the details, the environment and the history, that no two runs have in common
 TIMED = re.compile(
-    r"_seconds$|throughput|per_second|_fraction$|memory|_to_target$|^started$|^contended$|_path$"
+    r"seconds$|throughput|per_second|_fraction$|memory|_to_target$|^started$|^contended$|_path$"
 )
 LOADED = {"memory", "load_average", "others_share_of_cores", "involuntary_switches_per_second", "resumed"}
 ELSEWHERE = {"load_average_before", "cores"}
@@ -219,7 +219,7 @@ def _content(record: RunRecord) -> Iterator[tuple[str, str]]:
     values = vars(record)
     parts: dict[str, Any] = {name: values[name] for name in COLUMNS if not TIMED.search(name)}
     parts["config"] = record.config
-    parts["history"] = [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in record.history]
+    parts["history"] = [{k: v for k, v in epoch.items() if not TIMED.search(k)} for epoch in record.history]
     parts["environment"] = {k: v for k, v in record.environment.items() if k not in ELSEWHERE}
     steps: Counter[int] = Counter()
     for window in record.timing["windows"]:
