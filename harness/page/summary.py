@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.page.measured import Measured, accuracy, shown, speed, verdict
+from harness.page.measured import Measured, accuracy, points, ratio, shown, speed
 from harness.page.sets import Set
 from harness.record import RunRecord
 
@@ -59,9 +59,9 @@ def _ahead(rates: Sequence[Measured | None]) -> str | None:
     if len(order) < 2:
         return None
     first, second = order[:2]
-    ahead = f"{first.value / second.value:.2f} times {second.label}"
+    ahead, sure = ratio(first, second)
     slowest = f" And {first.value / order[-1].value:.2f} times {order[-1].label}." if len(order) > 2 else ""
-    return f"{first.label} with {shown(first, 'sequences/s')}, {ahead}: {verdict(first, second)}.{slowest}"
+    return f"{first.label} with {shown(first, 'sequences/s')}, {ahead} {second.label}: {sure}.{slowest}"
 
 
 def _most_accurate(one: Set) -> list[tuple[str, str]]:
@@ -70,10 +70,10 @@ def _most_accurate(one: Set) -> list[tuple[str, str]]:
     if len(order) < 2:
         return []
     first, second = order[:2]
+    ahead, sure = points(first, second)
     said = (
         f"{first.label} with {shown(first, 'of the test set', _accuracy)}, mean of {first.n} "
-        f"run{'s' * (first.n > 1)}, {100 * (first.value - second.value):.2f} points above "
-        f"{second.label}: {verdict(first, second)}."
+        f"seed{'s' * (first.n > 1)}, {ahead} {second.label}: {sure}."
     )
     return [("Most accurate", said)]
 
