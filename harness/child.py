@@ -14,6 +14,8 @@ import threading
 import traceback
 from typing import Any
 
+from harness.measure.clock import seconds
+
 
 def main() -> None:
     events_fd = int(sys.argv[1])
@@ -27,6 +29,8 @@ def main() -> None:
     with os.fdopen(events_fd, "w", encoding="utf-8") as events:
 
         def emit(event: str, **content: Any) -> None:
+            if event == "phase":
+                content["at"] = seconds()
             events.write(json.dumps({"event": event, **content}) + "\n")
             events.flush()
             if event == "checkpoint":

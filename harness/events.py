@@ -34,7 +34,7 @@ def _whole(event: dict[str, Any]) -> bool:
         case {"event": "note"}:
             return isinstance(event.get("text"), str)
         case {"event": "phase"}:
-            return isinstance(event.get("name"), str)
+            return isinstance(event.get("name"), str) and isinstance(event.get("at"), float)
         case {"event": "checkpoint"}:
             return type(event.get("epoch")) is int
         case {"event": "progress"}:

@@ -52,7 +52,7 @@ def follow(
             if kind == "note":
                 display.note(event["text"])
             elif kind == "phase":
-                draft.phases.begin(event["name"])
+                draft.phases.begin(event["name"], event["at"])
             elif kind == "progress":
                 display.progress(event)
             elif kind == "update":

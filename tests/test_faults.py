@@ -370,6 +370,7 @@ while True:
         b'{"event": "note"}',
         b'{"event": "note", "text": 7}',
         b'{"event": "phase", "name": null}',
+        b'{"event": "phase", "name": "training"}',
         b'{"event": "update", "fields": 7}',
         b'{"event": "update", "history": []}',
         b'{"event": "progress", "epoch": "one"}',

@@ -3,15 +3,16 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from harness.backends.base import Session
+if TYPE_CHECKING:
+    from harness.backends.base import Session
 
 T = TypeVar("T")
 
 
 def seconds() -> float:
-    """Monotonic seconds from an arbitrary start."""
+    """Monotonic seconds from a start that all processes of the machine share (Linux, macOS)."""
     return time.perf_counter()
 
 
@@ -20,7 +21,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def timed(session: Session, work: Callable[[], T]) -> tuple[T, float]:
+def timed(session: "Session", work: Callable[[], T]) -> tuple[T, float]:
     """What `work` returns and the seconds it took, the device idle at both ends."""
     session.synchronize()
     start = seconds()

@@ -10,9 +10,9 @@ class Phases:
         self.spent: dict[str, float] = {}
         self.name, self.began = first, seconds()
 
-    def begin(self, name: str) -> None:
-        """Ends the phase that there was, if it is another."""
-        at = seconds()
+    def begin(self, name: str, at: float | None = None) -> None:
+        """Ends the phase that there was, if it is another; `at` the time of the clock that it did, or now."""
+        at = seconds() if at is None else max(at, self.began)
         self.spent[self.name] = self.spent.get(self.name, 0.0) + at - self.began
         self.name, self.began = name, at
 
