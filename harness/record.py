@@ -4,12 +4,13 @@ import json
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import orjson
 
 from harness.errors import StoreError
+from harness.misfit import misfit
 
 SCHEMA = 1
 
@@ -226,7 +227,8 @@ class RunRecord:
                 f"schema {SCHEMA}"
             )
         known = {name: value for name, value in values.items() if name in TYPES}
-        wrong = _misfit(known)
+        wrong = next((name for name, value in known.items() if type(value) not in TYPES[name]), None)
+        wrong = wrong or misfit(known)
         if wrong is not None:
             raise StoreError(f"{place}: not a whole record: {wrong} is of the wrong type")
         try:
@@ -272,21 +274,3 @@ def _types(hint: Any) -> frozenset[type]:
 
 
 TYPES = {name: _types(hint) for name, hint in get_type_hints(RunRecord).items()}
-TARGETS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
-NUMBER = frozenset({int, float, NoneType})
-
-
-def _misfit(values: dict[str, Any]) -> str | None:
-    """The name of a field that does not hold what it should, as far as anything here relies on it."""
-    for name, value in values.items():
-        if type(value) not in TYPES[name]:
-            return name
-    for name in TARGETS:
-        if not all(type(value) in NUMBER for value in (values.get(name) or {}).values()):
-            return name
-    if not all(type(entry) is dict for entry in values.get("history", [])):
-        return "history"
-    versions = values.get("environment", {}).get("versions", {})
-    if type(versions) is not dict or not all(type(version) is str for version in versions.values()):
-        return "environment.versions"
-    return None

@@ -448,6 +448,17 @@ def test_records_of_a_newer_version_are_named(tmp_path: Path, harness_command: S
     refused(done, "schema 99 is unknown to this version", "no runs in")
 
 
+def test_records_of_which_parts_are_missing_are_on_the_page(tmp_path: Path) -> None:
+    empty: tuple[dict[str, object], ...] = (
+        {"details": {}},
+        {"history": [{}]},
+        {"environment": {}},
+        {"config": {}},
+    )
+    runs = [replace(trained("torch", "lstm", seed), **parts) for seed, parts in enumerate(empty)]  # type: ignore[arg-type]
+    assert "All runs" in written(tmp_path, *runs).read_text("utf-8")
+
+
 @pytest.mark.parametrize("package", ["altair", "vl_convert", "matplotlib"])
 def test_without_a_package_it_says_how_to_get_it(
     tmp_path: Path, harness_command: Shell, shadow: Callable[[str, str], dict[str, str]], package: str

@@ -74,6 +74,11 @@ DAMAGED = {
     "a flag as a number": (given_as(seed=True), "seed is of the wrong type"),
     "no configuration": (given_as(config=[]), "config is of the wrong type"),
     "a history of numbers": (given_as(history=[1]), "history is of the wrong type"),
+    "words in a history": (given_as(history=[{"epoch": "first"}]), "history is of the wrong type"),
+    "words in a matrix": (given_as(details={"confusion": [["many"]]}), "details.confusion is of the wrong"),
+    "half a matrix": (given_as(details={"confusion": [[1, 2]]}), "details.confusion is of the wrong type"),
+    "a word among rows": (given_as(details={"accuracy_after_step": ["half"]}), "details.accuracy_after_step"),
+    "a flow of nothing": (given_as(details={"gradient_flow_after": {"h": 1}}), "details.gradient_flow_after"),
     "targets in words": (given_as(seconds_to_target={"0.9": "soon"}), "seconds_to_target is of the wrong"),
     "versions as a number": (given_as(environment={"versions": 1}), "environment.versions is of the wrong"),
 }

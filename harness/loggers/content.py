@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Config
-from harness.record import COLUMNS, TARGETS, RunRecord
+from harness.misfit import TARGETS
+from harness.record import COLUMNS, RunRecord
 
 
 def parameters(config: Config) -> dict[str, str | int | float | bool]:

@@ -6,6 +6,7 @@ from statistics import fmean
 
 from harness.page.figures import Axis, Curve, Figure, Lines, Panel, leading, left_out
 from harness.page.sets import MOST, Series, Set
+from harness.record import RunRecord
 from harness.report.table import MARK
 
 MOST_CURVES = 12  # of a panel
@@ -35,19 +36,16 @@ def curves(found: Sequence[Set]) -> Figure:
 
 def _curve(series: Series, key: str) -> Curve | None:
     """The mean over runs, as far as all of them have got."""
-    paths = [
-        list(
-            zip(
-                accumulate(epoch["seconds"] for epoch in run.history),
-                (epoch["validation_accuracy"] for epoch in run.history),
-                strict=True,
-            )
-        )
-        for run in series.runs
-        if run.history
-    ]
+    paths = [_path(run) for run in series.runs if run.history]
     points = tuple(
         (fmean(x), fmean(y)) for x, y in (zip(*at, strict=True) for at in zip(*paths, strict=False))
     )
     label = series.label + (f" {MARK}" if series.contended else "")
     return Curve(label, key, points) if points else None
+
+
+def _path(run: RunRecord) -> list[tuple[float, float]]:
+    """(training seconds so far, validation accuracy) after every epoch that tells both."""
+    whole = [epoch for epoch in run.history if None not in map(epoch.get, ("seconds", "validation_accuracy"))]
+    seconds = accumulate(epoch["seconds"] for epoch in whole)
+    return list(zip(seconds, (epoch["validation_accuracy"] for epoch in whole), strict=True))

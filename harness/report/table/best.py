@@ -13,7 +13,7 @@ import numpy as np
 import pandas
 from scipy.special import stdtrit  # Student's t of scipy.stats, without its import of half a second
 
-from harness.record import TARGETS
+from harness.misfit import TARGETS
 from harness.report.table.figures import timed
 
 COVERAGE = 0.95

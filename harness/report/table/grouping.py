@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pandas
 
-from harness.record import DETAIL, TARGETS
+from harness.misfit import TARGETS
+from harness.record import DETAIL
 from harness.report.table import best
 from harness.report.table.selection import METRIC, TableError, not_ok, split
 

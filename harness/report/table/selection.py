@@ -8,7 +8,8 @@ from typing import Any
 import pandas
 
 from harness.errors import HarnessError
-from harness.record import COLUMNS, DETAIL, TARGETS, RunRecord
+from harness.misfit import TARGETS
+from harness.record import COLUMNS, DETAIL, RunRecord
 from harness.report.table.figures import missing
 from harness.words import one_line
 
