@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import forked
 
@@ -22,6 +23,10 @@ SMALL = (
     "measure.window_seconds=0.01",
     "measure.warmup_steps=2",
 )
+
+# how long an example takes says how busy the machine is, and nothing about what is tested
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -79,9 +79,9 @@ if "harness.child" not in sys.orig_argv and {marker!r} in os.environ:
     def noted_init(self, first):
         note(first)
         init(self, first)
-    def noted_begin(self, name):
+    def noted_begin(self, name, at=None):
         note(name)
-        begin(self, name)
+        begin(self, name, at)
     phases.Phases.__init__, phases.Phases.begin = noted_init, noted_begin
 """
 
