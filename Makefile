@@ -1,6 +1,6 @@
 # The two commands: `make run`, `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench docs clean
+.PHONY: help run test lint bench results docs clean
 
 # the first Python from 3.11 to 3.13 that is here
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -13,6 +13,7 @@ help:
 	@echo "make test   the tests"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  the harness against bare loops, frameworks against one another, in twenty minutes"
+	@echo "make results  everything that is published, measured anew: two hours on two cores"
 	@echo "make docs   the documentation, in site/"
 
 run: $(VENV)/.installed
@@ -29,6 +30,9 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.bench.suite
+
+results: $(VENV)/.installed-test
+	$(BIN)/python results/publish.py
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict

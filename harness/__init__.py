@@ -8,7 +8,7 @@
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 __all__ = ["RunRecord", "load", "open_session", "run", "weights"]
 
 if TYPE_CHECKING:

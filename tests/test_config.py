@@ -71,7 +71,14 @@ def test_every_choice_in_conf_is_valid(choice: str) -> None:
 
 @pytest.mark.parametrize(
     ("experiment", "runs"),
-    [("quickstart", 6), ("frameworks", 27), ("implementations", 39), ("scaling", 45), ("literature", 3), ("pixels", 6)],
+    [
+        ("quickstart", 6),
+        ("frameworks", 27),
+        ("implementations", 39),
+        ("scaling", 45),
+        ("literature", 3),
+        ("pixels", 6),
+    ],
 )
 def test_every_experiment_is_valid_as_a_whole(experiment: str, runs: int, tmp_path: Path) -> None:
     plan = check([f"+experiment={experiment}", f"results.root={tmp_path}"])

@@ -1,7 +1,7 @@
 """How often `python -m harness compare` is right: on real runs, and on simulated ones.
 
     python -m tests.bench.coverage
-    python -m tests.bench.coverage --pool /tmp/pool --seeds 15 --seconds 3
+    python -m tests.bench.coverage --pool /tmp/pool --seeds 12 --seconds 1.5
 
 Makes a pool of short real runs (or finds them in DIR, and makes what is missing): of several configurations,
 for every seed in turn, two runs one after the other. Then, a thousand times for every configuration, five
@@ -12,7 +12,7 @@ the seed last, which `compare` pairs; and any ten runs, which it does not. They 
 - with the timings of one side scaled by 1.05: "faster" is right.
 
 Simulated runs show what the interval covers from two runs a side to twenty, beside the percentiles of a
-bootstrap over runs.
+bootstrap over runs, and how often five a side find the 5 %, by how much runs deviate.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from harness.compare.verdict import CANNOT_TELL, judge, runs_of
 from tests.bench.child import ROOT
 
 SPEED = named("train_throughput")
-EFFECT, A_SIDE, TIMES, SEEDS, SECONDS = 1.05, 5, 1000, 12, 1.5
+EFFECT, A_SIDE, TIMES, SEEDS, SECONDS = 1.05, 5, 1000, 8, 6.0
 SETTINGS = ("mode=throughput", "data=digits", "threads=1", "cell.hidden=64", "measure.window_seconds=0.1")
 CHOICES = ("backend=numpy,torch", "cell=lstm,gru", "measure.warmup_steps=10,11")  # the last has no say here
 
@@ -103,6 +103,17 @@ def coverage(
     return ours / times, percentile / times
 
 
+def power(spread: float, times: int, rng: np.random.Generator) -> float:
+    """How often five simulated runs a side that deviate so much are told apart where one side is faster."""
+    told = 0
+    for _ in range(times):
+        values = spread * rng.standard_normal(2 * A_SIDE)
+        values[:A_SIDE] += np.log(EFFECT)
+        sides = [Run(float(value), np.zeros(DRAWS)) for value in values]
+        told += interval([Stratum(sides[:A_SIDE], sides[A_SIDE:])], rng).low > 0
+    return told / times
+
+
 def slow_now_and_then(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.where(rng.random(n) < 0.1, -1.1, 0.02) * rng.random(n)
 
@@ -138,11 +149,15 @@ def main() -> None:
                     f"{shares[0]:.1%} | {shares[1]:.1%} |",
                     flush=True,
                 )
+    rng = np.random.default_rng(2)  # whatever the real runs were
     print("\n| simulated runs | a side | covered | percentiles |\n|---|---:|---:|---:|")
     for name, noise in NOISE.items():
         for count in (2, 3, 5, 10, 20):
             ours, percentile = coverage(count, 2000, noise, rng)
             print(f"| {name} | {count} | {ours:.1%} | {percentile:.1%} |", flush=True)
+    print("\n| simulated runs deviate by | 1.05: faster |\n|---:|---:|")
+    for spread in (0.01, 0.015, 0.02, 0.03, 0.04):
+        print(f"| {spread:.1%} | {power(spread, 2000, rng):.1%} |", flush=True)
 
 
 if __name__ == "__main__":
