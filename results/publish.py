@@ -1,6 +1,6 @@
 """What `make results` does: measures what is published, keeps the records, draws pictures, fills the pages.
 
-    python results/publish.py          all of it, two hours on two cores; what is in results/measured stays
+    python results/publish.py          all of it, two hours on two cores; after Ctrl-C it goes on
     python results/publish.py pages    pictures and pages alone, from the records in results/published
     python results/publish.py check    exit status 1 where a page does not say what its commands say
 
@@ -14,9 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from harness import environment, store
+from harness.app import check
+
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED, PUBLISHED = "results/measured", "results/published"
 EXPERIMENTS = ("frameworks", "implementations", "cells", "scaling", "literature", "pixels")
+ATTEMPTS = 3  # at a run whose cores others used
 PICTURES = (
     f"python -m harness report results/report.html --results {PUBLISHED}/frameworks --plots results/plots",
     f"python -m harness scaling --results {PUBLISHED}/scaling --plot results/plots/scaling.svg",
@@ -25,16 +29,21 @@ PAGES = ("README.md", "results/README.md", "docs/comparing.md", "docs/tables.md"
 FILL = ("-P", "-I", "results", "-p", "from publish import show", *PAGES)
 
 
-def run(command: str, *, may_end: int = 0) -> str:
+def run(command: str) -> str:
     """What a command says that is given to a shell in the checkout's root; ends all where it fails."""
     program, *arguments = shlex.split(command)
     assert program == "python", command
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if not 0 <= done.returncode <= may_end:
-        sys.exit(f"{command}: exit status {done.returncode}")
-    return done.stdout
+    with subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            said, _ = process.communicate()
+        except KeyboardInterrupt:  # the command got it, too, and takes its time to end well
+            process.wait()
+            sys.exit(130)
+    if process.returncode:
+        sys.exit(f"{command}: exit status {process.returncode}")
+    return said
 
 
 def show(command: str) -> None:
@@ -42,15 +51,38 @@ def show(command: str) -> None:
     print(f"\n```\n{command}\n```\n\n{run(command).strip()}\n")
 
 
-def measure() -> None:
-    """Makes the runs that are not there yet, then publishes their records and nothing else of them."""
-    for name in EXPERIMENTS:
-        run(f"python run.py -m +experiment={name} results.root={MEASURED}/{name}", may_end=1)
-    shutil.rmtree(ROOT / PUBLISHED, ignore_errors=True)
-    for record in (ROOT / MEASURED).glob("*/runs/*/*/record.json"):
+def measure(name: str) -> list[Path]:
+    """Makes the runs of an experiment that are not there yet, and again those that others disturbed; their
+    records. Ends all where one is missing, did not end ok, or is not of this experiment."""
+    root = ROOT / MEASURED / name
+    for _ in range(ATTEMPTS):
+        run(f"python run.py -m +experiment={name} results.root={MEASURED}/{name}")
+        frame = store.load(root)
+        disturbed = frame[frame["contended"].eq(True)]
+        for record in disturbed["record_path"]:
+            shutil.rmtree(ROOT / Path(record).parent)
+        if disturbed.empty:
+            break
+    else:
+        sys.exit(f"{root}: others use these cores; `make results` again when they do not")
+    plan = check([f"+experiment={name}"])
+    if plan is None or len(frame) != plan.total:
+        sys.exit(f"{root}: has {len(frame)} runs that are not all of +experiment={name}; remove it")
+    return [ROOT / Path(record) for record in frame["record_path"]]
+
+
+def publish() -> None:
+    """Replaces what is published by what is measured: records and nothing else of a run."""
+    if (environment.git_revision() or "+").endswith("+"):
+        sys.exit("records carry the revision that made them: commit first")
+    records = [record for name in EXPERIMENTS for record in measure(name)]
+    if (ROOT / PUBLISHED).exists():
+        shutil.rmtree(ROOT / PUBLISHED)
+    for record in records:
         kept = ROOT / PUBLISHED / record.relative_to(ROOT / MEASURED)
         kept.parent.mkdir(parents=True)
         shutil.copyfile(record, kept)
+    shutil.rmtree(ROOT / MEASURED)
 
 
 def cog(*options: str) -> int:
@@ -67,7 +99,7 @@ def main() -> None:
     if what == "check":
         sys.exit(cog("--check", "--diff"))
     if what == "all":
-        measure()
+        publish()
     for command in PICTURES:
         run(command)
     sys.exit(cog("-r"))

@@ -132,6 +132,31 @@ def test_single_runs_of_several_configurations_are_drawn_as_such(compared: Compa
     assert {part.verdict for part in found.parts} == {"cannot tell"}
 
 
+def test_what_every_backend_computes_alike_counts_once(compared: Compared) -> None:
+    """Three backends' accuracies of one seed are no three: neither seeds nor runs become more by them."""
+    backends = ("numpy", "torch", "keras")
+    gained = dict(enumerate((0.001, 0.004, 0.001, 0.0035)))
+
+    def made(name: str, seeds: Sequence[int]) -> list[RunRecord]:
+        own = f"backend={name}"
+        return [
+            scored(0.98 + gained[seed] * (cell == "gru"), own, f"cell={cell}", seed=seed)
+            for cell in ("lstm", "gru")
+            for seed in seeds
+        ]
+
+    gru, lstm = "cell=gru", "cell=lstm"
+    one = compared([run for name in backends for run in made(name, [0])], gru, lstm, "test_accuracy")
+    assert (one.whole.verdict, one.whole.runs) == ("cannot tell", (3, 3)), "a single seed"
+    compared([run for name in backends for run in made(name, [1, 2, 3])], gru, lstm, "test_accuracy")
+    every = compared([], gru, lstm, "test_accuracy")
+    alone = compared([], gru, lstm, "test_accuracy", where=["backend=numpy"])
+    assert every.whole.estimate == pytest.approx(alone.whole.estimate)
+    width = every.whole.high - every.whole.low
+    assert width == pytest.approx(alone.whole.high - alone.whole.low, rel=0.1)
+    assert every.whole.runs == (12, 12)
+
+
 def test_accuracy_is_a_difference_in_points_paired_by_seed(compared: Compared) -> None:
     """Seeds differ by more than the sides do: only pairs can tell."""
     levels = (0.90, 0.93, 0.96, 0.99)

@@ -1,15 +1,26 @@
-"""What is published: pages say what their commands say, and the records are what the experiments ask for."""
+"""What is published: pages and pictures say what their commands say, and the records are what the experiments
+ask for."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from harness import store
 from harness.app import check
+from harness.report.table import flat
 from results import publish
 from tests.conftest import ROOT, environment
+from tests.made import stored, timed
+
+NUMBER = re.compile(r"-?\d+\.\d+")
+ELSEWHERE = ("results.", "sweep.", "run.", "logger.")  # keys that no figure hangs on
 
 
 def test_every_page_says_what_its_commands_say() -> None:
@@ -24,41 +35,106 @@ def test_every_page_says_what_its_commands_say() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    "page", sorted({*publish.PAGES, *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md"))})
+)
+def test_what_published_records_make_stands_between_marks(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    shown = re.findall(r'^<!-- \[\[\[cog show\("(.*)"\) \]\]\] -->\n\n```\n(.*)\n```\n', text, re.MULTILINE)
+    assert all(command == printed for command, printed in shown)
+    assert bool(shown) == (page in publish.PAGES)
+    tables = re.findall(
+        r"^python -m harness (?:table|compare|scaling) .*results/published.*$", text, re.MULTILINE
+    )
+    assert len([command for command in tables if "--plot" not in command]) == len(shown)
+
+
 @pytest.mark.parametrize("experiment", publish.EXPERIMENTS)
 def test_published_is_the_whole_experiment(experiment: str) -> None:
     plan = check([f"+experiment={experiment}"])
     assert plan is not None
     frame = store.load(ROOT / publish.PUBLISHED / experiment)
-    assert len(frame) == plan.total
     assert set(frame["status"]) == {"ok"}
     assert not frame["contended"].eq(True).any()
     (revision,) = {environment["git_revision"] for environment in frame["environment"]}
     assert not revision.endswith("+"), "made with changes that nobody else has"
+    known = {key for config in frame["config"] for key in flat(config)}
+
+    def asked(config: Mapping[str, Any]) -> str:
+        return str(
+            sorted((k, v) for k, v in flat(config).items() if k in known and not k.startswith(ELSEWHERE))
+        )
+
+    assert sorted(map(asked, frame["config"])) == sorted(asked(task.config) for task in plan.runs or ())
 
 
-def test_records_alone_are_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made runs are not made again by us; what was published before goes."""
-    old = tmp_path / publish.PUBLISHED / "gone/runs/a/1/record.json"
-    old.parent.mkdir(parents=True)
-    old.touch()
-    said = []
+def test_pictures_are_what_their_commands_draw(tmp_path: Path) -> None:
+    for command in publish.PICTURES:
+        publish.run(re.sub(r"results/(report\.html|plots)", rf"{tmp_path}/\1", command))
+    drawn = {path.name for path in (tmp_path / "plots").glob("*.svg")}
+    assert drawn == {path.name for path in (ROOT / "results/plots").glob("*.svg")} > {"scaling.svg"}
+    for name in drawn:
+        one, other = (where / name for where in (tmp_path / "plots", ROOT / "results/plots"))
+        texts = [path.read_text("utf-8") for path in (one, other)]
+        assert NUMBER.sub("", texts[0]) == NUMBER.sub("", texts[1]), name
+        numbers = [np.array(NUMBER.findall(text), float) for text in texts]
+        np.testing.assert_allclose(*numbers, atol=0.01, err_msg=name)
 
-    def run(command: str, *, may_end: int = 0) -> str:
+
+@pytest.fixture
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A checkout where every experiment has one run, whose cores others use the first time; the commands."""
+    said: list[str] = []
+
+    def run(command: str) -> str:
         said.append(command)
-        attempt = tmp_path / publish.MEASURED / command.split("=")[1].split()[0] / "runs/a/1"
-        attempt.mkdir(parents=True)
-        for name in ("record.json", "output.log", "../.lock"):
-            (attempt / name).write_text(command)
+        root = tmp_path / command.split("results.root=")[1]
+        if not list(root.glob("runs/*/*/record.json")):
+            attempt = root / "runs" / "other"
+            attempt.mkdir(parents=True, exist_ok=True)
+            (attempt / ".lock").touch()
+            stored(root, replace(timed(1000), contended=len(said) == 1))
         return ""
 
     monkeypatch.setattr(publish, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "run", run)
-    publish.measure()
-    published = sorted(path for path in (tmp_path / publish.PUBLISHED).rglob("*") if path.is_file())
-    assert published == sorted(
-        tmp_path / publish.PUBLISHED / name / "runs/a/1/record.json" for name in publish.EXPERIMENTS
-    )
-    assert [path.read_text() for path in published] == sorted(said)
+    monkeypatch.setattr(publish, "check", lambda _: type("Plan", (), {"total": 1}))
+    monkeypatch.setattr(publish.environment, "git_revision", lambda: "a" * 40)
+    old = tmp_path / publish.PUBLISHED / "gone/runs/a/1/record.json"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    return said
+
+
+def test_records_alone_are_published_and_none_that_others_disturbed(
+    measured: list[str], tmp_path: Path
+) -> None:
+    publish.publish()
+    assert len(measured) == len(publish.EXPERIMENTS) + 1, "the first one's run was made again"
+    files = [path for path in (tmp_path / publish.PUBLISHED).rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {"record.json"}
+    assert len(files) == len(publish.EXPERIMENTS)
+    frames = [store.load(tmp_path / publish.PUBLISHED / name) for name in publish.EXPERIMENTS]
+    assert not any(frame["contended"].any() for frame in frames)
+    assert not (tmp_path / publish.MEASURED).exists(), "the next time everything is measured anew"
+
+
+@pytest.mark.parametrize("what", ["changed files", "a run too many", "always disturbed"])
+def test_nothing_is_published_that_should_not_be(
+    what: str, measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if what == "changed files":
+        monkeypatch.setattr(publish.environment, "git_revision", lambda: "a" * 40 + "+")
+        why = "commit first"
+    elif what == "a run too many":
+        monkeypatch.setattr(publish, "check", lambda _: type("Plan", (), {"total": 2}))
+        why = "not all of"
+    else:
+        monkeypatch.setattr(publish, "ATTEMPTS", 1)
+        why = "others use these cores"
+    with pytest.raises(SystemExit, match=why):
+        publish.publish()
+    assert [path.parts[-5] for path in (tmp_path / publish.PUBLISHED).rglob("record.json")] == ["gone"]
 
 
 def test_a_command_that_fails_ends_it() -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas
 
@@ -51,18 +51,23 @@ TASK = (
     "train.truncate",
 )
 
+# who computes, not what is computed
+COMPUTING = ("backend.", "device", "device_name", "threads")
+
 FEWEST_SEEDS = 5  # for which timings are paired
 
 
 @dataclass(frozen=True)
 class Pair:
     """The runs of both sides in one configuration, which `label` tells from the others, by their row labels
-    in the sides' frames. `by_seed`: as many of one as of the other, in the order of their seeds."""
+    in the sides' frames. `seeds`: those of the runs, where one of a belongs to one of b; otherwise none.
+    `problem`: what is computed, by whichever backend."""
 
     label: str
     a: list[list[int]]  # each one run, or all attempts at the same seed
     b: list[list[int]]
-    by_seed: bool
+    seeds: tuple[int, ...]
+    problem: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,10 @@ def pair(a: Side, b: Side, metric: Metric) -> Pairs:
     pairs, alone = [], []
     for key in shared:
         made, rest = _of_one(label(key), a, b, groups[0][key], groups[1][key], metric)
-        pairs.append(made)
+        problem = tuple(
+            value for name, value in zip(common, key, strict=True) if not name.startswith(COMPUTING)
+        )
+        pairs.append(replace(made, problem=problem))
         alone += rest
     for side, mine, theirs in ((a, groups[0], groups[1]), (b, groups[1], groups[0])):
         alone += [
@@ -179,11 +187,11 @@ def _of_one(
     sides. A timing owes nothing to its seed: all runs of a configuration are alike, unless they were made
     seed by seed."""
     if not metric.seeded and not _seed_by_seed(a, b, left, right):
-        return Pair(label, [[row] for row in left], [[row] for row in right], by_seed=False), []
+        return Pair(label, [[row] for row in left], [[row] for row in right], seeds=()), []
     seeds = [_by_seed(a, left), _by_seed(b, right)]
     both = sorted(seeds[0].keys() & seeds[1].keys())
     if not both:
-        return Pair(label, list(seeds[0].values()), list(seeds[1].values()), by_seed=False), []
+        return Pair(label, list(seeds[0].values()), list(seeds[1].values()), seeds=()), []
     where = f" ({label})" if label else ""
     alone = [
         f"{_runs(len(rows))} of {side.text}{where}: seed={seed}"
@@ -191,7 +199,7 @@ def _of_one(
         for seed, rows in mine.items()
         if seed not in both
     ]
-    return Pair(label, [seeds[0][s] for s in both], [seeds[1][s] for s in both], by_seed=True), alone
+    return Pair(label, [seeds[0][s] for s in both], [seeds[1][s] for s in both], seeds=tuple(both)), alone
 
 
 def _seed_by_seed(a: Side, b: Side, left: Sequence[int], right: Sequence[int]) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -75,7 +75,8 @@ def compare(a: Side, b: Side, metric: Metric, *, force: bool = False) -> Compari
         judge([stratum], metric, rng, label=each.label, force=force)
         for each, stratum in zip(found.pairs, strata, strict=True)
     ]
-    whole = judge(strata, metric, rng, force=force)
+    whole = judge(_independent(found.pairs, strata, metric), metric, rng, force=force)
+    whole = replace(whole, runs=(sum(part.runs[0] for part in parts), sum(part.runs[1] for part in parts)))
     if force and whole.over == "windows":
         against.append("one run a side: how runs differ from one another is not in the interval")
     notes = [*found.notes, *_versions(left, right)]
@@ -172,7 +173,27 @@ def _stratum(each: Pair, left: Mapping[int, Run], right: Mapping[int, Run]) -> S
     """One run stands for all attempts at a seed: their mean."""
     a = [_mean([left[row] for row in rows]) for rows in each.a]
     b = [_mean([right[row] for row in rows]) for rows in each.b]
-    return Stratum(a, b, paired=each.by_seed)
+    return Stratum(a, b, paired=bool(each.seeds))
+
+
+def _independent(pairs: Sequence[Pair], strata: Sequence[Stratum], metric: Metric) -> list[Stratum]:
+    """All backends compute the same. Of what the seed decides, their runs of one seed are no two: those of
+    the same problem and seeds count as one, their mean."""
+    if metric.timed or not metric.seeded:
+        return list(strata)
+    alike: dict[object, list[Stratum]] = {}
+    for each, stratum in zip(pairs, strata, strict=True):
+        alike.setdefault((each.problem, each.seeds) if each.seeds else each.label, []).append(stratum)
+    return [
+        Stratum(
+            [_mean(made) for made in zip(*(stratum.a for stratum in copies), strict=True)],
+            [_mean(made) for made in zip(*(stratum.b for stratum in copies), strict=True)],
+            paired=copies[0].paired,
+        )
+        if len(copies) > 1
+        else copies[0]
+        for copies in alike.values()
+    ]
 
 
 def _mean(made: Sequence[Run]) -> Run:
