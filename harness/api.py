@@ -8,15 +8,15 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from harness import feasible, store
+from harness import store
 from harness.app import command_line, conf, explain, from_hydra
-from harness.checks import refuse
-from harness.config import Config
+from harness.config import Config, chosen, feasible
+from harness.config.checks import refuse
+from harness.config.overrides import readable
 from harness.errors import ConfigError
-from harness.overrides import readable
 from harness.record import RunRecord
 from harness.sweep import Task, make_alone
-from harness.watch import Watch
+from harness.sweep.watch import Watch
 
 if TYPE_CHECKING:
     from harness.backends.base import Session
@@ -60,12 +60,12 @@ def open_session(overrides: Sequence[str] = ()) -> "Session":
     See `harness.backends.base.Session` for what it can do: outputs of any batch, every state by name,
     gradients, updates. Raises ConfigError, WeightsError, DataError or Unavailable.
     """
-    from harness import data, runner
+    from harness import runner
     from harness.devices import thread_count
 
     config = configuration(overrides)
     threads = thread_count(config.threads, gpu=config.device.startswith("cuda"))
-    setup = config.setup(data.shape_of(config), threads=threads, device=config.device)
+    setup = config.setup(chosen.shape_of(config), threads=threads, device=config.device)
     session = runner.open_session(config.backend.name, setup)
     session.put_weights(runner.initial_weights(config, setup))
     return session

@@ -25,14 +25,14 @@ from omegaconf.errors import OmegaConfBaseException
 from platformdirs import user_cache_dir
 from yaml import YAMLError
 
-from harness import confined, dry_run, feasible, search, store, sweep
-from harness.config import Config
-from harness.ending import Ending, settle
+from harness import store, sweep
+from harness.config import Config, confined, feasible
+from harness.config.overrides import readable
 from harness.errors import ConfigError, HarnessError
-from harness.overrides import readable
-from harness.pruning import Trial
-from harness.sweep import Entry, Task
-from harness.watch import Watch
+from harness.sweep import Entry, Task, dry_run, search
+from harness.sweep.ending import Ending, settle
+from harness.sweep.pruning import Trial
+from harness.sweep.watch import Watch
 
 CONF = Path(__file__).parent.parent / "conf"
 INTERRUPTED = 130
@@ -85,7 +85,7 @@ def main() -> int:
 
 def _finish(ending: Ending, interrupted: bool, error: str | None) -> int:
     if ending.records:
-        from harness.report.table import show_runs  # pandas takes a while: not before the runs
+        from harness.table import show_runs  # pandas takes a while: not before the runs
 
         show_runs(ending.records)
     if interrupted:

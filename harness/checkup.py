@@ -13,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 from threadpoolctl import threadpool_info
 
-from harness import data, environment, lease, store
+from harness import data, environment, store
 from harness.config import HOUSE
 from harness.devices import gpus
 from harness.errors import HarnessError
+from harness.launcher.lease import directory as lease_directory
 
 PROBE = """
 import json, sys
@@ -78,7 +79,7 @@ def _machine() -> list[Finding]:
 
 def _leases() -> Finding:
     try:
-        return Finding("core leases", True, str(lease.directory()))
+        return Finding("core leases", True, str(lease_directory()))
     except OSError as error:
         return Finding(
             "core leases", False, str(error), "set HARNESS_LEASES to a directory that can be written"

@@ -54,7 +54,7 @@ def table(
     output: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
 ) -> None:
     """Mean ± standard deviation over the ok runs of a group, n, the best; then every run that is not ok."""
-    from harness.report.table import command
+    from harness.table import command
 
     said = command.table(
         results,
@@ -80,7 +80,8 @@ def describe(
     ] = None,
 ) -> None:
     """A cell explained: equations, shapes on the way of a batch, every weight and how it is stored."""
-    from harness.report import describe, storage, unrolled
+    from harness import describe
+    from harness.describe import storage, unrolled
 
     storage.settle_engine()
     chosen = describe.choose(overrides or [])
@@ -94,7 +95,7 @@ def describe(
 @app.command()
 def matrix(style: Annotated[str, typer.Option("--format", help="md or text.")] = "text") -> None:
     """Which cell has which implementation in which backend; what it has not is a –."""
-    from harness.report import matrix
+    from harness import matrix
 
     typer.echo(matrix.render(style))
 
@@ -105,7 +106,8 @@ def scaling(
     plot: Annotated[Path | None, typer.Option(help="Draw it into this file: .svg, .png or .pdf.")] = None,
 ) -> None:
     """Where launch overhead ends and arithmetic begins, from the runs of +experiment=scaling."""
-    from harness.report import scaling, scaling_plot
+    from harness import scaling
+    from harness.scaling import plot as scaling_plot
 
     records = scaling.read(results)
     found = scaling.lines(records)
@@ -191,7 +193,7 @@ def report(
     ] = None,
 ) -> None:
     """One page that needs no network: who wins, every chart, every run with its command."""
-    from harness.page import build
+    from harness.report import build
 
     for path in build.report(output, results, where or [], plots):
         typer.echo(f"Written: {path}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__, data, weights
-from harness.config import Config
+from harness.config import Config, chosen
 from harness.environment import machine, versions
 
 # does not change what a run finds
@@ -34,7 +34,7 @@ def run_key(config: Config, threads: int) -> str:
     if config.weights:
         values["weights"] = weights.fingerprint(Path(config.weights))
     if config.data.name == data.OWN:
-        values["data"]["sha256"] = data.fingerprint(config)
+        values["data"]["sha256"] = chosen.fingerprint(config)
     else:
         values["data"] = {key: value for key, value in values["data"].items() if key not in SPLIT}
     package = import_module(f"harness.backends.{config.backend.name}")

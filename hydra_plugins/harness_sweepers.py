@@ -10,11 +10,11 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from harness import pruning, search, store
-from harness.checks import refuse
+from harness import store
+from harness.config.checks import refuse
 from harness.errors import Unavailable
-from harness.objective import DIRECTIONS, WORST
-from harness.sweep import Documents, Entry, place
+from harness.sweep import Documents, Entry, place, pruning, search
+from harness.sweep.objective import DIRECTIONS, WORST
 
 
 class OptunaSweeper(Sweeper):

@@ -8,7 +8,7 @@ from hydra.core.plugins import Plugins
 
 import harness.api
 import harness.cli
-import harness.report.table
+import harness.table
 
 Plugins.instance()
 harness.api.configuration(["data=digits"])

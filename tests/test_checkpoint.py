@@ -71,7 +71,7 @@ os.fsync = fsync
 # dies in the midst of an epoch, after its first window
 KILLED_IN_EPOCH = """
 import os
-import harness.training as training
+import harness.runner.training as training
 Window = training.Window
 def window(epoch, *rest):
     if epoch == {epoch}:
@@ -89,7 +89,7 @@ pathlib.Path.unlink = unlink
 """
 KILLED_AFTER_TRAINING = """
 import os
-import harness.evaluation as evaluation
+import harness.runner.evaluation as evaluation
 evaluation.test = lambda *_: os.kill(os.getpid(), 9)
 """
 # waits for ever after the checkpoint of the second epoch

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from harness import data, feasible
+from harness import data
+from harness.config import chosen, feasible
 from harness.data import npz
 from harness.data.npz import Split, choose, examine, load, read, to_float
 from harness.errors import ConfigError, DataError
@@ -346,19 +347,19 @@ def test_a_file_is_read_again_only_when_it_has_changed(mine: Path, monkeypatch: 
 
 
 def test_shapes_and_models() -> None:
-    assert data.shape_of(composed()) == data.Shape(28, 28, 10)
-    assert data.shape_of(composed("sequence=pixel")) == data.Shape(784, 1, 10)
-    assert data.shape_of(composed("sequence.rows_per_step=4")) == data.Shape(7, 112, 10)
+    assert chosen.shape_of(composed()) == data.Shape(28, 28, 10)
+    assert chosen.shape_of(composed("sequence=pixel")) == data.Shape(784, 1, 10)
+    assert chosen.shape_of(composed("sequence.rows_per_step=4")) == data.Shape(7, 112, 10)
 
 
 def test_a_model_for_a_file(mine: Path) -> None:
     config = composed("data=npz", f"data.path={mine}")
-    model = config.model_spec(data.shape_of(config))
+    model = config.model_spec(chosen.shape_of(config))
     assert (model.steps, model.features, model.classes) == (12, 2, 3)
-    dataset = data.open_dataset(config)
-    assert data.shape_in(config, dataset) == data.shape_of(config)
-    assert data.sequences(config, dataset, "train", 5).shape == (5, 12, 2)
-    assert data.sequences(config, dataset, "train").dtype == np.float32
+    dataset = chosen.open_dataset(config)
+    assert chosen.shape_in(config, dataset) == chosen.shape_of(config)
+    assert chosen.sequences(config, dataset, "train", 5).shape == (5, 12, 2)
+    assert chosen.sequences(config, dataset, "train").dtype == np.float32
 
 
 def test_chunks_divide_the_sequence(mine: Path) -> None:

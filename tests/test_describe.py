@@ -16,14 +16,15 @@ import pytest
 import yaml
 
 import harness
+from harness import describe
 from harness.app import CONF
 from harness.backends.keras.backend import start_engine
 from harness.convert import LAYERS, cell_module
+from harness.describe import storage, unrolled
+from harness.describe.layout import Stored, boxes, look, place
+from harness.describe.parameters import alike, starts_as
 from harness.init import SCHEMES, draw
 from harness.model import ModelSpec
-from harness.report import describe, storage, unrolled
-from harness.report.layout import Stored, boxes, look, place
-from harness.report.parameters import alike, starts_as
 from tests.conftest import ROOT, Shell, environment
 
 HOUSE = Path(harness.__file__).parent

@@ -84,7 +84,7 @@ def test_it_says_what_the_run_itself_would_say(backend: str, cell: str, implemen
     """Told from the files alone, against the backend's own word."""
     from importlib import import_module
 
-    from harness.dry_run import _implementations
+    from harness.sweep.dry_run import _implementations
 
     own = tuple(import_module(f"harness.backends.{backend}.backend").implementations(cell))
     assert (implementation in own) == (implementation in _implementations(backend, cell))

@@ -77,9 +77,9 @@ def sabotage(shadow: Shadow, code: str) -> dict[str, str]:
 
 def test_an_exception_in_the_run(run: Shell, results: Path, shadow: Shadow) -> None:
     code = """
-import harness.training
+import harness.runner.training
 def train(*_, **__): raise RuntimeError("the wheel came off")
-harness.training.train = train
+harness.runner.training.train = train
 """
     done = run("-m", "backend=numpy", "seed=0,1", env=sabotage(shadow, code))
     assert done.returncode == 1

@@ -11,9 +11,9 @@ import numpy as np
 import psutil
 import pytest
 
-from harness import events
-from harness.events import NoEvent
-from harness.output import PART, Output
+from harness.launcher import events
+from harness.launcher.events import NoEvent
+from harness.launcher.output import PART, Output
 from harness.record import RunRecord
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_ends import Shadow, sabotage
@@ -127,7 +127,7 @@ def open_session(name, setup):
     if "session" in fault:
         exec(fault, names)
         return session
-    import harness.training as training
+    import harness.runner.training as training
     def train(*_, **__):
         exec(fault, names)
     training.train = train
@@ -278,13 +278,13 @@ def memory_group(limit: int) -> Path:
 def test_killed_by_the_kernel_for_memory(run: Shell, results: Path, shadow: Shadow) -> None:
     group = memory_group(500 * 2**20)
     code = """
-import harness.training
+import harness.runner.training
 def train(_, config, *rest, **more):
     import numpy
     if config.seed == 0:
         numpy.ones(2**28)
     return original(_, config, *rest, **more)
-original, harness.training.train = harness.training.train, train
+original, harness.runner.training.train = harness.runner.training.train, train
 """
     try:
         done = run(

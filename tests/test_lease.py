@@ -12,7 +12,7 @@ from filelock import FileLock
 from harness import devices
 from harness.environment import cores
 from harness.errors import LeaseError
-from harness.lease import lease
+from harness.launcher.lease import lease
 from harness.record import RunRecord
 from tests.conftest import Shell
 from tests.test_ends import Shadow, sabotage, start

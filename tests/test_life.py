@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.hidden import hidden
 from harness.record import RunRecord
+from harness.runner.hidden import hidden
 from tests.conftest import Shell
 
 LEARNING = ["data", "imports", "warm_up", "parity", "training", "validation", "evaluation", "inference"]

@@ -14,13 +14,13 @@ import psutil
 import pytest
 
 from harness.api import configuration
-from harness.draft import Draft
 from harness.key import run_key
+from harness.launcher.draft import Draft
 from harness.measure.clock import now
 from harness.record import RunRecord
 from harness.store import new_attempt, write
 from harness.sweep import Entry
-from harness.watch import Watch
+from harness.sweep.watch import Watch
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_ends import Shadow, sabotage
 from tests.test_sweep import task

@@ -14,7 +14,7 @@ import pytest
 
 from harness import store
 from harness.app import check
-from harness.report.table import flat
+from harness.table import flat
 from results import publish
 from tests.conftest import ROOT, environment
 from tests.made import stored, timed

@@ -19,9 +19,9 @@ import pytest
 
 from harness.api import configuration
 from harness.environment import cores
-from harness.lease import Lease
+from harness.launcher.lease import Lease
+from harness.launcher.process import environment as child_environment
 from harness.measure.statistics import estimate
-from harness.process import environment as child_environment
 from harness.race import show
 from harness.race.contender import Contender, SideFailed
 from harness.race.course import LEVEL, MODULE, Race

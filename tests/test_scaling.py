@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import data
+from harness import scaling
 from harness.api import configuration
+from harness.config import chosen
 from harness.errors import ConfigError
 from harness.measure import parity
 from harness.measure.clock import now
 from harness.record import RunRecord
-from harness.report import scaling, scaling_plot
+from harness.scaling import plot as scaling_plot
 from harness.store import new_attempt, write
 from tests.conftest import Shell
 from tests.test_bad_input import refused
@@ -141,7 +142,7 @@ def test_what_has_no_meaning_for_speed_alone(overrides: str, said: str) -> None:
 )
 def test_parity_is_over_as_many_sequences_as_the_reference_can_hold(overrides: str, compared: int) -> None:
     config = configuration(["data=digits", *overrides.split()])
-    assert min(config.train.batch_size, parity.most(config.model_spec(data.shape_of(config)))) == compared
+    assert min(config.train.batch_size, parity.most(config.model_spec(chosen.shape_of(config)))) == compared
 
 
 def test_the_record_says_over_how_many_sequences(run: Shell, results: Path) -> None:

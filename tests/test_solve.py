@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 from sklearn.linear_model import Ridge
 
 from harness.record import RunRecord
-from harness.solve import Sums
+from harness.runner.solve import Sums
 from tests.conftest import Shell
 
 

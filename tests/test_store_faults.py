@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import harness
 from harness import store
+from harness import table as tables
 from harness.errors import StoreError
 from harness.measure.clock import now
 from harness.record import RunRecord
-from harness.report import table as tables
 from tests import here
 from tests.conftest import SMALL, Shell
 from tests.test_ends import sabotage
@@ -218,8 +218,8 @@ def test_any_bytes_are_read_correctly_or_passed_over(
 LOST = """
 import os, sys
 from pathlib import Path
-import harness.training
-train = harness.training.train
+import harness.runner.training
+train = harness.runner.training.train
 def lose(session, config, *rest, **more):
     train(session, config, *rest, **more)
     root, what = Path(os.environ["LOSE_ROOT"]), os.environ["LOSE"]
@@ -228,7 +228,7 @@ def lose(session, config, *rest, **more):
         lost = {"runs": root / "runs", "run": found.parent}[what]
         lost.rename(root / "back")
         lost.write_text("in the way")
-harness.training.train = lose
+harness.runner.training.train = lose
 """
 
 

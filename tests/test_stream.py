@@ -8,7 +8,7 @@ import pytest
 
 from harness.optim import OptimizerSpec
 from harness.record import RunRecord
-from harness.streaming import Stream
+from harness.runner.streaming import Stream
 from tests.conftest import Shell
 from tests.parity import Case, open_session
 

@@ -10,11 +10,11 @@ import pandas
 import pytest
 from rich.console import Console
 
+from harness import table as tables
 from harness.config import Config
-from harness.draft import Draft
+from harness.launcher.draft import Draft
 from harness.measure.clock import now
 from harness.record import RunRecord
-from harness.report import table as tables
 from harness.store import load, new_attempt, write
 from tests.test_config import composed
 

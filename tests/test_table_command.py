@@ -11,10 +11,10 @@ import pandas
 import pytest
 from typer.testing import CliRunner
 
+from harness import table as tables
 from harness.cli import app
 from harness.measure.clock import now
 from harness.record import RunRecord
-from harness.report import table as tables
 from harness.store import load, new_attempt, write
 from tests.conftest import Shell
 from tests.test_table import record

@@ -142,4 +142,5 @@ def test_a_graph_in_less_than_float32(monkeypatch: pytest.MonkeyPatch, precision
     found = trained(opened(MODEL, OptimizerSpec(), "fused", device="cuda", precision=precision))
     expected = eager(monkeypatch, MODEL, OptimizerSpec(), "fused", device="cuda")
     assert found[0] != expected[0]
+    # kernels round differently at eight or eleven bits, and the updates in between carry it on
     np.testing.assert_allclose(found[0], expected[0], rtol=0.05)

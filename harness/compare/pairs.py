@@ -9,7 +9,7 @@ import pandas
 from harness.compare.errors import CompareError
 from harness.compare.metric import Metric
 from harness.compare.sides import Side
-from harness.report.table import APART, flat
+from harness.table import APART, flat
 from harness.words import one_line
 
 # the configuration's key of a column that is called otherwise

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.compare.metric import Metric
 from harness.compare.verdict import CANNOT_TELL, Comparison, Found, score
-from harness.report.table import figure, markdown
+from harness.table import figure, markdown
 from harness.words import one_line
 
 FORMATS = ("md", "json")

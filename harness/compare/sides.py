@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pandas
 
-from harness import store
+from harness import store, table
 from harness.compare.errors import CompareError
 from harness.environment import PROJECT
 from harness.record import DETAIL
-from harness.report import table
 
 REVISION = "rev:"
 PATHLIKE = (".", "/", "~")

@@ -36,6 +36,15 @@ class Dataset:
         return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What a dataset asks of a model: T steps, I features, C classes."""
+
+    steps: int
+    features: int
+    classes: int
+
+
 def default_root() -> Path:
     """Where data lies unless told otherwise: $HARNESS_DATA, else a folder in this user's cache."""
     import platformdirs

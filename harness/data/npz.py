@@ -29,6 +29,7 @@ from harness.errors import DataError
 from harness.init import stream
 from harness.words import one_line
 
+OWN = "npz"  # the data.name of a person's own file
 LIMIT = np.float64(np.finfo(np.float32).max)
 VALIDATION = 12  # one in so many of what is not for the test validates
 ALWAYS = 16 * 2**20  # bytes of arrays that any file may hold

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from platformdirs import user_cache_dir
 
 from harness import store
-from harness.checks import refuse
 from harness.config import Config
+from harness.config.checks import refuse
 from harness.errors import ConfigError
 from harness.record import RunRecord
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import psutil
 
-from harness import data, environment, process
+from harness import environment
+from harness.config import chosen
 from harness.devices import label
-from harness.lease import Lease, lease
+from harness.launcher import process
+from harness.launcher.lease import Lease, lease
 from harness.measure.clock import now, seconds
 from harness.measure.contention import Contended, Contention
 from harness.measure.statistics import Estimate, estimate
@@ -72,7 +74,7 @@ def run(race: Race, say: Callable[[str], None], told: Callable[[Race], None]) ->
     RaceError, LeaseError, DataError, and SideFailed for a side that does not get ready.
     """
     for side in race.sides:
-        data.provide(side.config)
+        chosen.provide(side.config)
     with (
         lease(max(side.threads for side in race.sides), _gpus(race.sides), say) as held,
         ExitStack() as stack,

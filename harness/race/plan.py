@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from harness import launcher
 from harness.api import configuration
-from harness.checks import refuse
 from harness.config import Config
+from harness.config.checks import refuse
 from harness.errors import HarnessError
 
 APART = re.compile(r"[\s,]+(?=[+~]?[\w./@]+=)")  # between two overrides

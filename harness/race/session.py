@@ -7,17 +7,18 @@ updates on random batches of the training set.
 from dataclasses import asdict
 from typing import Any
 
-from harness import data, runner, throughput
-from harness.config import Config
-from harness.hidden import hidden
+from harness import runner
+from harness.config import Config, chosen
 from harness.race.turns import Offer, serve
+from harness.runner import throughput
+from harness.runner.hidden import hidden
 
 
 def build(job: dict[str, Any]) -> Offer:
     """The session of a configuration on so many cores; raises HarnessError for what a person can mend."""
     config = Config.from_mapping(job["config"])
-    dataset = data.open_dataset(config)
-    shape = data.shape_in(config, dataset)
+    dataset = chosen.open_dataset(config)
+    shape = chosen.shape_in(config, dataset)
     runner.check_batch(config, dataset)
     device = "cuda" if config.device.startswith("cuda") else config.device
     setup = config.setup(shape, threads=len(job["cores"]), device=device)
@@ -26,7 +27,7 @@ def build(job: dict[str, Any]) -> Offer:
         session = runner.open_session(config.backend.name, setup)
     session.put_weights(start)
     examples = len(dataset.train.labels)
-    session.load("train", data.sequences(config, dataset, "train"), dataset.train.labels)
+    session.load("train", chosen.sequences(config, dataset, "train"), dataset.train.labels)
     found: dict[str, Any] = {}
 
     def keep(event: str, **content: Any) -> None:

@@ -1,11 +1,11 @@
 """Every cell: its equations, paper, variant, parameters and options, from its `SPEC` and its file's words."""
 
 from harness.app import CONF
-from harness.checks import cell_option
 from harness.config import HOUSE
+from harness.config.checks import cell_option
+from harness.describe import variant
 from harness.reference.configuration import allowed
 from harness.reference.markdown import table
-from harness.report.describe import variant
 from harness.spec import CellSpec, cell_spec
 
 

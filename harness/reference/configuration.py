@@ -8,10 +8,9 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from harness import sections
 from harness.app import CONF
-from harness.checks import Check
-from harness.config import SECTIONS, Config
+from harness.config import SECTIONS, Config, sections
+from harness.config.checks import Check
 from harness.errors import ConfigError
 from harness.reference.markdown import table
 

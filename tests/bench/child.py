@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import process
 from harness.api import configuration
 from harness.backends.keras import engines
-from harness.lease import Lease
+from harness.launcher import process
+from harness.launcher.lease import Lease
 from harness.race.contender import Contender
 from tests.bench.task import Task
 

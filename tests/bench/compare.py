@@ -23,7 +23,7 @@ from typing import Any
 from harness import environment
 from harness.devices import thread_count
 from harness.errors import Unavailable
-from harness.lease import lease
+from harness.launcher.lease import lease
 from harness.measure.clock import now
 from harness.measure.statistics import Estimate, estimate
 from harness.race.contender import SideFailed

@@ -1,0 +1,190 @@
+"""The child process of a run: its environment, its events, its end."""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from harness.config import Config
+from harness.errors import HarnessError
+from harness.job import Job
+from harness.launcher import events
+from harness.launcher.lease import Lease
+from harness.launcher.output import Output
+from harness.measure.clock import seconds
+
+GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
+LONGEST_WAIT = 3600.0  # seconds that the system is asked to wait at once: it refuses some weeks
+TAIL = 4096  # bytes of the output that are looked at
+MARK = "HARNESS_RUN"  # in the environment of a run's processes: the directory of its attempt
+
+
+class TimedOut(Exception):
+    """The child was still at it when its time was over."""
+
+
+def environment(config: Config, lease: Lease) -> dict[str, str]:
+    """What must be set before the child imports anything: threads, engine, visible devices."""
+    threads = str(len(lease.cores))
+    env = dict(os.environ)
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"):
+        env[f"{name}_NUM_THREADS"] = threads
+    env |= {
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # the first call's seconds are those of compiling
+        "CUDA_VISIBLE_DEVICES": lease.gpu or "",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if config.backend.engine:
+        env["KERAS_BACKEND"] = config.backend.engine
+    return env
+
+
+class Child:
+    """One run in a process group of its own. Use as a context: the group is gone at its end."""
+
+    def __init__(self, job: Job, lease: Lease) -> None:
+        """Starts it; raises HarnessError where the system has no process to give."""
+        self.mark = str(job.directory)
+        timeout = job.config.run.timeout_seconds
+        self.deadline = None if timeout is None else seconds() + timeout
+        self.over = threading.Event()
+        self.over_fd, over_fd = os.pipe()
+        self.events_fd, events_fd = os.pipe()
+        try:
+            self.output = Output(job.directory / "output.log", self.over_fd)
+            with os.fdopen(self.output.pipe, "wb") as printed:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "harness.child", str(events_fd)],
+                    stdin=subprocess.PIPE,
+                    stdout=printed,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[events_fd],
+                    start_new_session=True,
+                    env={**environment(job.config, lease), MARK: self.mark},
+                )
+        except BaseException as error:
+            for fd in (self.over_fd, over_fd, self.events_fd):
+                os.close(fd)
+            if isinstance(error, OSError):
+                raise HarnessError(f"no process could be started for the run: {error.strerror}") from error
+            raise
+        finally:
+            os.close(events_fd)
+        threading.Thread(target=self._watch, args=(over_fd,), daemon=True).start()
+        self._tell(json.dumps(job.to_mapping()).encode())
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.output.close()
+        os.close(self.events_fd)
+        os.close(self.over_fd)
+        with suppress(BrokenPipeError):
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+
+    def _tell(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has died: the end of its events says so
+            self.process.stdin.write(line + b"\n")
+            self.process.stdin.flush()
+
+    def go_on(self) -> None:
+        """What it waits for, after an event `checkpoint`, has been done."""
+        self._tell(b"")
+
+    def _watch(self, fd: int) -> None:
+        """In a thread: says when the process has ended, by an event and by closing this end of a pipe."""
+        self.process.wait()
+        self.over.set()
+        os.close(fd)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The child's events as they come, until it closes them or ends.
+
+        Raises TimedOut at the deadline, NoEvent for what is none.
+        """
+        rest = bytearray()
+        for chunk in self._chunks():
+            rest += chunk
+            if b"\n" in chunk:
+                *lines, rest = rest.split(b"\n")
+                yield from map(events.parse, lines)
+            if len(rest) > events.LONGEST:
+                raise events.refused(rest)
+
+    def _chunks(self) -> Iterator[bytes]:
+        """What it writes to its events, as it comes. A process that it leaves behind may hold the pipe
+        open: its own end counts too."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.events_fd, selectors.EVENT_READ)
+            selector.register(self.over_fd, selectors.EVENT_READ)
+            while True:
+                left = LONGEST_WAIT if self.deadline is None else self.deadline - seconds()
+                if left <= 0:
+                    raise TimedOut
+                ready = {key.fd for key, _ in selector.select(min(left, LONGEST_WAIT))}
+                if self.events_fd in ready:
+                    chunk = os.read(self.events_fd, 65536)
+                    if not chunk:
+                        return
+                    yield chunk
+                elif self.over_fd in ready:
+                    return
+
+    def wait(self) -> int | None:
+        """Its exit status, negative for a signal; called when its events have ended. None where it did not
+        end then, and was made to."""
+        if self.over.wait(GRACE_SECONDS):
+            return self.process.returncode
+        self.kill()
+        return None
+
+    def kill(self) -> None:
+        """Ends the whole process group, politely first, and what has left it."""
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            if not self.over.is_set():
+                with suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, sign)
+                self.over.wait(GRACE_SECONDS)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # what it left behind
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):  # it has ended, or is another user's
+                if process.environ().get(MARK) == self.mark:
+                    process.kill()
+
+    def last_output(self, lines: int = 3) -> str:
+        """The end of what it printed, on one line; for when it is over."""
+        text = self.output.last(TAIL).decode(errors="replace")
+        return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+
+
+def kernel_oom_kills() -> int:
+    """How often the kernel has killed for memory: in this process' control group, or where that is not told
+    on the whole machine; 0 where neither is."""
+    with suppress(OSError, ValueError, IndexError, KeyError):
+        group = Path("/proc/self/cgroup").read_text().strip().splitlines()[-1].split(":", 2)[2]
+        return _count(Path(f"/sys/fs/cgroup{group}/memory.events"))
+    with suppress(OSError, ValueError, KeyError):
+        return _count(Path("/proc/vmstat"))
+    return 0
+
+
+def _count(path: Path) -> int:
+    return int(dict(line.split() for line in path.read_text().splitlines())["oom_kill"])
