@@ -113,6 +113,7 @@ def test_one_run_a_side_cannot_tell_unless_it_is_forced(compared: Compared) -> N
     assert found.whole.verdict == "cannot tell"
     assert found.whole.low > 1.4, "the windows alone would tell"
     assert "one run of a side says nothing" in render(found, "md")
+    assert "python -m harness race" in render(found, "md"), "what may tell"
     assert not gate(found, 2.0).failed
     forced = compared([], force=True)
     assert forced.whole.verdict == "faster"
@@ -326,6 +327,7 @@ def test_what_comes_with_a_cell_is_noted(compared: Compared) -> None:
     found = compared([*several(1220, "cell=lstm"), *several(1000, "cell=rnn")], "cell=lstm", "cell=rnn")
     assert found.whole.verdict == "faster"
     assert [note.split(":")[0] for note in found.notes] == ["train.clip_norm", "train.learning_rate"]
+    assert "race" not in render(found, "md"), "nothing is left to tell"
 
 
 def test_runs_that_never_differ_show_nothing_of_chance(compared: Compared) -> None:
@@ -333,6 +335,7 @@ def test_runs_that_never_differ_show_nothing_of_chance(compared: Compared) -> No
     found = compared(runs, metric="test_accuracy")
     assert found.whole.verdict == "cannot tell"
     assert "no two runs of a side differ" in found.whole.why
+    assert "race" not in render(found, "md"), "which times training"
 
 
 def test_a_side_of_several_kinds_has_to_choose(compared: Compared) -> None:

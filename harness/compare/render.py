@@ -15,6 +15,7 @@ OVER = {
     "configurations": "a bootstrap over configurations: one of them has a single run",
     "windows": "the windows of one run a side alone",
 }
+CLOSER = "`python -m harness race` times two configurations in turns, which tells smaller differences."
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def _markdown(found: Comparison, held: Gate | None) -> str:
     ):
         if items:
             paragraphs.append("\n".join([f"{head}:", "", *(f"- {one_line(item)}" for item in items)]))
+    if metric.name == "train_throughput" and whole.verdict == CANNOT_TELL:
+        paragraphs.append(CLOSER)
     if held:
         paragraphs.append(held.sentence)
     return "\n\n".join(paragraphs)
