@@ -22,7 +22,7 @@ from harness.race.plan import RaceError, Side
 MODULE = "harness.race.session"
 FEWEST_ROUNDS = 12
 # Of the interval's order statistics. Whoever stops as soon as an interval is narrow stops where it happens
-# to be: asking for 97.5 % leaves 95 % to 98 %
+# to be: asking for 97.5 % leaves 95 % to 98 % of independent rounds; of rounds that drift together, less
 LEVEL = 0.975
 
 
