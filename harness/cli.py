@@ -172,7 +172,9 @@ def race(
     precision: Annotated[
         float, typer.Option(help="Stop when half the interval is narrower than this share of the ratio.")
     ] = 0.02,
-    limit: Annotated[float, typer.Option("--seconds", help="The longest that windows are timed.")] = 300.0,
+    limit: Annotated[
+        float, typer.Option("--seconds", help="The longest that windows are timed, starts not counted.")
+    ] = 300.0,
     output: Annotated[Path | None, typer.Option(help="Write everything, raw windows too, as JSON.")] = None,
 ) -> None:
     """Which of two trains faster? In alternating windows on the same cores: the way on a noisy machine."""

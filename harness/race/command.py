@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.race import course, show
 from harness.race.contender import SideFailed
-from harness.race.course import Race
+from harness.race.found import Race
 from harness.race.plan import RaceError, plan
 
 INTERRUPTED = 130
@@ -32,10 +32,9 @@ def main(a: str, b: str, common: Sequence[str], precision: float, limit: float, 
     except KeyboardInterrupt:
         sys.stderr.write("stopped; nothing was measured\n")
         return INTERRUPTED
-    if race.seconds:
-        sys.stdout.write(show.render(race) + "\n")
-        if output is not None:
-            show.write(race, output)
+    sys.stdout.write(show.render(race) + "\n")
+    if output is not None:
+        show.write(race, output)
     if race.failed:
         sys.stderr.write(f"{race.failed}\n")
     return {"failed": 1, "stopped": INTERRUPTED}.get(race.ended, 0)

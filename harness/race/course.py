@@ -1,9 +1,9 @@
-"""A race: rounds of one window of each side, in a fresh order, until the interval of the ratio is narrow."""
+"""The course of a race: heats of two new processes each, rounds of one window of each side in a fresh order,
+until the interval of the ratio is narrow."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import psutil
@@ -14,130 +14,111 @@ from harness.devices import label
 from harness.launcher import process
 from harness.launcher.lease import Lease, lease
 from harness.measure.clock import now, seconds
-from harness.measure.contention import Contended, Contention
-from harness.measure.statistics import Estimate, estimate
+from harness.measure.contention import Contention
 from harness.race.contender import Contender, SideFailed
+from harness.race.found import FEWEST_HEATS, FEWEST_ROUNDS, Heat, Race
 from harness.race.plan import RaceError, Side
 
 MODULE = "harness.race.session"
-FEWEST_ROUNDS = 12
-# Of the interval's order statistics. Whoever stops as soon as an interval is narrow stops where it happens
-# to be: asking for 97.5 % leaves 95 % to 98 % of independent rounds; of rounds that drift together, less
-LEVEL = 0.975
-
-
-@dataclass
-class Race:
-    """What is known of a race so far. `facts` is what each side told when it was ready, `orders` which side
-    went first in each round, `seconds` of the windows of both in each round that is whole."""
-
-    sides: tuple[Side, Side]
-    precision: float
-    seconds_limit: float
-    facts: list[dict[str, Any]] = field(default_factory=list)
-    orders: list[int] = field(default_factory=list)
-    seconds: list[tuple[float, float]] = field(default_factory=list)
-    ended: str = ""  # why
-    failed: str | None = None
-    contended: Contended | None = None
-    idle_share: float | None = None  # of a core that a side used while the other was timed
-    environment: dict[str, Any] = field(default_factory=dict)
-    started: str = ""
-
-    def rates(self, which: int) -> list[float]:
-        """A side's sequences/s in every round."""
-        facts = self.facts[which]
-        work = facts["updates"] * facts["batch_size"]
-        return [work / each[which] for each in self.seconds]
-
-    @property
-    def ratio(self) -> Estimate | None:
-        """The first side's rate over the second's, round by round: median and interval."""
-        each = [a / b for a, b in zip(self.rates(0), self.rates(1), strict=True)] if self.seconds else []
-        return estimate(each, LEVEL) if each else None
-
-    @property
-    def half_width(self) -> float | None:
-        """Half the interval's width over the ratio; None as long as there are too few rounds for an
-        interval."""
-        found = self.ratio
-        return (
-            None if found is None or found.coverage < LEVEL else (found.high - found.low) / 2 / found.median
-        )
 
 
 def run(race: Race, say: Callable[[str], None], told: Callable[[Race], None]) -> None:
-    """Runs it, and leaves in it what was found, also where it is interrupted: KeyboardInterrupt is an end
-    like others once a round is whole.
+    """Runs it, and leaves in it what was found, also where it is interrupted: KeyboardInterrupt, or a side
+    that fails, is an end like others once a round is whole.
 
-    `say(text)` is called for what takes long before the first round, `told(race)` after each. Raises
-    RaceError, LeaseError, DataError, and SideFailed for a side that does not get ready.
+    `say(text)` is called for what takes long, `told(race)` after each round. Raises RaceError, LeaseError,
+    DataError, and SideFailed for a side that fails before there is a round.
     """
     for side in race.sides:
         chosen.provide(side.config)
-    with (
-        lease(max(side.threads for side in race.sides), _gpus(race.sides), say) as held,
-        ExitStack() as stack,
-    ):
+    with lease(max(side.threads for side in race.sides), _gpus(race.sides), say) as held:
         race.started = now().isoformat()
         race.environment = environment.describe(held.cores, held.gpu)
-        children = [stack.enter_context(_ready(race, side, held, say)) for side in race.sides]
-        _same_device(race)
-        contention = Contention(held.cores)
-        idle = Idle(children)
         try:
-            _rounds(race, children, idle, told)
+            while not race.ended:
+                _heat(race, held, say, told)
         except KeyboardInterrupt:
-            if not race.seconds:
+            if not race.rounds:
                 raise
             race.ended = "stopped"
         except SideFailed as error:
+            if not race.rounds:
+                raise
             race.ended, race.failed = "failed", str(error)
-        race.contended, race.idle_share = contention.found(), idle.share
 
 
-def _rounds(race: Race, children: Sequence[Contender], idle: "Idle", told: Callable[[Race], None]) -> None:
-    start = seconds()
-    while True:
+def _heat(race: Race, held: Lease, say: Callable[[str], None], told: Callable[[Race], None]) -> None:
+    """One heat. The sides are started one after the other, so that none is warmed up beside another, in a
+    fresh order."""
+    heat = Heat(random.sample((0, 1), 2))
+    with ExitStack() as stack:
+        start = seconds()
+        children = {}
+        for which in heat.started:
+            say(f"heat {len(race.heats) + 1}: starting {race.sides[which].text}")
+            children[which] = stack.enter_context(_contender(race.sides[which], held))
+            heat.facts[which] = _ready(race.sides[which], children[which], held)
+        heat.start_seconds = seconds() - start
+        race.heats.append(heat)
+        _same_device(race)
+        contention = Contention(held.cores)
+        try:
+            _rounds(race, heat, children, told)
+        finally:
+            heat.contended = contention.found()
+    if not race.ended and race.precise:
+        race.ended = "precise"
+
+
+def _rounds(race: Race, heat: Heat, children: Mapping[int, Contender], told: Callable[[Race], None]) -> None:
+    """As many as a heat has. It lasts as long as its start did, so that what is known of it is worth the
+    wait, but leaves time for others."""
+    idle = Idle(children)
+    long_enough = min(heat.start_seconds, race.seconds_limit / FEWEST_HEATS)
+    start, before = seconds(), race.timed_seconds
+    while not race.ended:
         first = random.randrange(2)
         found = [0.0, 0.0]
         for which in (first, 1 - first):
-            with idle.of(1 - which):
-                try:
-                    found[which] = children[which].window()
-                except SideFailed as error:
-                    raise SideFailed(f"{race.sides[which].text}: {error}") from error
-        race.orders.append(first)
-        race.seconds.append((found[0], found[1]))
+            start_of_window, used = seconds(), idle.cpu(1 - which)
+            try:
+                found[which] = children[which].window()
+            except SideFailed as error:
+                raise SideFailed(f"{race.sides[which].text}: {error}") from error
+            race.idle_shares.append((idle.cpu(1 - which) - used) / (seconds() - start_of_window))
+        heat.first.append(first)
+        heat.seconds.append((found[0], found[1]))
+        lasted = seconds() - start
+        race.timed_seconds = before + lasted
         told(race)
-        width = race.half_width
-        if width is not None and width <= race.precision and len(race.seconds) >= FEWEST_ROUNDS:
-            race.ended = "precise"
-            return
-        if seconds() - start >= race.seconds_limit:
+        if race.timed_seconds >= race.seconds_limit:
             race.ended = "time"
+        elif len(heat.seconds) >= FEWEST_ROUNDS and lasted >= long_enough:
             return
 
 
-@contextmanager
-def _ready(race: Race, side: Side, held: Lease, say: Callable[[str], None]) -> Iterator[Contender]:
-    """A side's process in the environment of a run, when it is ready: one after the other, so that none is
-    warmed up beside another."""
-    say(f"starting {side.text}")
-    gpu = held.gpu if side.gpus else None
+def _contender(side: Side, held: Lease) -> Contender:
+    """A side's process, in the environment of a run."""
     cores = held.cores[: side.threads]
     job = {
         "config": side.config.to_mapping(),
         "cores": list(cores),
         "window_seconds": side.config.measure.window_seconds,
     }
-    with Contender(MODULE, job, process.environment(side.config, Lease(cores, gpu))) as child:
-        try:
-            facts = child.ready()
-        except SideFailed as error:
-            raise SideFailed(f"{side.text}: {error}") from error
-        race.facts.append(facts | {"device": label(gpu) or facts["device"]})
-        yield child
+    return Contender(MODULE, job, process.environment(side.config, Lease(cores, _gpu(side, held))))
+
+
+def _ready(side: Side, child: Contender, held: Lease) -> dict[str, Any]:
+    """What it tells when it is."""
+    try:
+        facts = child.ready()
+    except SideFailed as error:
+        raise SideFailed(f"{side.text}: {error}") from error
+    return facts | {"device": label(_gpu(side, held)) or facts["device"]}
+
+
+def _gpu(side: Side, held: Lease) -> str | None:
+    return held.gpu if side.gpus else None
 
 
 def _gpus(sides: Sequence[Side]) -> list[str]:
@@ -150,7 +131,7 @@ def _gpus(sides: Sequence[Side]) -> list[str]:
 
 
 def _same_device(race: Race) -> None:
-    a, b = (facts["device"] for facts in race.facts)
+    a, b = (facts["device"] for facts in race.heats[0].facts)
     if a != b and not any(side.names_device for side in race.sides):
         raise RaceError(
             f"{race.sides[0].text} computes on {a}, {race.sides[1].text} on {b}: say device=cpu for both, "
@@ -159,24 +140,13 @@ def _same_device(race: Race) -> None:
 
 
 class Idle:
-    """How much of a core a side used while the other was timed."""
+    """How much of a core those use who wait."""
 
-    def __init__(self, children: Sequence[Contender]) -> None:
-        self.processes = [psutil.Process(child.process.pid) for child in children]
-        self.shares: list[float] = []
+    def __init__(self, children: Mapping[int, Contender]) -> None:
+        self.processes = {which: psutil.Process(child.process.pid) for which, child in children.items()}
 
-    @contextmanager
-    def of(self, which: int) -> Iterator[None]:
-        start, before = seconds(), self._cpu(which)
-        yield
-        self.shares.append((self._cpu(which) - before) / (seconds() - start))
-
-    @property
-    def share(self) -> float | None:
-        """The median over windows."""
-        return sorted(self.shares)[len(self.shares) // 2] if self.shares else None
-
-    def _cpu(self, which: int) -> float:
+    def cpu(self, which: int) -> float:
+        """Seconds so far, of a side and what it started."""
         found = 0.0
         with suppress(psutil.Error):  # it has just ended, which its next window will say
             for each in (self.processes[which], *self.processes[which].children(recursive=True)):

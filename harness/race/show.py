@@ -12,15 +12,14 @@ from rich.live import Live
 from rich.text import Text
 
 from harness import files
-from harness.measure.clock import seconds
-from harness.measure.statistics import Estimate, estimate
 from harness.progress import title_of
-from harness.race.course import LEVEL, Race
+from harness.race.found import Heat, Interval, Race
 from harness.race.plan import RaceError
 from harness.words import one_line
 
 CANNOT_TELL = "cannot tell"
 IDLE_SHARE = 0.05  # of a core: a side that takes more while it waits disturbs the other
+EVERY_HEAT = ("implementation", "kernel", "device", "device_name", "batch_size", "shape")  # the same in each
 
 
 class Line:
@@ -29,7 +28,6 @@ class Line:
     def __init__(self) -> None:
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self.live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
-        self.start: float | None = None
 
     @contextmanager
     def shown(self) -> Iterator["Line"]:
@@ -45,11 +43,11 @@ class Line:
 
     def told(self, race: Race) -> None:
         """After a round."""
-        self.start = self.start or seconds()
-        width = race.half_width
+        width = race.ratio.half_width
         reached = "" if width is None else f", ± {width:.1%} of {race.precision:.1%}"
-        spent = f"{seconds() - self.start:.0f} of at most {race.seconds_limit:.0f} s"
-        self.say(f"round {len(race.seconds)}{reached}, {spent}: {sentence(race)}")
+        spent = f"{race.timed_seconds:.0f} of at most {race.seconds_limit:.0f} s"
+        at = f"heat {len(race.heats)}, round {len(race.heats[-1].seconds)}"
+        self.say(f"{at}{reached}, {spent}: {sentence(race)}")
 
 
 def names(race: Race) -> tuple[str, str]:
@@ -61,7 +59,7 @@ def names(race: Race) -> tuple[str, str]:
 def verdict(race: Race) -> str:
     """faster or slower where the whole interval says so."""
     found = race.ratio
-    if found is None or found.coverage < LEVEL:
+    if found.low is None or found.high is None:
         return CANNOT_TELL
     return "faster" if found.low > 1 else "slower" if found.high < 1 else CANNOT_TELL
 
@@ -69,33 +67,34 @@ def verdict(race: Race) -> str:
 def sentence(race: Race) -> str:
     """`backend=torch is 1.22 times as fast as backend=numpy [1.20, 1.24]: faster`."""
     a, b = names(race)
-    found = race.ratio
-    assert found is not None  # there is a round
-    between = "" if found.coverage < LEVEL else f" [{found.low:.3f}, {found.high:.3f}]"
-    return f"{a} is {found.median:.3f} times as fast as {b}{between}: {verdict(race)}"
+    return f"{a} is {_between(race.ratio, '.3f', ' times as fast as ' + b)}: {verdict(race)}"
 
 
 def render(race: Race) -> str:
     """What was found; there is at least one round."""
     lines = [sentence(race), "", _ended(race), ""]
     for which, name in enumerate(names(race)):
-        facts, config = race.facts[which], race.sides[which].config
-        distance = f"loss {facts['parity_loss']:.0e}, gradient {facts['parity_gradient']:.0e}"
+        config, every = race.sides[which].config, [heat.facts[which] for heat in race.heats]
+        loss, gradient = (max(facts[f"parity_{of}"] for facts in every) for of in ("loss", "gradient"))
         lines.append(
-            f"- {name}: {title_of(config)}, {facts['implementation']} ({facts['kernel']}) on "
-            f"{facts['device']}, {race.sides[which].threads} threads; {_rate(estimate(race.rates(which)))}; "
-            f"distance from the reference: {distance}"
+            f"- {name}: {title_of(config)}, {every[0]['implementation']} ({every[0]['kernel']}) on "
+            f"{every[0]['device']}, {race.sides[which].threads} threads; "
+            f"{_between(race.rate(which), ',.0f', ' sequences/s')}; "
+            f"distance from the reference: loss {loss:.0e}, gradient {gradient:.0e}"
         )
     return "\n".join([*lines, "", *_others(race)])
 
 
-def _rate(found: Estimate) -> str:
-    return f"{found.median:,.0f} sequences/s [{found.low:,.0f}, {found.high:,.0f}]"
+def _between(found: Interval, style: str, unit: str) -> str:
+    text = f"{found.mean:{style}}{unit}"
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} [{found.low:{style}}, {found.high:{style}}]"
 
 
 def _ended(race: Race) -> str:
-    rounds, width = len(race.seconds), race.half_width
-    known = f"± {width:.1%}" if width is not None else "too few for an interval"
+    counted, width = len(race.counted), race.ratio.half_width
+    known = f"± {width:.1%}" if width is not None else "none of a single heat"
     why = {
         "precise": f"within --precision {race.precision:g}",
         "time": f"--seconds {race.seconds_limit:g} are up",
@@ -103,18 +102,18 @@ def _ended(race: Race) -> str:
         "failed": f"ended by a side: {race.failed}",
     }[race.ended]
     cores = ", ".join(map(str, race.environment["cores"]))
+    heats = "1 heat" if counted == 1 else f"{counted} heats"
     return (
-        f"{rounds} rounds of a window each, in turns on cores {cores}; "
-        f"median of the rounds' ratios and its 95 % interval, {known}; {why}."
+        f"{heats} of new processes each, {race.rounds} rounds of a window each, in turns on cores {cores}; "
+        f"mean of the heats' ratios and its 95 % interval: {known}; {why}."
     )
 
 
 def _others(race: Race) -> list[str]:
     said = []
-    found = race.contended
-    if found and found.others_share_of_cores is not None:
-        said.append(f"Others took {found.others_share_of_cores:.0%} of the cores' time.")
-    if found and found.verdict:
+    if race.others_share_of_cores is not None:
+        said.append(f"Others took {race.others_share_of_cores:.0%} of the cores' time.")
+    if any(each.verdict for each in race.contended):
         said.append(
             "Others used the cores: both sides met them, but need not suffer alike; fewer threads do less."
         )
@@ -135,8 +134,6 @@ def write(race: Race, path: Path) -> None:
 
 def document(race: Race) -> dict[str, Any]:
     """Plain data."""
-    found = race.ratio
-    assert found is not None
     return {
         "started": race.started,
         "sides": [
@@ -144,19 +141,36 @@ def document(race: Race) -> dict[str, Any]:
                 "text": side.text,
                 "config": side.config.to_mapping(),
                 "threads": side.threads,
-                **race.facts[which],
-                "seconds": [each[which] for each in race.seconds],
+                **{key: race.heats[0].facts[which][key] for key in EVERY_HEAT},
             }
             for which, side in enumerate(race.sides)
         ],
-        "first": race.orders,
-        "ratio": found._asdict(),
-        "half_width": race.half_width,
+        "heats": [_heat(race, heat) for heat in race.heats],
+        "ratio": race.ratio._asdict(),
+        "half_width": race.ratio.half_width,
         "precision": race.precision,
         "verdict": verdict(race),
         "ended": race.ended,
         "failed": race.failed,
-        "contended": asdict(race.contended) if race.contended else None,
+        "timed_seconds": race.timed_seconds,
+        "others_share_of_cores": race.others_share_of_cores,
         "idle_share": race.idle_share,
         "environment": race.environment,
+    }
+
+
+def _heat(race: Race, heat: Heat) -> dict[str, Any]:
+    sides = [
+        {key: value for key, value in facts.items() if key not in EVERY_HEAT}
+        | {"seconds": [each[which] for each in heat.seconds]}
+        for which, facts in enumerate(heat.facts)
+    ]
+    return {
+        "counts": heat in race.counted,
+        "started": heat.started,
+        "start_seconds": heat.start_seconds,
+        "first": heat.first,
+        "sides": sides,
+        "ratio": heat.ratio if heat.seconds else None,
+        "contended": asdict(heat.contended) if heat.contended else None,
     }

@@ -1,8 +1,8 @@
 """What the process of one side does: `python -m MODULE EVENTS_FD`, where MODULE calls `serve`.
 
 Lines of JSON come in on standard input, first what it is to be, then one for each window; lines of JSON go
-out on EVENTS_FD, first that it is ready, then each window's seconds. Between two windows it waits, asleep.
-When standard input ends, so does it.
+out on EVENTS_FD, first that it is ready, then each window's seconds, as soon as all of its threads sleep.
+Between two windows it waits, asleep. When standard input ends, so does it.
 """
 
 import json
@@ -11,13 +11,19 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
+
 from harness.errors import HarnessError
 
-# by then the threads of the side before look for work no more: OpenMP's take up to 0.2 s
-PAUSE_SECONDS = 0.25
+# Threads look for work for a while after there is none, OpenMP's for up to 0.2 s. What sleeps takes less than
+# this share of a core in every look; whoever is not asleep by then never will be, which the race says
+LOOK_SECONDS = 0.02
+ASLEEP_SHARE = 0.05
+PATIENCE_SECONDS = 0.5
 
 Work = Callable[[int], float]  # so many updates -> the seconds that they took
 
@@ -52,11 +58,14 @@ def serve(build: Callable[[dict[str, Any]], Offer]) -> None:
         try:
             offer = build(job)
             updates, each = warmed_up(offer, job["window_seconds"])
+            own = Own()
+            own.asleep()
             emit(updates=updates, window_seconds=updates * each, process=os.getpid(), **offer.facts)
             for _ in sys.stdin:
-                time.sleep(PAUSE_SECONDS)
                 offer.work(1)  # brings its threads and caches back
-                emit(seconds=offer.work(updates))
+                taken = offer.work(updates)
+                own.asleep()
+                emit(seconds=taken)
         except HarnessError as error:
             emit(failed=str(error))
     sys.stdout.flush()
@@ -73,3 +82,27 @@ def warmed_up(offer: Offer, at_least: float) -> tuple[int, float]:
         each = min(each, offer.work(updates) / updates)
         if updates * each >= at_least:
             return updates, each
+
+
+class Own:
+    """This process and those that it has started by now."""
+
+    def __init__(self) -> None:
+        self.children = psutil.Process().children(recursive=True)
+
+    def asleep(self) -> None:
+        """Waits until all their threads are."""
+        end, used = time.perf_counter() + PATIENCE_SECONDS, self._cpu()
+        while time.perf_counter() < end:
+            time.sleep(LOOK_SECONDS)
+            before, used = used, self._cpu()
+            if used - before < ASLEEP_SHARE * LOOK_SECONDS:
+                return
+
+    def _cpu(self) -> float:
+        found = time.process_time()
+        for child in self.children:
+            with suppress(psutil.Error):  # it has ended, which its work will say
+                times = child.cpu_times()
+                found += times.user + times.system
+        return found

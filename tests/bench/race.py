@@ -72,19 +72,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="the longest that one race is timed")
     parser.add_argument("--load", type=int, default=len(environment.cores()), help="others that compute")
     args = parser.parse_args()
-    print("| race | rounds | ratio | interval | others' share of the cores | contains 1 |")
-    print("|---:|---:|---:|---|---:|---|")
+    print("| race | heats | rounds | ratio | interval | ended | others' share of the cores | contains 1 |")
+    print("|---:|---:|---:|---:|---|---|---:|---|")
     right = told = 0
     with tempfile.TemporaryDirectory() as place, loaded(args.load):
         for k in range(args.times):
             found = race([*args.overrides, *SMALL], args.seconds, Path(place) / "race.json")
-            ratio, share = found["ratio"], found["contended"]["others_share_of_cores"]
+            ratio, share = found["ratio"], found["others_share_of_cores"]
+            if ratio["low"] is None:
+                raise SystemExit(f"--seconds {args.seconds:g} are one heat, which has no interval")
             contains = ratio["low"] <= 1 <= ratio["high"]
             right += contains
             told += ratio["low"] * EFFECT > 1
             print(
-                f"| {k + 1} | {len(found['first'])} | {ratio['median']:.3f} | "
-                f"[{ratio['low']:.3f}, {ratio['high']:.3f}] | "
+                f"| {k + 1} | {sum(heat['counts'] for heat in found['heats'])} | "
+                f"{sum(len(heat['first']) for heat in found['heats'])} | {ratio['mean']:.3f} | "
+                f"[{ratio['low']:.3f}, {ratio['high']:.3f}] | {found['ended']} | "
                 f"{'–' if share is None else f'{share:.0%}'} | {'yes' if contains else 'no'} |",
                 flush=True,
             )
