@@ -21,11 +21,12 @@ from harness.api import configuration
 from harness.environment import cores
 from harness.launcher.lease import Lease
 from harness.launcher.process import environment as child_environment
-from harness.measure.statistics import estimate
 from harness.race import show
 from harness.race.contender import Contender, SideFailed
-from harness.race.course import LEVEL, MODULE, Race
+from harness.race.course import MODULE
+from harness.race.found import FEWEST_HEATS, FEWEST_ROUNDS, Heat, Race, interval
 from harness.race.plan import overrides, plan
+from harness.race.turns import Own
 from tests.conftest import ROOT, Shell, environment
 
 SMALL = ("data=digits", "cell.hidden=8", "threads=1", "measure.window_seconds=0.01", "train.batch_size=32")
@@ -57,54 +58,89 @@ def test_a_race_ends_when_its_interval_is_narrow(harness_command: Shell, tmp_pat
     assert done.stderr == "", "no line that moves where there is no terminal"
     found = json.loads(output.read_text())
     assert (found["ended"], found["verdict"]) == ("precise", "faster")
-    first, second = found["sides"]
+    _, second = found["sides"]
     assert [side["config"]["cell"]["name"] for side in found["sides"]] == ["lstm", "gru"]
     assert second["config"]["cell"]["hidden"] == 64
-    assert first["process"] != second["process"]
-    assert first["parity_gradient"] < 1e-4
-    assert len(found["first"]) == len(first["seconds"]) == len(second["seconds"]) >= 12
-    assert set(found["first"]) == {0, 1}, "a fresh order every round: the same one 12 times 1 in 2^11"
-    each = [
-        (first["updates"] / s) / (second["updates"] / t)
-        for s, t in zip(first["seconds"], second["seconds"], strict=True)
-    ]
-    assert found["ratio"]["median"] == pytest.approx(np.median(each))
+    heats = found["heats"]
+    assert len(heats) == FEWEST_HEATS
+    assert len({side["process"] for heat in heats for side in heat["sides"]}) == 2 * FEWEST_HEATS
+    assert {which for heat in heats for which in heat["first"]} == {0, 1}, "a fresh order every round"
+    ratios = []
+    for heat in heats:
+        assert heat["counts"]
+        assert sorted(heat["started"]) == [0, 1]
+        assert heat["start_seconds"] > 0
+        a, b = heat["sides"]
+        assert len(heat["first"]) == len(a["seconds"]) == len(b["seconds"]) >= FEWEST_ROUNDS
+        assert a["parity_gradient"] < 1e-4
+        each = [
+            (a["updates"] / s) / (b["updates"] / t) for s, t in zip(a["seconds"], b["seconds"], strict=True)
+        ]
+        ratios.append(np.median(each))
+        assert heat["ratio"] == pytest.approx(ratios[-1])
+    assert found["ratio"]["mean"] == pytest.approx(np.exp(np.mean(np.log(ratios))))
     assert found["half_width"] <= 0.9
     words = done.stdout.splitlines()[0]
     assert re.fullmatch(
         r"backend=numpy is [\d.]+ times as fast as backend=numpy cell=gru, cell.hidden=64 \[.+\]: faster",
         words,
     )
+    assert f"{FEWEST_HEATS} heats of new processes each, " in done.stdout
     assert "1 shard" in done.stdout
     assert "distance from the reference: loss " in done.stdout
 
 
 def test_time_that_is_up_ends_a_race_and_both_sides_may_be_the_same(harness_command: Shell) -> None:
-    done = harness_command("race", NUMPY, NUMPY, *SMALL, "--precision=1e-9", "--seconds=0.5")
+    done = harness_command("race", NUMPY, NUMPY, *SMALL, "--precision=1e-9", "--seconds=0.05")
     assert done.returncode == 0, done.stderr
     assert "backend=numpy (first) is " in done.stdout
     assert "times as fast as backend=numpy (second): cannot tell" in done.stdout
-    assert "too few for an interval; --seconds 0.5 are up." in done.stdout
+    assert "95 % interval: none of a single heat; --seconds 0.05 are up." in done.stdout
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_stopping_shows_what_was_measured(sign: signal.Signals) -> None:
-    """On a terminal, whose line says how far it is."""
+def until(said: bytes, terminal: int) -> bytes:
+    """What a terminal shows until it shows that."""
+    shown = b""
+    while said not in shown:
+        shown += os.read(terminal, 65536)
+    threading.Thread(target=drain, args=(terminal,), daemon=True).start()
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("sign", "when"),
+    [
+        (signal.SIGINT, b"heat 1, round 3"),
+        (signal.SIGTERM, b"heat 1, round 3"),
+        (signal.SIGINT, b"heat 2: st"),
+    ],
+)
+def test_stopping_shows_what_was_measured(sign: signal.Signals, when: bytes) -> None:
+    """On a terminal, whose line says how far it is; also while the sides of another heat start."""
     ours, theirs = pty.openpty()
     with racing(NUMPY, NUMPY, "--precision=1e-9", stderr=theirs) as process:
         os.close(theirs)
-        said = b""
-        while b"round 3" not in said:
-            said += os.read(ours, 65536)
-        sides = sides_of(process)
+        shown = until(when, ours)
+        sides = psutil.Process(process.pid).children()
         process.send_signal(sign)
-        threading.Thread(target=drain, args=(ours,), daemon=True).start()
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert re.search(rb"round 3, \d+ of at most 300 s: backend=numpy \(first\) is [\d.]+ times", said)
-    assert re.search(r"[3-9] rounds of a window each.*; stopped\.", out)
+    assert re.search(rb"round 3, \d+ of at most 300 s: backend=numpy \(first\) is [\d.]+ times", shown)
+    assert re.search(r"1 heat of new processes each, \d+ rounds of a window each.*; stopped\.", out)
     _, alive = psutil.wait_procs(sides, timeout=5)
     assert alive == []
+
+
+def test_a_side_that_dies_in_a_later_heat_leaves_what_was_measured() -> None:
+    ours, theirs = pty.openpty()
+    with racing(NUMPY, NUMPY, "--precision=1e-9", stderr=theirs) as process:
+        os.close(theirs)
+        until(b"heat 2, round 1", ours)
+        os.kill(sides_of(process)[0].pid, signal.SIGSEGV)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "1 heat of new processes each, " in out or "2 heats of new processes each, " in out
+    assert "ended by a side: backend=numpy: SIGSEGV: no output." in out
 
 
 def drain(fd: int) -> None:
@@ -155,6 +191,22 @@ def test_a_side_that_waits_uses_no_core_and_one_that_hangs_is_given_up() -> None
             side.window()
 
 
+BURN = "import sys, time; end = time.time() + float(sys.argv[1])\nwhile time.time() < end: 0\nsys.stdin.read()"
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(("burns", "least", "most"), [("0", 0.0, 0.3), ("0.3", 0.2, 0.45), ("60", 0.5, 0.7)])
+def test_a_turn_is_over_when_all_that_a_side_started_sleeps(burns: str, least: float, most: float) -> None:
+    """Or when there is no more patience."""
+    with subprocess.Popen([sys.executable, "-c", BURN, burns], stdin=subprocess.PIPE) as child:
+        own = Own()
+        start = time.perf_counter()
+        own.asleep()
+        taken = time.perf_counter() - start
+        child.kill()
+    assert least <= taken <= most
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -196,29 +248,44 @@ def test_overrides_of_a_side_are_parted_by_blanks_or_commas() -> None:
     assert overrides("measure.targets=[0.9,0.95]") == ["measure.targets=[0.9,0.95]"]
 
 
-def raced(ratios: list[float]) -> Race:
+def raced(*heats: list[float]) -> Race:
+    """A race of whose heats the rounds have these ratios."""
+    facts = [{"updates": 1, "batch_size": 1}] * 2
     found = Race(plan(NUMPY, NUMPY, SMALL), 0.02, 300.0)
-    found.facts = [{"updates": 1, "batch_size": 1}] * 2
-    found.seconds = [(1.0, ratio) for ratio in ratios]
+    found.heats = [Heat([0, 1], facts=facts, seconds=[(1.0, ratio) for ratio in each]) for each in heats]
     return found
 
 
 def test_the_interval_is_wide_enough_for_who_stops_when_it_is_narrow() -> None:
-    """Rounds are added until the half width is 3 %: then the interval has the true ratio, 1, in 95 %."""
+    """Heats are added until the half width is 1.5 %: then the interval has the true ratio, 1, in 95 %."""
     rng = np.random.default_rng(0)
     contains = 0
-    for _ in range(300):
-        each = np.exp(0.05 * rng.standard_normal(400))
-        for rounds in range(12, 400):
-            found = estimate(each[:rounds], LEVEL)
-            if (found.high - found.low) / 2 / found.median <= 0.03:
+    for _ in range(1000):
+        each = np.exp(0.02 * rng.standard_normal(100))
+        for heats in range(FEWEST_HEATS, 100):
+            found = interval(list(each[:heats]))
+            assert found.low is not None
+            assert found.high is not None
+            if found.half_width is not None and found.half_width <= 0.015:
                 break
         contains += found.low <= 1 <= found.high
-    assert contains >= 0.94 * 300
+    assert contains >= 0.95 * 1000
+
+
+def test_more_rounds_of_the_same_processes_make_no_interval_narrower() -> None:
+    few, many = (raced(*([ratio] * rounds for ratio in (0.98, 1.01, 1.02))) for rounds in (5, 500))
+    assert few.ratio == many.ratio
+    assert few.ratio.low is not None
+    assert few.ratio.low < 0.95
+
+
+def test_a_heat_that_was_cut_short_counts_only_where_there_is_no_other() -> None:
+    assert raced([1.0] * 5, [1.1] * 5, [9.0] * 4).ratio == raced([1.0] * 5, [1.1] * 5).ratio
+    assert raced([2.0] * 4).ratio.mean == pytest.approx(2)
 
 
 def test_a_verdict_needs_an_interval() -> None:
-    assert show.verdict(raced([2.0] * 3)) == "cannot tell"
-    assert show.verdict(raced([2.0] * 12)) == "faster"
-    assert show.verdict(raced([0.5] * 12)) == "slower"
-    assert show.verdict(raced([0.5, 2.0] * 6)) == "cannot tell"
+    assert show.verdict(raced([2.0] * 100)) == "cannot tell"
+    assert show.verdict(raced([2.0] * 5, [2.01] * 5)) == "faster"
+    assert show.verdict(raced([0.5] * 5, [0.51] * 5)) == "slower"
+    assert show.verdict(raced([0.9] * 5, [1.2] * 5)) == "cannot tell"
