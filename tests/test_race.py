@@ -191,7 +191,13 @@ def test_a_side_that_waits_uses_no_core_and_one_that_hangs_is_given_up() -> None
             side.window()
 
 
-BURN = "import sys, time; end = time.time() + int(sys.argv[1]) / 10\nwhile time.time() < end: 0\nsys.stdin.read()"
+BURN = """
+import sys, time
+end = time.time() + int(sys.argv[1]) / 10
+while time.time() < end:
+    pass
+sys.stdin.read()
+"""
 
 
 @pytest.mark.alone
