@@ -71,8 +71,8 @@ def _heat(race: Race, held: Lease, say: Callable[[str], None], told: Callable[[R
 
 
 def _rounds(race: Race, heat: Heat, children: Mapping[int, Contender], told: Callable[[Race], None]) -> None:
-    """As many as a heat has. It lasts as long as its start did, so that what is known of it is worth the
-    wait, but leaves time for others."""
+    """As many as a heat has: it lasts as long as its start did, so that half of the wait is timed, or a fifth
+    of the time that there is, where that is less."""
     idle = Idle(children)
     long_enough = min(heat.start_seconds, race.seconds_limit / FEWEST_HEATS)
     start, before = seconds(), race.timed_seconds
