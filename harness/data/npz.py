@@ -294,7 +294,8 @@ def choose(path: Path, found: Content, split: Split) -> tuple[np.ndarray, np.nda
         rows, test = _stratified(found.y, rows, math.ceil(split.test_fraction * len(rows)))
     train, validation = _stratified(found.y, rows, max(1, len(rows) // VALIDATION))
     if not len(validation) or (found.test is None and not len(test)):
-        parts = "validation" if found.test else "validation and test"
+        fraction = f"data.test_fraction={split.test_fraction:g}"
+        parts = "validation" if found.test else f"validation and test ({fraction})"
         raise _refused(
             path,
             f"{len(found.y)} sequences of {found.classes} classes are too few to leave some for "
