@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psutil
 
 from harness.measure.clock import seconds
+from harness.measure.processor import used
 
 OTHERS_LEVEL = 0.05  # of the cores' time
 SWITCHES_LEVEL = 50.0  # a second and core: alone it was 2 to 41, beside others that compute 54 and more
@@ -81,12 +82,8 @@ class Contention:
     def _own(self) -> float:
         this = psutil.Process()
         times = this.cpu_times()
-        used = times.user + times.system + times.children_user + times.children_system
-        for process in this.children(recursive=True):
-            with suppress(psutil.Error):  # it has just ended
-                times = process.cpu_times()
-                used += times.user + times.system
-        return float(used)
+        own = times.user + times.system + times.children_user + times.children_system
+        return float(own + used(this.children(recursive=True)))
 
 
 def _switches() -> int:

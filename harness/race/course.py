@@ -3,10 +3,8 @@ until the interval of the ratio is narrow."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any
-
-import psutil
 
 from harness import environment
 from harness.config import chosen
@@ -15,6 +13,7 @@ from harness.launcher import process
 from harness.launcher.lease import Lease, lease
 from harness.measure.clock import now, seconds
 from harness.measure.contention import Contention
+from harness.measure.processor import used_with_children
 from harness.race.contender import Contender, SideFailed
 from harness.race.found import FEWEST_HEATS, FEWEST_ROUNDS, Heat, Race
 from harness.race.plan import RaceError, Side
@@ -73,19 +72,20 @@ def _heat(race: Race, held: Lease, say: Callable[[str], None], told: Callable[[R
 def _rounds(race: Race, heat: Heat, children: Mapping[int, Contender], told: Callable[[Race], None]) -> None:
     """As many as a heat has: it lasts as long as its start did, so that half of the wait is timed, or a fifth
     of the time that there is, where that is less."""
-    idle = Idle(children)
+    pids = {which: child.process.pid for which, child in children.items()}
     long_enough = min(heat.start_seconds, race.seconds_limit / FEWEST_HEATS)
     start, before = seconds(), race.timed_seconds
     while not race.ended:
         first = random.randrange(2)
         found = [0.0, 0.0]
         for which in (first, 1 - first):
-            start_of_window, used = seconds(), idle.cpu(1 - which)
+            start_of_window, before_it = seconds(), used_with_children(pids[1 - which])
             try:
                 found[which] = children[which].window()
             except SideFailed as error:
                 raise SideFailed(f"{race.sides[which].text}: {error}") from error
-            race.idle_shares.append((idle.cpu(1 - which) - used) / (seconds() - start_of_window))
+            idle = used_with_children(pids[1 - which]) - before_it
+            race.idle_shares.append(idle / (seconds() - start_of_window))
         heat.first.append(first)
         heat.seconds.append((found[0], found[1]))
         lasted = seconds() - start
@@ -137,19 +137,3 @@ def _same_device(race: Race) -> None:
             f"{race.sides[0].text} computes on {a}, {race.sides[1].text} on {b}: say device=cpu for both, "
             "or name the device in a side, if that is what is compared"
         )
-
-
-class Idle:
-    """How much of a core those use who wait."""
-
-    def __init__(self, children: Mapping[int, Contender]) -> None:
-        self.processes = {which: psutil.Process(child.process.pid) for which, child in children.items()}
-
-    def cpu(self, which: int) -> float:
-        """Seconds so far, of a side and what it started."""
-        found = 0.0
-        with suppress(psutil.Error):  # it has just ended, which its next window will say
-            for each in (self.processes[which], *self.processes[which].children(recursive=True)):
-                times = each.cpu_times()
-                found += times.user + times.system
-        return found

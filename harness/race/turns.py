@@ -11,13 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
 from harness.errors import HarnessError
+from harness.measure.processor import used
 
 # Threads look for work for a while after there is none, OpenMP's for up to 0.2 s. What sleeps takes less than
 # this share of a core in every look; whoever is not asleep by then never will be, which the race says
@@ -92,17 +92,12 @@ class Own:
 
     def asleep(self) -> None:
         """Waits until all their threads are."""
-        end, used = time.perf_counter() + PATIENCE_SECONDS, self._cpu()
+        end, now = time.perf_counter() + PATIENCE_SECONDS, self._cpu()
         while time.perf_counter() < end:
             time.sleep(LOOK_SECONDS)
-            before, used = used, self._cpu()
-            if used - before < ASLEEP_SHARE * LOOK_SECONDS:
+            before, now = now, self._cpu()
+            if now - before < ASLEEP_SHARE * LOOK_SECONDS:
                 return
 
     def _cpu(self) -> float:
-        found = time.process_time()
-        for child in self.children:
-            with suppress(psutil.Error):  # it has ended, which its work will say
-                times = child.cpu_times()
-                found += times.user + times.system
-        return found
+        return time.process_time() + used(self.children)
