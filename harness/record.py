@@ -52,7 +52,7 @@ class RunRecord:
 
     # what it was
     key: str = column("hash of what determines the result: configuration, machine, versions")
-    status: str = column("how it ended, see below")
+    status: str = column("how it ended, see above")
     reason: str | None = column("why it is not `ok`, in one line")
     started: str = column("when, in UTC", "ISO 8601")
     command: str = column("what makes this one run again")

@@ -215,6 +215,7 @@ def test_a_killed_run_that_goes_on_is_one_run_in_mlflow(
     history = client.get_metric_history(logged.info.run_id, "epoch/train_loss")
     assert [m.step for m in history] == [1, 2, 3, 4]
     assert (logged.info.status, logged.data.tags["status"]) == ("FINISHED", "ok")
+    assert logged.data.tags["reason"] == "", "why the attempt before it ended"
 
 
 # Weights & Biases
@@ -311,6 +312,7 @@ def test_a_record_is_stored_when_the_wait_for_its_logger_is_interrupted(
     monkeypatch.setattr(Feed, "end", end)
     config = composed("logger=tensorboard", f"results.root={results}")
     feed = Feed(config, key="k", started=STARTED)
+    feed.wait()  # its thread is not to meet what the next test makes of the logger
     with pytest.raises(KeyboardInterrupt):
         launcher._closed(feed, replace(made("ok"), key="k"), str(results), could_start=True)
     assert stored(results).details["logger"]["name"] == "tensorboard"
@@ -368,6 +370,8 @@ def test_a_missing_package_is_told_before_anything_starts(
     [
         (("logger=mlflow",), {}, "logger.uri=null: logger=mlflow needs its server"),
         (("logger=mlflow", "logger.uri=http://me:hunter2@there"), {}, "MLFLOW_TRACKING_PASSWORD"),
+        (("logger=mlflow", "logger.uri='http://[bad'"), {}, "no address: Invalid IPv6 URL"),
+        (("logger=wandb",), {"WANDB_MODE": "bogus"}, "logger='wandb': it cannot begin"),
         (("logger=mlflow",), {"MLFLOW_TRACKING_URI": "http://me:hunter2@there"}, "MLFLOW_TRACKING_PASSWORD"),
         (("logger=wandb",), {"HOME": "/nonexistent", "WANDB_MODE": "online"}, "WANDB_MODE=offline"),
         (("logger.name=paper",), {}, "logger.name='paper': must be one of none, tensorboard, mlflow, wandb"),

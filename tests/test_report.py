@@ -14,7 +14,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from harness.record import RunRecord
 from harness.report.bars import throughput
+from harness.report.build import draw
 from harness.report.confusion import confusion
+from harness.report.grid import grid
 from harness.report.measured import Measured, points, ratio
 from harness.report.sets import sets
 from harness.report.summary import sentences
@@ -163,6 +165,8 @@ def test_filtering(page: Page) -> None:
     page.fill("#search", "LSTM seed=2")
     assert column(page, "seed") == ["2"]
     expect(page.locator("#count")).to_have_text(f"1 of {total} runs")
+    page.fill("#search", "9180 some cpu")
+    assert column(page, "train, seq/s") == ["9,180 †"], "numbers and what a row opens to are looked through"
     page.fill("#search", "no such thing")
     expect(page.locator("#count")).to_have_text(f"0 of {total} runs")
     page.fill("#search", "")
@@ -175,6 +179,7 @@ def test_contended_figures_are_marked_and_nothing_else(page: Page) -> None:
     page.fill("#search", "torch lstm seed=2")
     page.select_option("#filter-mode", "train")
     assert column(page, "train, seq/s") == ["9,180 †"]
+    assert column(page, "of the peak") == ["0.4444 †"]
     assert column(page, "test accuracy") == ["0.9860"]
     page.fill("#search", "torch lstm seed=1")
     assert column(page, "train, seq/s") == ["9,090"]
@@ -285,9 +290,11 @@ def test_on_paper(browser: Browser, whole: Path) -> None:
         page.emulate_media(media="print")
         paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
         assert paper == "rgb(255, 255, 255)"
-        for place in ("nav", "#filters", ".pages"):
+        for place in ("nav", "#filters", "#back", "#on"):
             expect(page.locator(place)).to_be_hidden()
         expect(page.locator("#summary")).to_be_visible()
+        expect(page.locator("#page")).to_have_text("Page 1 of 1")
+        expect(page.locator("#page")).to_be_visible()
         page.set_viewport_size({"width": 690, "height": 900})  # of A4, between its margins
         assert page.evaluate("document.documentElement.scrollWidth") <= 690
         assert contrast(page.locator("#curves-1 svg text").first) >= 4.5
@@ -388,6 +395,66 @@ def test_runs_that_differ_in_more_than_their_seed_never_share_a_figure() -> None
     ]
 
 
+def test_other_sizes_are_named_whoever_made_them() -> None:
+    """Two networks are no two backends."""
+    runs = [
+        *(trained("torch", "lstm", seed, "cell.hidden=8") for seed in range(3)),
+        *(trained("numpy", "lstm", seed, "cell.hidden=512") for seed in range(3)),
+    ]
+    found = sets(runs, "train")
+    assert [s.label for s in found[0].series] == ["lstm · numpy, hidden=512", "lstm · torch, hidden=8"]
+    said = dict(sentences(found))["Fastest to train, lstm"]
+    assert said.startswith("torch, hidden=8 with 9,090 sequences/s")
+    assert "numpy, hidden=512" in said
+    other = [trained("numpy", "gru", 0, "cell.hidden=64"), trained("numpy", "lstm", 0)]
+    assert [s.label for s in sets(other, "train")[0].series] == [
+        "gru · numpy, hidden=64",
+        "lstm · numpy, hidden=128",
+    ]
+
+
+def test_networks_of_several_sizes_have_no_mean() -> None:
+    runs = [
+        *(trained("torch", "lstm", seed, test_accuracy=0.990) for seed in range(3)),
+        *(trained("torch", "lstm", seed, "cell.hidden=2", test_accuracy=0.300) for seed in range(4)),
+        *(trained("torch", "gru", seed, test_accuracy=0.950 + 0.001 * seed) for seed in range(3)),
+    ]
+    found = sets(runs, "train")
+    said = dict(sentences(found))["Most accurate"]
+    assert said.startswith("lstm, hidden=128 with 0.9900 of the test set")
+    assert "3.90 points" in said
+    assert "gru, hidden=128" in said
+    squares = dict(grid(runs, found).rows)
+    (square,) = (each for each in squares["lstm"] if each.state == "ok")
+    assert square.lines[0] == "0.3000"
+    assert square.lines[2] == "hidden=2"
+    assert square.more == "4 runs of torch, hidden=2; 3 of other configurations or under other conditions"
+
+
+def test_runs_of_speed_alone_stand_in_the_grid_and_beside_trained_ones(tmp_path: Path) -> None:
+    timed = [
+        trained(backend, "lstm", 0, "mode=throughput", test_accuracy=None, history=[], details={})
+        for backend in ("numpy", "torch")
+    ]
+    crashed = replace(
+        timed[0], backend="keras", status="crashed", reason="gone", key="k", implementation="fused"
+    )
+    runs = [trained("numpy", "rnn", 0), *timed, crashed]
+    found = draw(runs)
+    (bars,) = (figure for figure in found if figure.name == "throughput")
+    labels = {bar.label for panel in bars.panels for bar in panel.chart.bars}
+    assert labels == {"rnn · numpy", "lstm · numpy", "lstm · torch"}
+    assert {panel.title.partition(": ")[2] for panel in bars.panels} == {"5 epochs", "speed alone"}
+    rows = dict(grid(runs, sets(runs, "train", "throughput")).rows)
+    assert [square.lines[:2] for square in rows["lstm"] if square.state in ("ok", "bad")] == [
+        ("crashed", "gone"),
+        ("no accuracy", "8,000/s"),
+        ("no accuracy", "9,000/s"),
+    ]
+    assert "Fastest to train, lstm" in dict(sentences(sets(runs, "train", "throughput")))
+    written(tmp_path, *timed)  # no run trained, and none has all its parts
+
+
 def test_of_many_series_the_first_are_drawn_and_the_others_counted() -> None:
     one = trained("torch", "lstm", 0)
     many = [
@@ -424,6 +491,8 @@ def test_what_is_missed(matrix: list[list[int]], said: str, drawn: int) -> None:
         (("x.html", "--results", "conf"), "no runs in conf; make one with: python run.py data=digits"),
         (("x.html", "--where", "cell=fir"), "where cell=fir; there are 2 others"),
         (("x.html", "--where", "cel=fir"), "'cel=fir' is no column; did you mean cell?"),
+        (("x.html", "--where", "cell"), "--where cell: lacks a value: cell=VALUE"),
+        ((f"{'x' * 300}.html",), "cannot be written: File name too long"),
         (("nowhere/x.html",), "nowhere/x.html: the directory nowhere does not exist"),
         (("docs",), "docs: is a directory; name a file in it, such as docs/report.html"),
         (("x.html", "--plots", "nowhere/plots"), "--plots nowhere/plots: cannot be made: No such file or"),

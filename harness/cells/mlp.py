@@ -14,7 +14,7 @@ SPEC = CellSpec(
     name="mlp",
     title="Multilayer perceptron",
     paper=(
-        "D. E. Rumelhart, G. E. Hinton, R. J. Williams, Learning representations by back- "
+        "D. E. Rumelhart, G. E. Hinton, R. J. Williams, Learning representations by back-"
         "propagating errors, Nature 323, 1986"
     ),
     equations="""\

@@ -19,6 +19,7 @@ from harness.config import Config
 from harness.config.checks import refuse
 from harness.errors import ConfigError
 from harness.record import RunRecord
+from harness.words import one_line
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def check(config: Config) -> None:
     name = config.logger.name
     if name == "none":
         return
-    if find_spec(name) is None:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:  # a directory that happens to be called so is no package
         raise refuse(
             "logger",
             name,
@@ -59,15 +61,23 @@ def check(config: Config) -> None:
         uri = tracking_uri(config)
         if uri is None:
             raise refuse("logger.uri", None, "logger=mlflow needs its server, here or in MLFLOW_TRACKING_URI")
-        if urlsplit(uri).password:
+        try:
+            password = urlsplit(uri).password
+        except ValueError as error:
+            raise refuse("logger.uri", uri, f"no address: {error}") from error
+        if password:
             raise ConfigError(
                 "logger.uri: a password in it would be in every record; "
                 "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
     if name == "wandb" and os.environ.get("WANDB_MODE") not in ("offline", "disabled"):
-        import wandb
+        try:
+            import wandb
 
-        if not wandb.api.api_key:
+            known = wandb.api.api_key
+        except Exception as error:  # its settings, in the environment, are not what it expects
+            raise refuse("logger", name, f"it cannot begin: {one_line(str(error), 200)}") from error
+        if not known:
             raise refuse(
                 "logger", name, "nobody is logged in; first `wandb login`, or set WANDB_MODE=offline"
             )

@@ -35,7 +35,9 @@ def metrics(record: RunRecord) -> dict[str, float]:
 def tags(record: RunRecord) -> dict[str, str]:
     """Every column that is a text or a yes or no: the status and its reason, the command, the kernel."""
     columns = ((name, getattr(record, name)) for name in COLUMNS if not name.endswith("_path"))
-    return {name: str(value) for name, value in columns if isinstance(value, str | bool)}
+    found = {name: str(value) for name, value in columns if isinstance(value, str | bool)}
+    # what an attempt before this one said has an end with it
+    return {"reason": "", **found} if record.details.get("resumed") else found
 
 
 def artefacts(record: RunRecord, directory: Path | None) -> list[Path]:

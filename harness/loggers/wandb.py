@@ -8,7 +8,7 @@ import wandb
 
 from harness.config import Config
 from harness.loggers import Run, content, directory
-from harness.record import RunRecord
+from harness.record import STATUSES, RunRecord
 
 BEGIN_SECONDS = 10.0
 
@@ -46,8 +46,9 @@ class Log:
 
     def end(self, record: RunRecord, directory: Path | None) -> None:
         self.run.summary.update({**content.metrics(record), **content.tags(record)})
-        self.run.tags = (*(self.run.tags or ()), record.status)
+        self.run.tags = (*(tag for tag in self.run.tags or () if tag not in STATUSES), record.status)
         files = Path(self.run.dir)
+        files.mkdir(parents=True, exist_ok=True)  # there is none where WANDB_MODE=disabled
         (files / "record.json").write_text(record.to_json(), "utf-8")
         for path in content.artefacts(record, directory):
             shutil.copy2(path, files)

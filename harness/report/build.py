@@ -16,6 +16,7 @@ from harness.report.look import AGAINST, SHAPES, color, shape
 from harness.report.sets import sets
 from harness.table import text
 
+TIMED = ("train", "throughput")  # modes that time updates
 TEMPLATES = Path(__file__).parent / "templates"
 INSTALL = "install it: pip install -c constraints.txt altair vl-convert-python jinja2"
 
@@ -39,9 +40,13 @@ def report(output: Path, results: str, filters: Sequence[str], plots: Path | Non
 
 
 def _check(output: Path) -> None:
-    if output.is_dir():
+    try:
+        directory, parent = output.is_dir(), output.parent.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise ReportError(f"{output}: cannot be written: {error.strerror}") from error
+    if directory:
         raise ReportError(f"{output}: is a directory; name a file in it, such as {output / 'report.html'}")
-    if not output.parent.is_dir():
+    if not parent:
         raise ReportError(f"{output}: the directory {output.parent} does not exist")
     try:
         import altair  # noqa: F401
@@ -55,12 +60,12 @@ def _check(output: Path) -> None:
 
 def draw(found: Sequence[RunRecord]) -> list[Figure]:
     """All figures, with or without data."""
-    trained = sets(found, "train")
+    trained, timed = sets(found, "train"), sets(found, *TIMED)
     return [
         curves.curves(trained),
-        bars.throughput(trained or sets(found, "throughput")),
+        bars.throughput(timed),
         growth.growth(found),
-        roofline.roofline(trained or sets(found, "throughput")),
+        roofline.roofline(timed),
         flow.flow([one for one in trained if any("gradient_flow_after" in run.details for run in one.runs)]),
         rows.rows(sets(found, "stream")),
         confusion.confusion(trained),
@@ -75,7 +80,8 @@ def render(found: Sequence[RunRecord], figures: Sequence[Figure], filters: Seque
 
     from harness.report.vega import specification
 
-    trained = sets(found, "train")
+    timed = sets(found, *TIMED)
+    compared = summary.compared(timed)
     specs: dict[str, Any] = {}
     shown = []
     for figure in figures:
@@ -119,9 +125,9 @@ def render(found: Sequence[RunRecord], figures: Sequence[Figure], filters: Seque
         counts=summary.counts(found),
         filters=[text(item) for item in filters],
         period=_period(found),
-        sentences=summary.sentences(trained),
-        compared=trained[0].name if trained else "",
-        grid=grid(found, trained),
+        sentences=summary.sentences(timed),
+        compared=compared.name if compared else "",
+        grid=grid(found, sets(found, *TIMED, "stream")),
         figures=shown,
         specs=specs,
         not_ok=_not_ok(found),

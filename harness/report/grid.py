@@ -1,6 +1,7 @@
 """Every cell × backend × implementation: what was measured, what went wrong, what was not run, what there is
 not."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -8,7 +9,7 @@ from statistics import fmean, median
 from harness import matrix
 from harness.record import RunRecord
 from harness.report.figures import figure
-from harness.report.sets import Set
+from harness.report.sets import Series, Set
 from harness.table import MARK, text
 
 
@@ -31,14 +32,18 @@ class Grid:
 
 
 def grid(runs: Sequence[RunRecord], found: Sequence[Set]) -> Grid:
-    """The grid of all runs in mode=train. Figures of a square are those of the largest set that it has runs
-    of; where that is another one than the first, its number says which."""
+    """The grid of all runs. Figures of a square are those of one series, that with the most runs in the first
+    set that it has runs of; where that is another set than the first, its number says which."""
     there = matrix.build()
-    place = {run.key: n for n, one in enumerate(found) for run in one.runs}
+    place = {
+        run.key: (n, k)
+        for n, one in enumerate(found)
+        for k, series in enumerate(one.series)
+        for run in series.runs
+    }
     ran: dict[tuple[str, str, str], list[RunRecord]] = {}
     for run in runs:
-        if run.mode == "train":
-            ran.setdefault((run.cell, run.backend, _implementation(run, there)), []).append(run)
+        ran.setdefault((run.cell, run.backend, _implementation(run, there)), []).append(run)
     columns = list(dict.fromkeys([*there.columns, *((b, i) for _, b, i in ran)]))
     cells = sorted({*there.rows.values(), *(cell for cell, _, _ in ran)})
     rows = []
@@ -47,9 +52,11 @@ def grid(runs: Sequence[RunRecord], found: Sequence[Set]) -> Grid:
         for backend, implementation in columns:
             own = ran.get((cell, backend, implementation), [])
             offered = backend in there.silent or (cell, backend, implementation) in there.filled
-            squares.append(_square(own, place) if own else _empty(cell, backend, implementation, offered))
+            squares.append(
+                _square(own, place, found) if own else _empty(cell, backend, implementation, offered)
+            )
         rows.append((cell, squares))
-    used = sorted({place[run.key] for run in runs if run.key in place})
+    used = sorted({place[run.key][0] for run in runs if run.key in place})
     notes = [f"{n + 1}: {found[n].name}" for n in used] if len(used) > 1 else [found[n].name for n in used]
     return Grid(columns, rows, notes)
 
@@ -63,7 +70,7 @@ def _implementation(run: RunRecord, there: matrix.Matrix) -> str:
     return next(iter([*offered, *own]), "auto")
 
 
-def _square(own: Sequence[RunRecord], place: dict[str, int]) -> Square:
+def _square(own: Sequence[RunRecord], place: dict[str, tuple[int, int]], found: Sequence[Set]) -> Square:
     good = [run for run in own if run.key in place]
     bad = [run for run in own if not run.ok]
     wrong = (
@@ -75,8 +82,11 @@ def _square(own: Sequence[RunRecord], place: dict[str, int]) -> Square:
     if not good:
         reason = text(bad[0].reason)
         return Square("bad", (bad[0].status, reason if len(reason) <= 60 else reason[:59] + "…"), reasons)
-    first = min(place[run.key] for run in good)
-    chosen = [run for run in good if place[run.key] == first]
+    first = min(place[run.key] for run in good)[0]
+    counts = Counter(place[run.key] for run in good if place[run.key][0] == first)
+    which = max(sorted(counts), key=lambda at: counts[at])
+    series = found[first].series[which[1]]
+    chosen = [run for run in good if place[run.key] == which]
     accuracies = [run.test_accuracy for run in chosen if run.test_accuracy is not None]
     rates = [run.train_throughput for run in chosen if run.train_throughput is not None]
     mark = f" {MARK}" if any(run.contended for run in chosen) else ""
@@ -85,11 +95,17 @@ def _square(own: Sequence[RunRecord], place: dict[str, int]) -> Square:
         f"{figure(median(rates))}/s{mark}" if rates else "no training steps",
     ]
     others = len(good) - len(chosen)
-    more = [f"{len(chosen)} run{'s' * (len(chosen) > 1)}"]
-    more += [f"{others} under other conditions"] if others else []
+    what = _named(series) if others else ""
+    more = [f"{len(chosen)} run{'s' * (len(chosen) > 1)}{f' of {what}' if what else ''}"]
+    more += [f"{others} of other configurations or under other conditions"] if others else []
     more += [reasons] if reasons else []
-    where = [f"in {first + 1}"] if first else []
+    where = [series.settings] if series.settings else []
+    where += [f"in {first + 1}"] if first else []
     return Square("ok", (*lines, *where, *wrong), "; ".join(more))
+
+
+def _named(series: Series) -> str:
+    return ", ".join(filter(None, (series.by, series.settings)))
 
 
 def _empty(cell: str, backend: str, implementation: str, offered: bool) -> Square:

@@ -147,7 +147,8 @@ def _cells(axes: "Axes", chart: Cells) -> None:
     values = np.array([[np.nan if v is None else v for v in row] for row in chart.values], float)
     known = values[np.isfinite(values) & (values > 0)]
     low, high = (known.min(), known.max()) if known.size else (1.0, 1.0)
-    norm = LogNorm(low, high) if chart.log and low < high else Normalize(0, high)
+    darkest = 2 * high if chart.texts else high  # numbers can be read on the paler half
+    norm = LogNorm(low, high) if chart.log and low < high else Normalize(0, darkest)
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(values),
         cmap=LinearSegmentedColormap.from_list("paper", ["#f4f8fb", HEAT]),
@@ -158,9 +159,7 @@ def _cells(axes: "Axes", chart: Cells) -> None:
     if chart.texts:
         for y, row in enumerate(chart.texts):
             for x, written in enumerate(row):
-                strong = np.nan_to_num(values[y, x]) > high / 2
-                ink = "white" if strong else INK
-                axes.text(x + 0.5, y + 0.5, written, ha="center", va="center", fontsize=6, color=ink)
+                axes.text(x + 0.5, y + 0.5, written, ha="center", va="center", fontsize=6, color=INK)
         axes.set_ylabel(chart.y)
     else:
         axes.figure.colorbar(mesh, ax=axes, label=chart.value, pad=0.01, format="{x:g}").ax.minorticks_off()

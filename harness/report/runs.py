@@ -103,4 +103,4 @@ def _value(value: Any, kind: str) -> Any:
         return None
     if kind == "text":
         return text(value)
-    return float(f"{value:.6g}") if isinstance(value, float) and value != int(value) else int(value)
+    return float(f"{value:.6g}") if isinstance(value, float) and abs(value) < 1000 else round(value)

@@ -2,7 +2,8 @@
 
 A set holds runs of one mode, dataset, view of it, batch size, number of epochs, precision, device and number
 of threads. A series of it is one cell in one implementation of one backend, with one and the same
-configuration, over seeds.
+configuration, over seeds. Its name says in what it differs from other series of its cell, whoever made them,
+and in its size from those of other cells.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +14,10 @@ import pandas
 from harness.record import RunRecord
 from harness.table import split, text
 
-SAME = ("data", "sequence", "batch_size", "epochs", "precision", "device_name", "threads")
+SAME = ("mode", "data", "sequence", "batch_size", "epochs", "precision", "device_name", "threads")
 WHO = ("cell", "backend", "implementation", "engine")
+SIZE = "cell.hidden"  # means the same for every cell
+MODES = {"throughput": "speed alone", "stream": "streamed"}  # what a set's name calls them
 MOST = 4  # sets that a figure has panels for; `--where` shows another one
 
 
@@ -51,9 +54,9 @@ class Set:
         for all cells where one contender made them."""
         if len(self.contenders) == 1:
             who = self.contenders[0] if len(self.cells) > 1 else f"{self.cells[0]} · {self.contenders[0]}"
-            return [(self.of(who), [(series.cell, series) for series in self.series])]
+            return [(self.of(who), _told([(series.cell, series) for series in self.series]))]
         return [
-            (self.of(cell), [(series.by, series) for series in self.series if series.cell == cell])
+            (self.of(cell), _told([(series.by, series) for series in self.series if series.cell == cell]))
             for cell in self.cells
         ]
 
@@ -79,9 +82,16 @@ class Set:
         return list(dict.fromkeys(series.by for series in self.series))
 
 
-def sets(runs: Sequence[RunRecord], mode: str) -> list[Set]:
-    """The sets of the `ok` runs of a mode, that with the most series first."""
-    good = [run for run in runs if run.ok and run.mode == mode]
+def _told(series: list[tuple[str, Series]]) -> list[tuple[str, Series]]:
+    """The same by keys that tell them from one another."""
+    if len({key for key, _ in series}) == len(series):
+        return series
+    return [(", ".join(filter(None, (key, one.settings))), one) for key, one in series]
+
+
+def sets(runs: Sequence[RunRecord], *modes: str) -> list[Set]:
+    """The sets of the `ok` runs of some modes, in this order, of each that with the most series first."""
+    good = [run for run in runs if run.ok and run.mode in modes]
     if not good:
         return []
     frame = pandas.DataFrame(
@@ -91,9 +101,7 @@ def sets(runs: Sequence[RunRecord], mode: str) -> list[Set]:
             for run in good
         ]
     )
-    frame, by = split(frame, [*SAME, *WHO])
-    # a file of weights has been trained from one seed
-    settings = [name for name in by[len(SAME) + len(WHO) :] if name != "weights"]
+    frame, settings = _settings(frame)
     found: dict[tuple[str, ...], dict[tuple[str, ...], dict[tuple[str, ...], list[RunRecord]]]] = {}
     told = zip(*(frame[name].map(text) for name in (*SAME, *WHO, *settings)), strict=True)
     for run, all_of_it in zip(good, told, strict=True):
@@ -110,28 +118,45 @@ def sets(runs: Sequence[RunRecord], mode: str) -> list[Set]:
         )
         for same, members in found.items()
     ]
-    return sorted(made, key=lambda one: (len(one.series), len(one.runs)), reverse=True)
+    return sorted(made, key=lambda one: (modes.index(one.runs[0].mode), -len(one.series), -len(one.runs)))
+
+
+def _settings(frame: pandas.DataFrame) -> tuple[pandas.DataFrame, list[str]]:
+    """The frame with a column for each setting that tells series apart: the size, what differs between runs
+    of one cell, and what a backend has of its own."""
+    frame, by = split(frame, SAME, among=SIZE.__eq__)
+    frame, by = split(frame, [*by, "cell"], among=lambda name: not name.startswith("backend."))
+    frame, by = split(frame, [*by, *WHO[1:]])
+    # a file of weights has been trained from one seed
+    return frame, [name for name in by if name not in (*SAME, *WHO, "weights")]
 
 
 def _series(
     members: dict[tuple[str, ...], dict[tuple[str, ...], list[RunRecord]]], settings: Sequence[str]
 ) -> Iterator[Series]:
+    every = [(who[0], values) for who, alike in members.items() for values in alike]
     for who, alike in sorted(members.items()):
         cell, backend, implementation, engine = who
         ways = {other[2:] for other in members if other[1] == backend}
         by = [backend]
         by += [implementation] if len({way[0] for way in ways}) > 1 else []
         by += [engine] if len({way[1] for way in ways}) > 1 else []
-        differ = [k for k in range(len(settings)) if len({values[k] for values in alike}) > 1]
+        differ = [
+            k
+            for k, name in enumerate(settings)
+            if len({values[k] for of, values in every if of == cell or name == SIZE}) > 1
+        ]
         for values, runs in sorted(alike.items(), key=lambda item: [_natural(value) for value in item[0]]):
-            own = ", ".join(f"{settings[k].removeprefix('cell.')}={values[k]}" for k in differ)
+            own = ", ".join(
+                f"{settings[k].removeprefix('cell.').removeprefix('sequence.')}={values[k]}" for k in differ
+            )
             yield Series(cell, " ".join(by), own, tuple(runs))
 
 
 def _parts(same: tuple[str, ...]) -> tuple[str, ...]:
     """What runs have in common, in words."""
-    data, sequence, batch, epochs, precision, device, threads = same
-    trained = "" if epochs == "0" else _counted(epochs, "epoch")
+    mode, data, sequence, batch, epochs, precision, device, threads = same
+    trained = MODES.get(mode, "" if epochs == "0" else _counted(epochs, "epoch"))
     return f"{data} by {sequence}", trained, f"batch {batch}", precision, device, _counted(threads, "thread")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from harness.record import RunRecord
 from harness.report.measured import Measured, accuracy, points, ratio, shown, speed
-from harness.report.sets import Set
+from harness.report.sets import Series, Set
 
 MOST_CELLS = 6  # that get a sentence each
 COMPARE = "python run.py -m backend=numpy,torch,keras cell=lstm,gru seed=0,1,2"
@@ -23,12 +23,17 @@ def counts(runs: Sequence[RunRecord]) -> str:
     return said + (f" {shared:,} shared their cores with others (†)." if shared else "")
 
 
+def compared(found: Sequence[Set]) -> Set | None:
+    """The first set in which there is something to compare, or the first."""
+    return next((one for one in found if len(one.series) > 1), found[0] if found else None)
+
+
 def sentences(found: Sequence[Set]) -> list[tuple[str, str]]:
     """(what, sentence) for the largest set: who is fastest, who is the most accurate, and whether that is
     more than noise."""
-    if not found:
-        return [("Nothing to compare", f"No run trained to its end. This makes some: {COMPARE}")]
-    largest = found[0]
+    largest = compared(found)
+    if largest is None:
+        return [("Nothing to compare", f"No run ended ok. This makes some: {COMPARE}")]
     if len(largest.series) < 2:
         return [
             ("Nothing to compare", f"No two runs differ in more than their seed. This makes some: {COMPARE}")
@@ -65,11 +70,24 @@ def _ahead(rates: Sequence[Measured | None]) -> str | None:
 
 
 def _most_accurate(one: Set) -> list[tuple[str, str]]:
-    by_cell = [accuracy(c, [s for s in one.series if s.cell == c]) for c in one.cells]
-    order = sorted((found for found in by_cell if found), key=lambda found: -found.value)
+    """Whoever computed them, runs of one cell with the same settings are runs of one seed or another. Of each
+    cell the best settings; of a single cell all of them."""
+    alike: dict[tuple[str, str], list[Series]] = {}
+    for series in one.series:
+        alike.setdefault((series.cell, series.settings), []).append(series)
+    made = [
+        (cell, accuracy(", ".join(filter(None, (cell, own))), all_of_it))
+        for (cell, own), all_of_it in alike.items()
+    ]
+    order = sorted(((cell, found) for cell, found in made if found), key=lambda each: -each[1].value)
+    if len(one.cells) > 1:
+        best: dict[str, Measured] = {}
+        for cell, found in order:
+            best.setdefault(cell, found)
+        order = list(best.items())
     if len(order) < 2:
         return []
-    first, second = order[:2]
+    first, second = (found for _, found in order[:2])
     ahead, sure = points(first, second)
     said = (
         f"{first.label} with {shown(first, 'of the test set', _accuracy)}, mean of {first.n} "

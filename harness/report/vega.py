@@ -15,8 +15,10 @@ from harness.report.look import AGAINST, SHAPES, color, shape
 INK, PAPER, HEAT = "var(--ink)", "var(--paper)", "var(--heat)"
 HEIGHT = 240  # of a plot of lines
 STEP = 22  # of a row
+LINE, APART = 12, ", "  # of a name that has several, and what is between them
 Drawn = alt.LayerChart | alt.FacetChart
 FAINT = 0.06  # of the smallest value that is shaded
+PALE = 0.5  # of the largest where numbers stand on it: ink can be read on no darker shade
 
 
 def specification(chart: Chart, keys: Sequence[str], description: str) -> dict[str, Any]:
@@ -90,7 +92,11 @@ def _bars(chart: Bars, keys: Sequence[str]) -> Drawn:
     interval = any(bar.interval for bar in chart.bars)
     tips = [alt.Tooltip("name:N", title="of"), alt.Tooltip("shown:N", title=chart.x.title)]
     tips += [alt.Tooltip("from:N"), alt.Tooltip("to:N")] if interval else []
-    base = alt.Chart(_data(rows)).encode(y=alt.Y("name:N", sort=names, title=None), tooltip=tips)
+    # a name in lines: what tells bars from one another may be at its end, which a narrow page would cut
+    more = LINE * max(name.count(APART) for name in names)
+    axis = alt.Axis(labelExpr=f"split(datum.label, '{APART}')", labelLineHeight=LINE, labelOffset=-more / 2)
+    step = max(STEP, LINE + more + 10)
+    base = alt.Chart(_data(rows)).encode(y=alt.Y("name:N", sort=names, title=None, axis=axis), tooltip=tips)
     marks = [
         base.mark_bar(height={"band": 0.62}).encode(
             x=alt.X("value:Q", title=chart.x.title, axis=_axis(chart.x)),
@@ -112,7 +118,7 @@ def _bars(chart: Bars, keys: Sequence[str]) -> Drawn:
             alt.Chart(_data(seen))
             .mark_point(filled=False, stroke=INK, fill=INK, size=60, strokeWidth=1.5, opacity=1)
             .encode(
-                y=alt.Y("name:N", sort=names),
+                y=alt.Y("name:N", sort=names, axis=axis),
                 x=alt.X("value:Q"),
                 shape=alt.Shape("what:N", scale=scale, legend=None),
                 angle=alt.condition("datum.what === ''", alt.value(0), alt.value(90)),
@@ -123,12 +129,11 @@ def _bars(chart: Bars, keys: Sequence[str]) -> Drawn:
                 ],
             )
         )
-    return alt.layer(*marks).properties(height=STEP * len(chart.bars))
+    return alt.layer(*marks).properties(height=step * len(chart.bars))
 
 
 def _cells(chart: Cells) -> Drawn:
     shaded = [value for row in chart.values for value in row if value is not None and value > 0]
-    half = max(shaded, default=1.0) / 2
     texts = chart.texts or tuple(("",) * len(row) for row in chart.values)
     rows = [
         {
@@ -137,7 +142,6 @@ def _cells(chart: Cells) -> Drawn:
             "value": value,
             "shown": text or ("–" if value is None else figure(value)),
             "text": text,
-            "strong": value is not None and value > half,
         }
         for name, values, written in zip(chart.rows, chart.values, texts, strict=True)
         for column, value, text in zip(chart.columns, values, written, strict=True)
@@ -167,10 +171,11 @@ def _cells(chart: Cells) -> Drawn:
         ],
     )
     low, high = (min(shaded), max(shaded)) if shaded else (1.0, 1.0)
+    shades = [FAINT, PALE if chart.texts else 1]
     if chart.log and low < high:
-        scale = alt.Scale(type="log", domain=[low, high], range=[FAINT, 1])
+        scale = alt.Scale(type="log", domain=[low, high], range=shades)
     else:
-        scale = alt.Scale(domain=[0, high], range=[FAINT, 1])
+        scale = alt.Scale(domain=[0, high], range=shades)
     marks = [
         base.mark_rect(fill=HEAT, stroke=PAPER)
         .transform_filter("isValid(datum.value)")
@@ -179,8 +184,7 @@ def _cells(chart: Cells) -> Drawn:
         base.mark_rect(fill=HEAT, fillOpacity=0).transform_filter("!isValid(datum.value)"),
     ]
     if chart.texts:
-        ink = alt.condition("datum.strong", alt.value(PAPER), alt.value(INK))
-        marks.append(base.mark_text(fontSize=11).encode(text="text:N", color=ink))
+        marks.append(base.mark_text(fontSize=11, color=INK).encode(text="text:N"))
     return alt.layer(*marks).properties(height=STEP * len(chart.rows))
 
 

@@ -120,8 +120,8 @@ def half(found: Fit, points: Sequence[Point]) -> float:
 
 
 def lines(records: Sequence[RunRecord]) -> list[Line]:
-    """Every line of two or more sizes in the `ok` runs, by family and axis."""
-    good = [record for record in records if record.ok and record.mode == "throughput"]
+    """Every line of two or more sizes in the `ok` runs that have all it takes, by family and axis."""
+    good = [record for record in records if record.ok and record.mode == "throughput" and _whole(record)]
     found = []
     for family, runs in _families(good).items():
         labels = _labels(runs)
@@ -136,6 +136,12 @@ def lines(records: Sequence[RunRecord]) -> list[Line]:
                     Line(axis, family, said, tuple(_series(axis, labels[one], same) for one, same in series))
                 )
     return found
+
+
+def _whole(record: RunRecord) -> bool:
+    """Whether its steps, its speed and its peak are known: others' records may lack them."""
+    steps = record.details.get("shape", {}).get("steps")
+    return bool(steps and record.train_throughput and record.peak_flops_per_second)
 
 
 def _families(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
@@ -170,8 +176,8 @@ def _series(axis: str, label: str, runs: Sequence[RunRecord]) -> Series:
     points = []
     for x, same in sorted(_grouped(runs, lambda run: _x(run, axis)).items()):
         batch, sequence = same[0].batch_size, same[0].flops_per_sequence
-        seconds = float(np.mean([batch / run.train_throughput for run in same if run.train_throughput]))
-        peak = max(run.peak_flops_per_second for run in same if run.peak_flops_per_second)
+        seconds = float(np.mean([batch / (run.train_throughput or np.nan) for run in same]))
+        peak = max(run.peak_flops_per_second or 0.0 for run in same)
         points.append(Point(x, batch, seconds, 3.0 * batch * sequence, peak))
     z = [point.x if axis == "steps" else point.flops for point in points]
     return Series(label, text(runs[0].device_name), tuple(points), fit(z, [p.seconds for p in points]))

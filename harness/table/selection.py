@@ -1,6 +1,6 @@
 """Which runs a table is of, and which of their columns make its groups and its figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
@@ -84,8 +84,10 @@ def where(frame: pandas.DataFrame, filters: Sequence[str]) -> pandas.DataFrame:
     """The rows for which every `column=value` (or `column=a,b`) holds, compared as text; `null` is none."""
     for item in filters:
         column, equals, values = item.partition("=")
-        if not equals or column not in frame.columns:
+        if column not in frame.columns:
             raise _no_such("--where COLUMN=VALUE", item, frame)
+        if not equals:
+            raise TableError(f"--where {one_line(item)}: lacks a value: {one_line(item)}=VALUE")
         allowed = {value.strip().lower() for value in values.split(",")}
         frame = frame[frame[column].map(lambda value, a=allowed: said(value).lower() in a).astype(bool)]
     return frame
@@ -146,8 +148,11 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def split(frame: pandas.DataFrame, by: Sequence[str]) -> tuple[pandas.DataFrame, list[str]]:
-    """The frame and `by`, both with a column more for whatever else differs between runs of one group.
+def split(
+    frame: pandas.DataFrame, by: Sequence[str], *, among: Callable[[str], bool] = lambda name: True
+) -> tuple[pandas.DataFrame, list[str]]:
+    """The frame and `by`, both with a column more for whatever else differs between runs of one group, of
+    the settings for whose name `among` holds.
 
     A mean is over seeds and nothing else: runs that differ in their configuration, their threads or
     their device never share a row. A key that only some runs have, as options of a cell are, is missing
@@ -157,7 +162,7 @@ def split(frame: pandas.DataFrame, by: Sequence[str]) -> tuple[pandas.DataFrame,
     groups = [frame.loc[good, name].map(said) for name in by]
     apart: list[str] = []
     for name, column in told[good].items():
-        if column.nunique() > 1 and column.groupby(groups).nunique().max() > 1:
+        if among(str(name)) and column.nunique() > 1 and column.groupby(groups).nunique().max() > 1:
             apart.append(str(name))
             groups.append(column.map(said))
     return frame.assign(**{name: told[name] for name in apart}), [*by, *apart]

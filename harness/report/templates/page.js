@@ -8,6 +8,7 @@
   const place = Object.fromEntries(data.columns.map((column, k) => [column.name, k]));
   const [COMMAND, REASON, ENVIRONMENT, DEVICE, KERNEL, KEY, CONTENDED] = [0, 1, 2, 3, 4, 5, 6];
   const TIMED = new Set(["rate", "milli", "seconds"]);
+  const timed = (column) => TIMED.has(column.kind) || column.name.endsWith("_fraction");
   const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
   const shown = {
     text: (value) => value,
@@ -20,9 +21,7 @@
   };
   const state = { search: "", chosen: {}, column: null, down: false, page: 0, open: new Set(), found: [] };
   const texts = data.rows.map((row, n) =>
-    [...row.filter((value) => typeof value === "string"), data.more[n][COMMAND], data.more[n][REASON] ?? ""]
-      .join("\n")
-      .toLowerCase()
+    [...row, ...data.more[n].filter((value) => typeof value === "string")].join("\n").toLowerCase()
   );
 
   function element(name, properties = {}, ...children) {
@@ -95,7 +94,7 @@
     data.columns.forEach((column, k) => {
       let text = row[k] === null ? "–" : shown[column.kind](row[k]);
       if (column.name === "started") text = text.slice(0, 19).replace("T", " ");
-      if (data.more[n][CONTENDED] && TIMED.has(column.kind) && row[k] !== null) text += ` ${data.mark}`;
+      if (data.more[n][CONTENDED] && timed(column) && row[k] !== null) text += ` ${data.mark}`;
       made.append(element("td", { className: column.kind, textContent: text }));
     });
     return open ? [made, details(n)] : [made];
@@ -105,6 +104,7 @@
     const more = data.more[n];
     const link = element("a", { href: `#environment-${more[ENVIRONMENT] + 1}` });
     link.textContent = `Environment ${more[ENVIRONMENT] + 1}`;
+    link.addEventListener("click", () => setTimeout(opened)); // the hash may be what it was
     const pairs = [
       ["command", element("code", { textContent: more[COMMAND] })],
       ["reason", more[REASON]],
