@@ -1,5 +1,6 @@
 """`python -m harness`: tables from stored results, a cell explained, what there is, what works here."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -154,6 +155,8 @@ def compare(
 
     if style not in render.FORMATS:
         raise CompareError(f"--format {style!r}: must be one of {', '.join(render.FORMATS)}")
+    if fail_below is not None and not math.isfinite(fail_below):
+        raise CompareError(f"--fail-below {fail_below}: must be a number that figures can lie below")
     chosen = metrics.named(metric)
     found = verdict.compare(*sides.find(a, b, results, where or []), chosen, force=force)
     held = None if fail_below is None else render.gate(found, fail_below)

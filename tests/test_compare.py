@@ -323,6 +323,50 @@ def test_keys_that_only_some_runs_know_part_nothing_that_is_alike(compared: Comp
     assert compared(gpus, where=["device=cuda:0,cuda:1"]).whole.runs == (5, 5)
 
 
+def test_long_values_are_told_apart_to_their_end(compared: Compared) -> None:
+    """Shown they are cut."""
+    near, far = (f"weights=/home/someone/{'experiments/' * 6}{n}/weights.safetensors" for n in (1, 2))
+    found = compared(
+        [*several(1100, TORCH, near), *several(3000, TORCH, far), *several(1000, NUMPY, near)],
+    )
+    assert found.whole.runs == (5, 5)
+    assert found.whole.estimate == pytest.approx(1.1, rel=0.05)
+    (alone,) = found.alone
+    assert alone.startswith("5 runs of backend=torch: weights=/home/someone/")
+    assert len(alone) < 120
+
+
+def test_a_ratio_is_shown_in_digits_that_tell_it(compared: Compared) -> None:
+    found = compared([*several(1e-6, TORCH), *several(1000, NUMPY)])
+    said = render(found, "md").splitlines()[0]
+    assert found.metric.shown(found.whole.estimate) in said
+    assert float(said.partition(" is ")[2].split()[0]) == pytest.approx(1e-9, rel=0.05)
+
+
+def test_an_implementation_is_chosen_by_what_was_asked_for(compared: Compared) -> None:
+    """Its column says what that became."""
+    auto, fused, loop = (f"backend.implementation={name}" for name in ("auto", "fused", "loop"))
+    torch = [
+        *several(1000, TORCH, auto, implementation="fused"),
+        *several(1010, TORCH, fused, implementation="fused"),
+        *several(500, TORCH, loop, implementation="loop"),
+    ]
+    sides = "implementation=fused", "implementation=loop"
+    with pytest.raises(CompareError) as refused:
+        compared(torch, *sides)
+    advised = str(refused.value).partition("choose one: ")[2]
+    assert compared([], advised, sides[1]).whole.verdict == "faster"
+
+
+def test_runs_of_which_nobody_knows_whether_they_were_disturbed_stay(compared: Compared) -> None:
+    runs = [*several(1100, TORCH, contended=None), *several(1000, NUMPY, contended=None)]
+    spoilt = timed(100, TORCH, seed=9, contended=True)
+    with pytest.raises(CompareError) as refused:
+        compared([*runs, spoilt])
+    advised = str(refused.value).partition("--where ")[2].split("\n")[0]
+    assert compared([], where=[advised]).whole.runs == (5, 5)
+
+
 def test_what_comes_with_a_cell_is_noted(compared: Compared) -> None:
     found = compared([*several(1220, "cell=lstm"), *several(1000, "cell=rnn")], "cell=lstm", "cell=rnn")
     assert found.whole.verdict == "faster"
@@ -334,7 +378,7 @@ def test_runs_that_never_differ_show_nothing_of_chance(compared: Compared) -> No
     runs = [scored(0.9, TORCH, seed=k) for k in range(3)] + [scored(0.8, NUMPY, seed=k) for k in range(3)]
     found = compared(runs, metric="test_accuracy")
     assert found.whole.verdict == "cannot tell"
-    assert "no two runs of a side differ" in found.whole.why
+    assert "nothing deviates from run to run" in found.whole.why
     assert "race" not in render(found, "md"), "which times training"
 
 
@@ -414,8 +458,11 @@ def test_uncommitted_changes_are_another_revision(compared: Compared) -> None:
         (("rev:cccccc", NUMPY), "cccccc: is no filter"),
         ((TORCH, NUMPY, "--metric", "kernel"), "--metric: 'kernel' is no number that runs measure"),
         ((TORCH, NUMPY, "--metric", "hidden"), "--metric: 'hidden' is no number that runs measure"),
-        ((TORCH, NUMPY, "--metric", "test_accuracy"), "backend=torch: no run has a test_accuracy (ok 1)"),
+        ((TORCH, NUMPY, "--metric", "test_accuracy"), "backend=torch: no ok run has a test_accuracy (ok 1)"),
         ((TORCH, NUMPY, "--format", "csv"), "--format 'csv': must be one of md, json"),
+        ((TORCH, NUMPY, "--fail-below", "nan"), "--fail-below nan: must be a number"),
+        (("~nobody-is-called-so/x", NUMPY), "~nobody-is-called-so/x: no such results directory"),
+        (("a" * 300, NUMPY), "is no filter (COLUMN=VALUE), no results directory or URL"),
     ],
 )
 def test_bad_input_is_one_clear_message(

@@ -226,6 +226,8 @@ def test_a_turn_is_over_when_all_that_a_side_started_sleeps(tenths: str, least: 
             (NUMPY, NUMPY, "--output=/nowhere/race.json"),
             "--output /nowhere/race.json: /nowhere is no directory",
         ),
+        ((NUMPY, NUMPY, "--output=docs"), "--output docs: is a directory"),
+        ((NUMPY, NUMPY, "--output=/dev/null"), "--output /dev/null: is there already, and is no file"),
     ],
 )
 def test_bad_input_is_one_clear_message(

@@ -45,7 +45,9 @@ class Metric:
 
     def shown(self, value: float) -> str:
         """A ratio or a difference, in the digits that it deserves."""
-        return f"{value:.3g}" if self.ratio and value >= 10 else f"{value:{'.3f' if self.ratio else '+.3g'}}"
+        if not self.ratio:
+            return f"{value:+.3g}"
+        return f"{value:.3f}" if 0.1 <= value < 10 else f"{value:.3g}"
 
     def said(self, value: float) -> str:
         """The figure as the sentence has it: a difference without its sign, which `above` or `below` says."""

@@ -27,6 +27,7 @@ KEYS = {
     "epochs": "train.epochs",
 }
 COLUMNS = {key: column for column, key in KEYS.items()}
+RESOLVED = "backend.implementation"  # its column says what ran, not what was asked for
 # what comes with a choice: a cell has options of its own, a GPU another name
 ALONG = {
     "backend.name": ("backend.",),
@@ -89,7 +90,7 @@ def settings(frame: pandas.DataFrame) -> pandas.DataFrame:
     found["data.sha256"] = [str(details.get("data_sha256") or "")[:12] for details in frame["details"]]
     kind = frame["device"].map(lambda device: device.partition(":")[0])  # one of several GPUs has their name
     found = found.assign(threads=frame["threads"], device=kind, device_name=frame["device_name"])
-    return found.where(found.notna(), "–").map(lambda value: one_line(str(value), 60))
+    return found.where(found.notna(), "–").map(str)
 
 
 def pair(a: Side, b: Side, metric: Metric) -> Pairs:
@@ -108,7 +109,7 @@ def pair(a: Side, b: Side, metric: Metric) -> Pairs:
     telling = _telling(common, [*groups[0], *groups[1]])
 
     def label(key: tuple[str, ...]) -> str:
-        return ", ".join(f"{COLUMNS.get(common[k], common[k])}={key[k]}" for k in telling)
+        return ", ".join(f"{COLUMNS.get(common[k], common[k])}={_shown(key[k])}" for k in telling)
 
     pairs, alone = [], []
     for key in shared:
@@ -169,10 +170,10 @@ def _alike(side: Side, found: pandas.DataFrame, common: Sequence[str], apart: Se
         for key in apart:
             values = sorted(set(found.loc[rows, key]))
             if len(values) > 1:
-                name = COLUMNS.get(key, key)
+                name = key if key == RESOLVED else COLUMNS.get(key, key)
                 raise CompareError(
-                    f"{side.text}: its runs differ in {name} ({', '.join(values)}), and none of these is on "
-                    f"the other side; choose one: {_more(side.text, f'{name}={values[0]}')}"
+                    f"{side.text}: its runs differ in {name} ({', '.join(map(_shown, values))}), and none of "
+                    f"these is on the other side; choose one: {_more(side.text, f'{name}={values[0]}')}"
                 )
 
 
@@ -228,7 +229,7 @@ def _nothing(a: Side, b: Side, left: pandas.DataFrame, right: pandas.DataFrame, 
     one, other = (each[list(common)].drop_duplicates().to_numpy() for each in (left, right))
     k, j = min(_products(len(one), len(other)), key=lambda at: int((one[at[0]] != other[at[1]]).sum()))
     differ = [(key, x, y) for key, x, y in zip(common, one[k], other[j], strict=True) if x != y]
-    said = "; ".join(f"{key}: {x} in {a.text}, {y} in {b.text}" for key, x, y in differ)
+    said = "; ".join(f"{key}: {_shown(x)} in {a.text}, {_shown(y)} in {b.text}" for key, x, y in differ)
     return f"no run of {a.text} is like one of {b.text} in all else; the closest two differ in {said}"
 
 
@@ -239,7 +240,13 @@ def _products(first: int, second: int) -> Iterator[tuple[int, int]]:
 def _found(side: Side, values: pandas.Series) -> str:
     """The values of a key on one side, and how many runs have them."""
     counts = Counter(values)
-    return f"{', '.join(f'{value} ({_runs(n)})' for value, n in sorted(counts.items()))} in {side.text}"
+    return (
+        f"{', '.join(f'{_shown(value)} ({_runs(n)})' for value, n in sorted(counts.items()))} in {side.text}"
+    )
+
+
+def _shown(value: str) -> str:
+    return one_line(value, 60)
 
 
 def _runs(count: int) -> str:

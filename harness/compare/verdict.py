@@ -119,7 +119,7 @@ def _why(over: str, error: float, *, force: bool) -> str:
     if over == "windows" and not force:
         return "one run of a side says nothing about how runs differ from one another"
     if error < ROUNDOFF:
-        return "no two runs of a side differ, so nothing shows what chance does"
+        return "nothing deviates from run to run, or from pair to pair, so nothing shows what chance does"
     return ""
 
 
@@ -144,6 +144,7 @@ def _usable(side: Side, metric: Metric) -> tuple[Side, list[str], list[str]]:
         if status == "parity_failed":
             runs = _count(count, "run")
             against.append(f"parity_failed: {runs} of {side.text} did not compute what the reference does")
+            said.append(f"{runs} of {side.text}: {status}")
         elif status != "ok":
             said.append(f"{_count(count, 'run')} of {side.text}: {status}")
     good = frame[frame["status"] == "ok"]
@@ -152,7 +153,7 @@ def _usable(side: Side, metric: Metric) -> tuple[Side, list[str], list[str]]:
     if not usable.any():
         statuses = ", ".join(f"{status} {n}" for status, n in frame["status"].value_counts().items())
         raise CompareError(
-            f"{side.text}: no run has a {metric.name} ({statuses}); python -m harness table shows them"
+            f"{side.text}: no ok run has a {metric.name} ({statuses}); python -m harness table shows them"
         )
     if not usable.all():
         said.append(f"{_count(int((~usable).sum()), 'run')} of {side.text}: without a {metric.name}")
@@ -166,7 +167,7 @@ def _contended(side: Side, rows: Sequence[int]) -> list[str]:
     if not count:
         return []
     of = f"{count} of {_count(len(rows), 'run')} of {side.text}"
-    return [f"contended: others used the cores of {of}; leave them out: --where contended=false,none"]
+    return [f"contended: others used the cores of {of}; leave them out: --where contended=false,null"]
 
 
 def _stratum(each: Pair, left: Mapping[int, Run], right: Mapping[int, Run]) -> Stratum:

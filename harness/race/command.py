@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import files
 from harness.race import course, show
 from harness.race.contender import SideFailed
 from harness.race.found import Race
@@ -19,8 +20,8 @@ def main(a: str, b: str, common: Sequence[str], precision: float, limit: float, 
     for option, value in (("--precision", precision), ("--seconds", limit)):
         if not value > 0:
             raise RaceError(f"{option} {value:g}: must be above 0")
-    if output is not None and not output.parent.is_dir():
-        raise RaceError(f"--output {output}: {output.parent} is no directory")
+    if output is not None and (why := files.hindrance(output)):
+        raise RaceError(f"--output {output}: {why}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     race = Race(plan(a, b, common), precision, limit)
     try:

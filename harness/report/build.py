@@ -40,14 +40,8 @@ def report(output: Path, results: str, filters: Sequence[str], plots: Path | Non
 
 
 def _check(output: Path) -> None:
-    try:
-        directory, parent = output.is_dir(), output.parent.is_dir()
-    except OSError as error:  # such as a name that is too long
-        raise ReportError(f"{output}: cannot be written: {error.strerror}") from error
-    if directory:
-        raise ReportError(f"{output}: is a directory; name a file in it, such as {output / 'report.html'}")
-    if not parent:
-        raise ReportError(f"{output}: the directory {output.parent} does not exist")
+    if why := files.hindrance(output):
+        raise ReportError(f"{output}: {why}")
     try:
         import altair  # noqa: F401
         import jinja2  # noqa: F401

@@ -108,7 +108,10 @@ class Directory(Layout):
             ) from error
 
     def exists(self) -> bool:
-        return self.path.is_dir()
+        try:
+            return self.path.is_dir()
+        except OSError:  # such as a name that is too long
+            return False
 
     def documents(self, report: Report, key: str | None = None) -> list[Document]:
         """All that are there, or those of one run, in no order; what cannot be looked at is reported."""

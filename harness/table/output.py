@@ -63,13 +63,8 @@ def chosen(style: str | None, output: Path | None) -> str:
 
 def check(output: Path) -> None:
     """Raises TableError for a file that cannot be there, before anything is read."""
-    try:
-        if not output.parent.is_dir():
-            raise TableError(f"--output {output}: {output.parent} is no directory; make it first")
-        if output.is_dir():
-            raise TableError(f"--output {output}: is a directory; name a file in it")
-    except OSError as error:
-        raise _unwritable(output, error) from error
+    if why := files.hindrance(output):
+        raise TableError(f"--output {output}: {why}")
 
 
 def write(groups: Groups, style: str, output: Path) -> None:
