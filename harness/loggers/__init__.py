@@ -70,7 +70,7 @@ def check(config: Config) -> None:
                 "logger.uri: a password in it would be in every record; "
                 "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
-    if name == "wandb" and os.environ.get("WANDB_MODE") not in ("offline", "disabled"):
+    if name == "wandb" and os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun"):
         try:
             import wandb
 

@@ -35,7 +35,7 @@ class Measured:
 
 def speed(series: Series, column: str, label: str) -> Measured | None:
     """The median over runs of a throughput; the interval covers the 95 % interval of every run."""
-    rates = [rate for run in series.runs if (rate := getattr(run, column)) is not None]
+    rates = [rate for run in series.runs if (rate := getattr(run, column))]
     if not rates:
         return None
     ends = [
