@@ -116,6 +116,12 @@ def test_tensorboard_goes_on_with_the_same_run(results: Path) -> None:
     assert text(found, "status") == "ok"
 
 
+def test_wandb_may_be_disabled_without_a_problem(run: Shell, results: Path) -> None:
+    done = run(*NUMPY, "logger=wandb", env={"WANDB_MODE": "disabled"})
+    assert done.returncode == 0, done.stderr
+    assert stored(results).details["logger"]["problem"] is None
+
+
 def test_every_launcher_tells(run: Shell, results: Path) -> None:
     done = run("-m", "backend=numpy", "seed=0,1", "logger=tensorboard", "hydra/launcher=joblib")
     assert done.returncode == 0, done.stderr

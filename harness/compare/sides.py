@@ -6,12 +6,12 @@ main  v0.5.0  3f2a91c           runs made by that revision of this project
 rev:main  ./main                the one or the other, where both are there
 """
 
+import os
 import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 import pandas
 
@@ -87,11 +87,11 @@ def _identities(side: Side) -> set[tuple[str, str]]:
 def _side(text: str, stored: Stored) -> Side:
     if text.startswith(REVISION):
         return _at_revision(text, _revision(text.removeprefix(REVISION), stored), stored)
-    path = _path(text)
+    path = os.path.expanduser(text)  # noqa: PTH111  pathlib's raises where nobody is called so
     if "://" in text.partition("=")[0] or text.startswith(PATHLIKE):
-        return Side(text, read(text if "://" in text else str(path)))
+        return Side(text, read(text if "://" in text else path))
     filters = re.match(r"[^=/]+=", text) is not None
-    directory = _is_directory(path)
+    directory = os.path.isdir(path)  # noqa: PTH112  pathlib's raises at a name that is too long
     revision = None if filters else _revision(text, stored, needed=not directory)
     kinds = {"a filter": filters, "a directory": directory, "a revision": revision is not None}
     if sum(kinds.values()) > 1:
@@ -102,21 +102,6 @@ def _side(text: str, stored: Stored) -> Side:
     if filters:
         return _filtered(text, stored)
     return Side(text, read(text)) if directory else _at_revision(text, revision, stored)
-
-
-def _path(text: str) -> Path:
-    """`~` and `~name` stand for a home directory, where there is one."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # such as a name that is too long
-        return False
 
 
 def _filtered(text: str, stored: Stored) -> Side:

@@ -141,12 +141,11 @@ def _usable(side: Side, metric: Metric) -> tuple[Side, list[str], list[str]]:
     """The side's runs with the figure; in words those without, and what stands against comparing."""
     frame, said, against = side.frame, [], []
     for status, count in frame["status"].value_counts().items():
+        runs = f"{_count(count, 'run')} of {side.text}"
+        if status != "ok":
+            said.append(f"{runs}: {status}")
         if status == "parity_failed":
-            runs = _count(count, "run")
-            against.append(f"parity_failed: {runs} of {side.text} did not compute what the reference does")
-            said.append(f"{runs} of {side.text}: {status}")
-        elif status != "ok":
-            said.append(f"{_count(count, 'run')} of {side.text}: {status}")
+            against.append(f"parity_failed: {runs} did not compute what the reference does")
     good = frame[frame["status"] == "ok"]
     values = metric.values(good)
     usable = values.notna() & np.isfinite(values)

@@ -176,8 +176,8 @@ def _series(axis: str, label: str, runs: Sequence[RunRecord]) -> Series:
     points = []
     for x, same in sorted(_grouped(runs, lambda run: _x(run, axis)).items()):
         batch, sequence = same[0].batch_size, same[0].flops_per_sequence
-        seconds = float(np.mean([batch / (run.train_throughput or np.nan) for run in same]))
-        peak = max(run.peak_flops_per_second or 0.0 for run in same)
+        seconds = float(np.mean([batch / run.train_throughput for run in same if run.train_throughput]))
+        peak = max(run.peak_flops_per_second for run in same if run.peak_flops_per_second)
         points.append(Point(x, batch, seconds, 3.0 * batch * sequence, peak))
     z = [point.x if axis == "steps" else point.flops for point in points]
     return Series(label, text(runs[0].device_name), tuple(points), fit(z, [p.seconds for p in points]))
