@@ -6,6 +6,7 @@ from typing import Any
 
 TARGETS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
 NUMBER = frozenset({int, float, NoneType})  # one that was not finite is null
+WINDOWS = ("windows", "inference_windows")
 FLOWS = ("gradient_flow_before", "gradient_flow_after")
 
 
@@ -20,7 +21,23 @@ def misfit(values: Mapping[str, Any]) -> str | None:
     versions = values.get("environment", {}).get("versions", {})
     if type(versions) is not dict or not all(type(version) is str for version in versions.values()):
         return "environment.versions"
-    return _of_details(values.get("details", {}))
+    return _of_timing(values.get("timing", {})) or _of_details(values.get("details", {}))
+
+
+def _of_timing(timing: Mapping[str, Any]) -> str | None:
+    for name in WINDOWS:
+        windows = timing.get(name, [])
+        if type(windows) is not list or not all(
+            type(window) is dict and _durations([window.get("sequences"), window.get("seconds")])
+            for window in windows
+        ):
+            return f"timing.{name}"
+    if not _durations(timing.get("latency_seconds", [])):
+        return "timing.latency_seconds"
+    steps = timing.get("step_latency_seconds", {"1": []})
+    if type(steps) is not dict or "1" not in steps or not all(map(_durations, steps.values())):
+        return "timing.step_latency_seconds"
+    return None
 
 
 def _of_details(details: Mapping[str, Any]) -> str | None:
@@ -39,6 +56,11 @@ def _of_details(details: Mapping[str, Any]) -> str | None:
         ):
             return f"details.{name}"
     return None
+
+
+def _durations(found: object) -> bool:
+    """Whether it is a list of what any work and any time is: a number above 0."""
+    return type(found) is list and all(type(value) in (int, float) and value > 0 for value in found)
 
 
 def _numbers(found: Mapping[str, Any]) -> bool:

@@ -323,6 +323,16 @@ def test_keys_that_only_some_runs_know_part_nothing_that_is_alike(compared: Comp
     assert compared(gpus, where=["device=cuda:0,cuda:1"]).whole.runs == (5, 5)
 
 
+def test_windows_of_unknown_length_leave_the_runs_alone(compared: Compared) -> None:
+    """As of a record that some other program has written."""
+    a, b = (
+        [replace(r, config={}) for r in several(rate, name)] for rate, name in ((1100, TORCH), (1000, NUMPY))
+    )
+    found = compared([*a, *b])
+    assert found.whole.over == "runs"
+    assert found.whole.verdict == "faster"
+
+
 def test_long_values_are_told_apart_to_their_end(compared: Compared) -> None:
     """Shown they are cut."""
     near, far = (f"weights=/home/someone/{'experiments/' * 6}{n}/weights.safetensors" for n in (1, 2))

@@ -194,6 +194,7 @@ def test_a_side_that_waits_uses_no_core_and_one_that_hangs_is_given_up() -> None
 BURN = """
 import sys, time
 end = time.time() + int(sys.argv[1]) / 10
+print(flush=True)
 while time.time() < end:
     pass
 sys.stdin.read()
@@ -204,7 +205,10 @@ sys.stdin.read()
 @pytest.mark.parametrize(("tenths", "least", "most"), [("0", 0.0, 0.3), ("3", 0.2, 0.45), ("600", 0.5, 0.7)])
 def test_a_turn_is_over_when_all_that_a_side_started_sleeps(tenths: str, least: float, most: float) -> None:
     """Or when there is no more patience."""
-    with subprocess.Popen([sys.executable, "-c", BURN, tenths], stdin=subprocess.PIPE) as child:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", BURN, tenths], **pipes) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
         own = Own()
         start = time.perf_counter()
         own.asleep()
@@ -254,6 +258,10 @@ def test_overrides_of_a_side_are_parted_by_blanks_or_commas() -> None:
         "cell=gru",
     ]
     assert overrides("measure.targets=[0.9,0.95]") == ["measure.targets=[0.9,0.95]"]
+
+
+def test_a_side_that_adds_nothing_has_a_name() -> None:
+    assert [side.text for side in plan(" ", NUMPY, SMALL)] == ["as configured", NUMPY]
 
 
 def raced(*heats: list[float]) -> Race:

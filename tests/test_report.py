@@ -13,9 +13,11 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from harness.record import RunRecord
+from harness.report import paper
 from harness.report.bars import throughput
 from harness.report.build import draw
 from harness.report.confusion import confusion
+from harness.report.figures import Axis, Curve, Figure, Lines, Panel
 from harness.report.grid import grid
 from harness.report.measured import Measured, points, ratio
 from harness.report.sets import sets
@@ -32,6 +34,11 @@ HOSTILE = (
     '</script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">'
     "{{ 7 * 7 }}{% x %}${window.hacked = 1}'`&lt;\u202eabc\u2028<!--"
 )
+INSIDE = """() => {
+    const sheet = document.documentElement.getBoundingClientRect();
+    const inside = box => box.left >= sheet.left && box.right <= sheet.right;
+    return [...document.querySelectorAll("text")].every(text => inside(text.getBoundingClientRect()));
+}"""
 SAFE = HOSTILE.replace("\u202e", r"\u202e").replace("\u2028", " ")
 
 
@@ -334,6 +341,22 @@ def test_figures_for_papers(whole: Path, browser: Browser) -> None:
     assert {"lstm · numpy", "sequences/s"} <= texts
     assert (plots / "curves-1.pdf").read_bytes().startswith(b"%PDF")
     assert b"Times" not in (plots / "curves-1.pdf").read_bytes()
+
+
+def test_a_legend_stays_on_the_sheet(tmp_path: Path, browser: Browser) -> None:
+    """In one column where two are too wide, with as much room as before for the chart."""
+    heights = []
+    for label in ("lstm", "lstm · torch · cudnn · learning rate 0.003 · threads"):
+        curves = tuple(Curve(f"{label} {k}", str(k), ((1.0, 2.0), (2.0, 3.0))) for k in range(6))
+        chart = Lines(Axis("epoch"), Axis("accuracy"), curves)
+        svg, _ = paper.write(tmp_path, [Figure("curves", "", "", "", (Panel("", chart),))])
+        page = browser.new_page()
+        page.goto(svg.as_uri())
+        assert page.evaluate(INSIDE), label
+        heights.append(page.evaluate("document.documentElement.viewBox.baseVal.height"))
+        page.close()
+    assert heights[0] == pytest.approx(2.7 * 72)
+    assert heights[1] > heights[0] + 3 * 7  # points
 
 
 # words

@@ -135,8 +135,8 @@ def samples(
 ) -> tuple[np.ndarray, Figure] | None:
     """The raw samples (W,) that a run's figure was made of, and how; None for a figure without any."""
     if metric.name in ("train_throughput", "train_flops_per_second", "peak_fraction", "own_shape_fraction"):
-        windows = timing.get("windows")
-        return _rates(windows, config["measure"]["window_seconds"]) if windows else None
+        windows, at_least = timing.get("windows"), config.get("measure", {}).get("window_seconds")
+        return _rates(windows, at_least) if windows and at_least is not None else None
     if metric.name == "inference_throughput":
         windows = timing.get("inference_windows")
         return _rates(windows, 0.0) if windows else None

@@ -19,7 +19,8 @@ class RaceError(HarnessError):
 
 @dataclass(frozen=True)
 class Side:
-    """`text` as it was typed, what it is, how many cores it takes here, and the GPUs that would serve it."""
+    """`text` as it was typed, or `as configured` for nothing, what it is, how many cores it takes here, and
+    the GPUs that would serve it."""
 
     text: str
     config: Config
@@ -45,7 +46,7 @@ def side(text: str, common: Sequence[str]) -> Side:
     if config.train.solver != "gradient":
         raise refuse("train.solver", config.train.solver, "a race times updates: gradient")
     threads, gpus = launcher.resources(config)
-    return Side(text, config, threads, tuple(gpus))
+    return Side(text.strip() or "as configured", config, threads, tuple(gpus))
 
 
 def plan(a: str, b: str, common: Sequence[str]) -> tuple[Side, Side]:

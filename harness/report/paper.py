@@ -10,6 +10,7 @@ from harness.report.look import AGAINST, COLORS, HEAT, SHAPES, color, shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Sheet
 
 NARROW, WIDE = 3.5, 7.0  # inches: one column, two
 INK, PALE = "#222222", "#e4e4e4"
@@ -57,7 +58,10 @@ def write(folder: Path, figures: Sequence[Figure]) -> list[Path]:
         for one in figures:
             for n, panel in enumerate(one.panels, 1):
                 sheet = Sheet(figsize=_size(panel.chart, one.wide), layout="constrained")
-                _draw(sheet.subplots(), panel.chart, one.keys(panel))
+                axes = sheet.subplots()
+                _draw(axes, panel.chart, one.keys(panel))
+                if any(axes.get_legend_handles_labels()):
+                    _legend(sheet)
                 for suffix, undated in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None})):
                     path = folder / f"{one.name}-{n}{suffix}"
                     try:
@@ -86,6 +90,16 @@ def _draw(axes: "Axes", chart: Chart, keys: Sequence[str]) -> None:
         _cells(axes, chart)
 
 
+def _legend(sheet: "Sheet") -> None:
+    """Above the chart, in two columns where they fit; the sheet grows by what a single one needs more."""
+    legend = sheet.legend(loc="outside upper left", ncols=2)
+    two = legend.get_window_extent()
+    if two.width > sheet.bbox.width:
+        legend.remove()
+        one = sheet.legend(loc="outside upper left").get_window_extent()
+        sheet.set_figheight(sheet.get_figheight() + (one.height - two.height) / sheet.dpi)
+
+
 def _lines(axes: "Axes", chart: Lines, keys: Sequence[str]) -> None:
     for curve in chart.curves:
         k = keys.index(curve.key)
@@ -104,7 +118,6 @@ def _lines(axes: "Axes", chart: Lines, keys: Sequence[str]) -> None:
     _label(axes, chart.x, chart.y)
     axes.grid(True, color=PALE, linewidth=0.5)
     axes.set_axisbelow(True)
-    axes.figure.legend(loc="outside upper left", ncols=2)
 
 
 def _label(axes: "Axes", x: Axis, y: Axis) -> None:
@@ -136,8 +149,6 @@ def _bars(axes: "Axes", chart: Bars, keys: Sequence[str]) -> None:
     axes.grid(True, axis="x", color=PALE, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
-    if chart.against:
-        axes.figure.legend(loc="outside upper left", ncols=2)
 
 
 def _cells(axes: "Axes", chart: Cells) -> None:
