@@ -346,6 +346,26 @@ def test_long_values_are_told_apart_to_their_end(compared: Compared) -> None:
     assert len(alone) < 120
 
 
+def test_configurations_are_named_by_few_keys_and_columns_first(compared: Compared) -> None:
+    """A backend by its name, though it also has an engine, where others have none."""
+    keras = "backend=keras"
+    runs = [
+        run
+        for who in (TORCH, keras)
+        for cell in ("lstm", "gru")
+        for run in several(1000, who, f"cell={cell}")
+    ]
+    assert [part.label for part in compared(runs, "cell=lstm", "cell=gru").parts] == [
+        "backend=torch",
+        "backend=keras",
+    ]
+    runs += [
+        run for cell in ("lstm", "gru") for run in several(1000, keras, "backend.engine=jax", f"cell={cell}")
+    ]
+    labels = [part.label for part in compared(runs, "cell=lstm", "cell=gru").parts]
+    assert sorted(labels) == ["engine=jax", "engine=tensorflow", "engine=–"]
+
+
 def test_a_ratio_is_shown_in_digits_that_tell_it(compared: Compared) -> None:
     found = compared([*several(1e-6, TORCH), *several(1000, NUMPY)])
     said = render(found, "md").splitlines()[0]
@@ -377,6 +397,23 @@ def test_runs_of_which_nobody_knows_whether_they_were_disturbed_stay(compared: C
     assert compared([], where=[advised]).whole.runs == (5, 5)
 
 
+def test_timings_of_another_time_are_noted_as_such(compared: Compared) -> None:
+    def at(day: int, *names: str) -> list[RunRecord]:
+        return [
+            replace(r, started=f"2026-01-0{day}T10:0{r.seed}:30+00:00")
+            for name in names
+            for r in several(1000 + day, name, parity_gradient=1e-7)
+        ]
+
+    runs = [*at(1, TORCH), *at(2, NUMPY)]
+    assert compared(runs).notes == [
+        "made one side after the other: 2026-01-01 10:00 to 2026-01-01 10:04 in backend=torch; "
+        "2026-01-02 10:00 to 2026-01-02 10:04 in backend=numpy"
+    ]
+    assert compared([*runs, *at(3, TORCH)]).notes == []
+    assert compared(runs, metric="parity_gradient").notes == []
+
+
 def test_what_comes_with_a_cell_is_noted(compared: Compared) -> None:
     found = compared([*several(1220, "cell=lstm"), *several(1000, "cell=rnn")], "cell=lstm", "cell=rnn")
     assert found.whole.verdict == "faster"
@@ -390,6 +427,12 @@ def test_runs_that_never_differ_show_nothing_of_chance(compared: Compared) -> No
     assert found.whole.verdict == "cannot tell"
     assert "nothing deviates from run to run" in found.whole.why
     assert "race" not in render(found, "md"), "which times training"
+
+
+def test_the_same_figures_are_said_to_be_the_same(compared: Compared) -> None:
+    runs = [scored(0.9 + k / 100, side, seed=k) for side in (TORCH, NUMPY) for k in range(3)]
+    found = compared(runs, metric="test_accuracy").whole
+    assert (found.verdict, found.why) == ("cannot tell", "the figures of both sides are the same")
 
 
 def test_a_side_of_several_kinds_has_to_choose(compared: Compared) -> None:

@@ -19,6 +19,7 @@ from results import publish
 from tests.conftest import ROOT, environment
 from tests.made import stored, timed
 
+AGAIN = "results/again"  # the same, measured a second time
 NUMBER = re.compile(r"-?\d+\.\d+")
 ELSEWHERE = ("results.", "sweep.", "run.", "logger.")  # keys that no figure hangs on
 
@@ -44,16 +45,17 @@ def test_what_published_records_make_stands_between_marks(page: str) -> None:
     assert all(command == printed for command, printed in shown)
     assert bool(shown) == (page in publish.PAGES)
     tables = re.findall(
-        r"^python -m harness (?:table|compare|scaling) .*results/published.*$", text, re.MULTILINE
+        r"^python -m harness (?:table|compare|scaling) .*results/(?:published|again).*$", text, re.MULTILINE
     )
     assert len([command for command in tables if "--plot" not in command]) == len(shown)
 
 
+@pytest.mark.parametrize("root", [publish.PUBLISHED, AGAIN])
 @pytest.mark.parametrize("experiment", publish.EXPERIMENTS)
-def test_published_is_the_whole_experiment(experiment: str) -> None:
+def test_published_is_the_whole_experiment(root: str, experiment: str) -> None:
     plan = check([f"+experiment={experiment}"])
     assert plan is not None
-    frame = store.load(ROOT / publish.PUBLISHED / experiment)
+    frame = store.load(ROOT / root / experiment)
     assert set(frame["status"]) == {"ok"}
     assert not frame["contended"].eq(True).any()
     (revision,) = {environment["git_revision"] for environment in frame["environment"]}
@@ -66,6 +68,21 @@ def test_published_is_the_whole_experiment(experiment: str) -> None:
         )
 
     assert sorted(map(asked, frame["config"])) == sorted(asked(task.config) for task in plan.runs or ())
+
+
+@pytest.mark.parametrize("experiment", publish.EXPERIMENTS)
+def test_made_again_every_run_is_as_accurate_to_the_last_digit(experiment: str) -> None:
+    def found(root: str) -> dict[str, float | None]:
+        frame = store.load(ROOT / root / experiment)
+        apart = [
+            sorted((k, v) for k, v in flat(c).items() if not k.startswith(ELSEWHERE)) for c in frame["config"]
+        ]
+        accuracies = frame["test_accuracy"].astype(object).where(frame["test_accuracy"].notna(), None)
+        return dict(zip(map(str, apart), accuracies, strict=True))
+
+    once, again = found(publish.PUBLISHED), found(AGAIN)
+    assert len(once) == len(store.load(ROOT / AGAIN / experiment))
+    assert once == again
 
 
 def test_pictures_are_what_their_commands_draw(tmp_path: Path) -> None:

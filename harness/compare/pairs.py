@@ -137,13 +137,16 @@ def pair(a: Side, b: Side, metric: Metric) -> Pairs:
 
 
 def _telling(keys: Sequence[str], found: Sequence[tuple[str, ...]]) -> list[int]:
-    """As few of the keys, by their place, as tell configurations from one another; columns come first."""
+    """Few of the keys, by their place, that tell configurations from one another: one by one that which parts
+    most of them, columns first, of several the first in `KEYS`."""
+    order = [keys.index(key) for key in COLUMNS if key in keys]
+    order += [k for k, key in enumerate(keys) if key not in COLUMNS]
     telling: list[int] = []
-    kinds = 1
-    for k in sorted(range(len(keys)), key=lambda k: keys[k] not in COLUMNS):
-        more = len({tuple(values[j] for j in (*telling, k)) for values in found})
-        if more > kinds:
-            telling, kinds = [*telling, k], more
+    kinds, all_kinds = 1, len(set(found))
+    while kinds < all_kinds:
+        more = {k: len({tuple(values[j] for j in (*telling, k)) for values in found}) for k in order}
+        telling.append(max(more, key=lambda k: (keys[k] in COLUMNS and more[k] > kinds, more[k])))
+        kinds = more[telling[-1]]
     return telling
 
 

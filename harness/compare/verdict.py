@@ -79,7 +79,7 @@ def compare(a: Side, b: Side, metric: Metric, *, force: bool = False) -> Compari
     whole = replace(whole, runs=(sum(part.runs[0] for part in parts), sum(part.runs[1] for part in parts)))
     if force and whole.over == "windows":
         against.append("one run a side: how runs differ from one another is not in the interval")
-    notes = [*found.notes, *_versions(left, right)]
+    notes = [*found.notes, *_versions(left, right), *(_when(left, right) if metric.timed else [])]
     return Comparison(
         a.text, b.text, metric, whole, parts, [*left_out, *right_out, *found.alone], notes, against
     )
@@ -95,7 +95,7 @@ def judge(
 ) -> Found:
     """The verdict over some configurations, each of which counts the same."""
     found = interval(strata, rng)
-    why = _why(found.over, found.error, force=force)
+    why = _why(found.over, found.estimate, found.error, force=force)
     verdict = CANNOT_TELL
     if not why and (found.low > 0 or found.high < 0):
         verdict = metric.better if (found.estimate > 0) != metric.less else metric.worse
@@ -114,10 +114,12 @@ def judge(
     )
 
 
-def _why(over: str, error: float, *, force: bool) -> str:
+def _why(over: str, estimate: float, error: float, *, force: bool) -> str:
     """Why an interval decides nothing; "" for one that does."""
     if over == "windows" and not force:
         return "one run of a side says nothing about how runs differ from one another"
+    if error == estimate == 0:
+        return "the figures of both sides are the same"
     if error < ROUNDOFF:
         return "nothing deviates from run to run, or from pair to pair, so nothing shows what chance does"
     return ""
@@ -228,6 +230,20 @@ def _versions(a: Side, b: Side) -> list[str]:
             first, second = (", ".join(sorted(each)) or "–" for each in (one, other))
             said.append(f"{name}: {first} in {a.text}; {second} in {b.text}")
     return said
+
+
+def _when(a: Side, b: Side) -> list[str]:
+    """When the runs of the sides began, where all of one did before all of the other: what the machine was
+    busy with then is in the ratio, and in no interval."""
+    began = [side.frame["started"] for side in (a, b)]
+    if max(began[0]) >= min(began[1]) and max(began[1]) >= min(began[0]):
+        return []
+    one, other = (f"{_minute(min(each))} to {_minute(max(each))}" for each in began)
+    return [f"made one side after the other: {one} in {a.text}; {other} in {b.text}"]
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")
 
 
 def _installed(side: Side) -> dict[str, set[str]]:
