@@ -333,6 +333,26 @@ def test_windows_of_unknown_length_leave_the_runs_alone(compared: Compared) -> N
     assert found.whole.verdict == "faster"
 
 
+@pytest.mark.parametrize(
+    ("timing", "wrong"),
+    [
+        ({"windows": [0.5]}, "timing.windows"),
+        ({"windows": [{"seconds": 1.0}]}, "timing.windows"),
+        ({"inference_windows": [{"sequences": 1, "seconds": 0}]}, "timing.inference_windows"),
+        ({"latency_seconds": 0.1}, "timing.latency_seconds"),
+        ({"step_latency_seconds": {"64": [0.1]}}, "timing.step_latency_seconds"),
+    ],
+)
+def test_damaged_timings_name_their_record(
+    typed: Typed, results: Path, timing: dict[str, object], wrong: str
+) -> None:
+    stored(results, *several(1000, TORCH), timed(1000, NUMPY, timing=timing))
+    status, said, why = typed(TORCH, NUMPY)
+    assert (status, said) == (2, "")
+    assert str(results) in why
+    assert f"record.json: not a whole record: {wrong} is of the wrong type" in why
+
+
 def test_long_values_are_told_apart_to_their_end(compared: Compared) -> None:
     """Shown they are cut."""
     near, far = (f"weights=/home/someone/{'experiments/' * 6}{n}/weights.safetensors" for n in (1, 2))

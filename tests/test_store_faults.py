@@ -80,16 +80,6 @@ DAMAGED = {
     "a word among rows": (given_as(details={"accuracy_after_step": ["half"]}), "details.accuracy_after_step"),
     "a flow of nothing": (given_as(details={"gradient_flow_after": {"h": 1}}), "details.gradient_flow_after"),
     "targets in words": (given_as(seconds_to_target={"0.9": "soon"}), "seconds_to_target is of the wrong"),
-    "a window without work": (given_as(timing={"windows": [{"seconds": 1.0}]}), "timing.windows is of the"),
-    "a window in no time": (
-        given_as(timing={"inference_windows": [{"sequences": 1, "seconds": 0}]}),
-        "timing.inference_windows is of the wrong",
-    ),
-    "one latency": (given_as(timing={"latency_seconds": 0.1}), "timing.latency_seconds is of the wrong"),
-    "latencies of no batch": (
-        given_as(timing={"step_latency_seconds": {"64": [0.1]}}),
-        "timing.step_latency_seconds is of the wrong",
-    ),
     "versions as a number": (given_as(environment={"versions": 1}), "environment.versions is of the wrong"),
 }
 

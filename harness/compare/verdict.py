@@ -12,6 +12,7 @@ from harness.compare.interval import Run, Stratum, interval, run
 from harness.compare.metric import Figure, Metric, samples
 from harness.compare.pairs import Pair, pair
 from harness.compare.sides import Side
+from harness.misfit import timing_misfit
 
 CANNOT_TELL = "cannot tell"
 ROUNDOFF = 1e-12
@@ -203,12 +204,14 @@ def _mean(made: Sequence[Run]) -> Run:
 
 
 def runs_of(side: Side, metric: Metric, rng: np.random.Generator) -> dict[int, Run]:
-    """Every attempt by its row label."""
+    """Every attempt by its row label; raises CompareError for one whose raw timings are damaged."""
     values = metric.values(side.frame)
-    rows = zip(side.frame.index, values, side.frame["timing"], side.frame["config"], strict=True)
+    columns = (side.frame[name] for name in ("timing", "config", "record_path"))
     found = {}
-    for row, value, timing, config in rows:
+    for row, value, timing, config, place in zip(side.frame.index, values, *columns, strict=True):
         if metric.ratio:
+            if wrong := timing_misfit(timing):
+                raise CompareError(f"{place}: not a whole record: {wrong} is of the wrong type")
             raw, figure = samples(metric, timing, config) or (None, np.asarray)
             found[row] = run(math.log(value), raw, partial(_log, figure), rng)
         else:

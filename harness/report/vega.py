@@ -198,7 +198,7 @@ def _scale(axis: Axis) -> alt.Scale:
 
 def _axis(axis: Axis) -> alt.Axis:
     form = "d" if axis.whole else "~s" if axis.title == "sequences/s" else ",.4~g"
-    return alt.Axis(format=form, labelOverlap=True, tickCount=6)
+    return alt.Axis(format=form, labelOverlap=True, labelSeparation=4, tickCount=6)
 
 
 def _colors(keys: Sequence[str]) -> alt.Scale:
