@@ -1,9 +1,9 @@
-"""For mkdocs: puts what `harness.reference` makes into the pages."""
+"""For mkdocs: puts what `docs.generate` makes into the pages."""
 
 import re
 from typing import Any
 
-from harness.reference import PARTS
+from docs.generate import PARTS
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

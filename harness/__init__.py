@@ -3,7 +3,7 @@
 `harness.run(["backend=torch", "cell=gru"])` makes one run and returns its record;
 `harness.load("results")` reads every stored run into a pandas DataFrame;
 `harness.open_session(["backend=torch", "cell=gru"])` is a model to feed by hand: outputs, states, gradients;
-`harness.weights` reads and writes weights, and converts them from and to plain PyTorch and Keras.
+`harness.store.weights` reads and writes weights, and converts them from and to plain PyTorch and Keras.
 """
 
 from typing import TYPE_CHECKING
@@ -12,10 +12,9 @@ __version__ = "0.7.0"
 __all__ = ["RunRecord", "load", "open_session", "run", "weights"]
 
 if TYPE_CHECKING:
-    from harness import weights
     from harness.api import open_session, run
-    from harness.record import RunRecord
-    from harness.store import load
+    from harness.store import load, weights
+    from harness.store.record import RunRecord
 
 
 def __getattr__(name: str) -> object:
@@ -23,12 +22,12 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name == "weights":
-        return import_module("harness.weights")
+        return import_module("harness.store.weights")
     rooms = {
         "run": "harness.api",
         "open_session": "harness.api",
         "load": "harness.store",
-        "RunRecord": "harness.record",
+        "RunRecord": "harness.store.record",
     }
     if name not in rooms:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")

@@ -9,14 +9,16 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from harness import store
-from harness.app import command_line, conf, explain, from_hydra
-from harness.config import Config, chosen, feasible
+from harness.commands.run import command_line, conf, explain, from_hydra
+from harness.config import dataset
 from harness.config.checks import refuse
-from harness.config.overrides import readable
+from harness.config.compose import readable
+from harness.config.schema import Config
 from harness.errors import ConfigError
-from harness.record import RunRecord
+from harness.launcher import preflight
+from harness.store.record import RunRecord
 from harness.sweep import Task, make_alone
-from harness.sweep.watch import Watch
+from harness.sweep.display import Watch
 
 if TYPE_CHECKING:
     from harness.backends.base import Session
@@ -31,7 +33,7 @@ def configuration(overrides: Sequence[str] = ()) -> Config:
             config = from_hydra(compose("config", list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
-    feasible.check(config)
+    preflight.check(config)
     return config
 
 
@@ -60,12 +62,12 @@ def open_session(overrides: Sequence[str] = ()) -> "Session":
     See `harness.backends.base.Session` for what it can do: outputs of any batch, every state by name,
     gradients, updates. Raises ConfigError, WeightsError, DataError or Unavailable.
     """
-    from harness import runner
-    from harness.devices import thread_count
+    from harness.measure.devices import thread_count
+    from harness.runner import run as runner
 
     config = configuration(overrides)
     threads = thread_count(config.threads, gpu=config.device.startswith("cuda"))
-    setup = config.setup(chosen.shape_of(config), threads=threads, device=config.device)
+    setup = config.setup(dataset.shape_of(config), threads=threads, device=config.device)
     session = runner.open_session(config.backend.name, setup)
     session.put_weights(runner.initial_weights(config, setup))
     return session

@@ -1,6 +1,6 @@
 """Hydra's launchers for this project: `hydra/launcher=joblib`, `ray`, `submitit_slurm`, `submitit_local`.
 
-Hydra finds them here because its plugins live in this namespace; how each works is in `harness.spread`. What
+Hydra finds them here because its plugins live in this namespace; how each works is in `harness.sweep.executors`. What
 is needed to make a run travels as plain data, so that no process but the first needs Hydra.
 """
 
@@ -13,12 +13,12 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from harness import app
+from harness.commands import run
 from harness.sweep import Entry
 
 
 class _Spread(Launcher):
-    """A launcher by the name of its module in `harness.spread`; `options` are those of its file in conf/."""
+    """A launcher by the name of its module in `harness.sweep.executors`; `options` are those of its file in conf/."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -28,11 +28,11 @@ class _Spread(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         tasks = [
-            app.task_of(self.config, self.loader, overrides, initial_job_idx + number)
+            run.task_of(self.config, self.loader, overrides, initial_job_idx + number)
             for number, overrides in enumerate(job_overrides)
         ]
-        if app.watch is not None:
-            app.watch.expect(Entry.expected(task) for task in tasks)
+        if run.watch is not None:
+            run.watch.expect(Entry.expected(task) for task in tasks)
         self.spread(tasks, {key: _plain(value) for key, value in self.options.items()})
         return [JobReturn(_return_value=None, status=JobStatus.COMPLETED) for _ in tasks]
 
@@ -42,21 +42,21 @@ class _Spread(Launcher):
 
 class JoblibLauncher(_Spread):
     def spread(self, tasks: Sequence[Any], options: dict[str, Any]) -> None:
-        from harness.spread import joblib
+        from harness.sweep.executors import joblib
 
         joblib.spread(tasks, options)
 
 
 class RayLauncher(_Spread):
     def spread(self, tasks: Sequence[Any], options: dict[str, Any]) -> None:
-        from harness.spread import ray
+        from harness.sweep.executors import ray
 
         ray.spread(tasks, options)
 
 
 class SubmititLauncher(_Spread):
     def spread(self, tasks: Sequence[Any], options: dict[str, Any]) -> None:
-        from harness.spread import submitit
+        from harness.sweep.executors import submitit
 
         submitit.spread(tasks, options)
 

@@ -14,8 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import environment, store
-from harness.app import check
+from harness import store
+from harness.commands.run import check
+from harness.measure import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED, PUBLISHED = "results/measured", "results/published"
@@ -73,7 +74,7 @@ def measure(name: str) -> list[Path]:
 
 def publish() -> None:
     """Replaces what is published by what is measured: records and nothing else of a run."""
-    if (environment.git_revision() or "+").endswith("+"):
+    if (machine.git_revision() or "+").endswith("+"):
         sys.exit("records carry the revision that made them: commit first")
     records = [record for name in EXPERIMENTS for record in measure(name)]
     if (ROOT / PUBLISHED).exists():

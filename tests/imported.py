@@ -7,8 +7,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process that is forked from had be
 from hydra.core.plugins import Plugins
 
 import harness.api
-import harness.cli
-import harness.table
+import harness.commands.cli
+import harness.report.table
 
 Plugins.instance()
 harness.api.configuration(["data=digits"])

@@ -9,8 +9,8 @@ import numpy as np
 
 from harness.measure.clock import now
 from harness.measure.statistics import estimate
-from harness.record import RunRecord
 from harness.store import new_attempt, write
+from harness.store.record import RunRecord
 from tests.test_table import record
 
 WINDOWS, WINDOW_SECONDS = 12, 0.5

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from harness.measure.clock import now
-from harness.record import RunRecord
 from harness.store import new_attempt, write
+from harness.store.record import RunRecord
 from tests.test_scaling import measured
 from tests.test_table import record
 

@@ -7,12 +7,12 @@ from importlib import import_module
 import numpy as np
 import yaml
 
-from harness.app import CONF
 from harness.backends.base import Session, Setup, Weights
-from harness.init import draw
-from harness.model import ModelSpec
-from harness.optim import OptimizerSpec
-from harness.spec import Value, cell_spec
+from harness.commands.run import CONF
+from harness.model.cell import Value, cell_spec
+from harness.model.initializers import draw
+from harness.model.network import ModelSpec
+from harness.model.optimizer import OptimizerSpec
 
 STEPS = 20
 BATCH = 6

@@ -13,10 +13,10 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.environment import cores
+from harness.commands.race.side_process import SideFailed
+from harness.measure.machine import cores
 from harness.measure.statistics import Estimate
-from harness.optim import OptimizerSpec
-from harness.race.contender import SideFailed
+from harness.model.optimizer import OptimizerSpec
 from tests.bench import child, suite
 from tests.bench.sides.tutorial_lstm import LSTM, from_canonical
 from tests.bench.task import Task

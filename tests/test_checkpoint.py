@@ -14,9 +14,9 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.checkpoint import Checkpoint, Checkpoints
 from harness.errors import StoreError
-from harness.record import RunRecord
+from harness.store.checkpoint import Checkpoint, Checkpoints
+from harness.store.record import RunRecord
 from tests.conftest import ROOT, SMALL, environment, python
 
 Shadow = Callable[[str, str], dict[str, str]]
@@ -95,7 +95,7 @@ evaluation.test = lambda *_: os.kill(os.getpid(), 9)
 # waits for ever after the checkpoint of the second epoch
 STUCK = """
 import time
-import harness.checkpoint as checkpoint
+import harness.store.checkpoint as checkpoint
 write = checkpoint.Checkpoints.write
 def stuck(self, found):
     write(self, found)
@@ -108,7 +108,7 @@ checkpoint.Checkpoints.write = stuck
 def sabotage(shadow: Shadow, code: str) -> dict[str, str]:
     """An environment in which every child of the harness, and nothing else, first runs `code`."""
     indented = "".join(f"    {line}\n" for line in code.splitlines())
-    return shadow("sitecustomize", f"import sys\nif 'harness.child' in sys.orig_argv:\n{indented}")
+    return shadow("sitecustomize", f"import sys\nif 'harness.runner' in sys.orig_argv:\n{indented}")
 
 
 def started(results: Path, overrides: tuple[str, ...], env: dict[str, str] | None = None) -> subprocess.Popen:
@@ -313,7 +313,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = "".join(f"    {line}\n" for line in KILLED_IN_EPOCH.format(epoch=3).splitlines())
     (folder / "shadow" / "sitecustomize").mkdir(parents=True)
     (folder / "shadow" / "sitecustomize" / "__init__.py").write_text(
-        f"import sys\nif 'harness.child' in sys.orig_argv:\n{code}"
+        f"import sys\nif 'harness.runner' in sys.orig_argv:\n{code}"
     )
     env = {"PYTHONPATH": os.pathsep.join((str(folder / "shadow"), str(ROOT)))}
     status, err = call(folder / "results", (*NUMPY, KEEP), env)

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import cli
-from harness.compare.errors import CompareError
-from harness.compare.interval import DRAWS, Run, Stratum, interval
-from harness.compare.metric import named
-from harness.compare.render import gate, render
-from harness.compare.sides import find
-from harness.compare.verdict import Comparison, compare
-from harness.record import RunRecord
+from harness.commands import cli
+from harness.measure.bootstrap import DRAWS, Run, Stratum, interval
+from harness.report.compare.errors import CompareError
+from harness.report.compare.render import gate, render
+from harness.report.compare.sides import find
+from harness.report.compare.verdict import Comparison, compare
+from harness.report.metrics import named
+from harness.store.record import RunRecord
 from tests.bench.coverage import coverage, right
 from tests.conftest import ROOT, Shell
 from tests.made import HERE, several, stored, timed

@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.app import CONF, check, from_hydra
-from harness.config import Config
+from harness.commands.run import CONF, check, from_hydra
+from harness.config.schema import Config
 from harness.errors import ConfigError
 
 JUNK = st.one_of(

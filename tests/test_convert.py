@@ -17,16 +17,16 @@ import pytest
 from safetensors.numpy import load_file
 
 import harness
-from harness import weights as conversions
 from harness.backends.base import Setup, Weights
 from harness.backends.keras.backend import start_engine
 from harness.backends.numpy.backend import open_session
-from harness.convert import LAYERS
 from harness.data import load
 from harness.errors import HarnessError, WeightsError
-from harness.init import draw
-from harness.model import ModelSpec
-from harness.optim import OptimizerSpec
+from harness.model.initializers import draw
+from harness.model.network import ModelSpec
+from harness.model.optimizer import OptimizerSpec
+from harness.store import weights as conversions
+from harness.store.convert import LAYERS
 from tests.conftest import Shell
 
 HOUSE = Path(harness.__file__).parent
@@ -251,9 +251,9 @@ def test_a_runs_file_is_a_plain_torch_models(run: Shell, results: Path) -> None:
     record = json.loads(next(results.glob("runs/*/*/record.json")).read_text())
     path = next(results.glob("runs/*/*/*.safetensors"))
     model = ModelSpec("gru", 28, 28, 8, 10, layers=2)
-    weights = harness.weights.load(path, model)
+    weights = harness.store.weights.load(path, model)
     plain = plain_torch(model)
-    state = harness.weights.to_torch_state_dict(weights, model, recurrent="lstm.", readout="fc.")
+    state = harness.store.weights.to_torch_state_dict(weights, model, recurrent="lstm.", readout="fc.")
     plain.load_state_dict(state, strict=True)
     with torch.no_grad():
         logits = plain(torch.tensor(DIGITS.test.examples / 255.0)).numpy()
@@ -342,14 +342,14 @@ def test_every_layer_named_is_one_of_the_backends() -> None:
 
 
 def test_a_framework_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.convert.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.store.convert.find_spec", lambda name: None)
     with pytest.raises(HarnessError, match="Keras is not installed"):
         conversions.to_keras_weights(random(MODEL), MODEL)
 
 
 def test_importing_the_weights_brings_no_framework() -> None:
     code = (
-        "import sys, harness; harness.weights.to_torch_state_dict\n"
+        "import sys, harness; harness.store.weights.to_torch_state_dict\n"
         "print({'torch', 'tensorflow', 'keras', 'jax', 'pandas', 'hydra'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,10 +13,10 @@ import pytest
 
 import harness
 from harness import store
-from harness.checkpoint import Checkpoints
 from harness.errors import StoreError
-from harness.record import RunRecord
-from harness.store import copies, roots
+from harness.store import remote_checkpoints, roots
+from harness.store.checkpoint import Checkpoints
+from harness.store.record import RunRecord
 from tests import here
 from tests.conftest import ROOT, environment
 from tests.test_checkpoint import (
@@ -94,7 +94,8 @@ def test_everything_again_means_from_the_start(
     """In processes of their own, as a cluster's jobs are."""
     child = "".join(f"    {line}\n" for line in KILLED_IN_EPOCH.format(epoch=2).splitlines())
     killing = shadow(
-        "sitecustomize", f"import sys\n{here.REGISTER}\nif 'harness.child' in sys.orig_argv:\n{child}"
+        "sitecustomize",
+        f"import sys\n{here.REGISTER}\nif 'harness.runner' in sys.orig_argv:\n{child}",
     )
     assert command(url, env=killing).returncode == 1
     assert there(url) == NAMES
@@ -142,12 +143,12 @@ def kept(place: str, *epochs: int) -> None:
     store.checkpoints(place, "abc").parent.mkdir(parents=True, exist_ok=True)
     for epoch in epochs:
         writer.write(checkpoint(epoch))
-        copies.upload(place, "abc", epoch)
+        remote_checkpoints.upload(place, "abc", epoch)
 
 
 def newest(place: str) -> tuple[Any, list[str]]:
     """What a run would go on from, and what it would pass over."""
-    copies.fetch(place, "abc")
+    remote_checkpoints.fetch(place, "abc")
     reader = Checkpoints(store.checkpoints(place, "abc"), "abc")
     return reader.newest(), reader.passed_over
 
@@ -217,4 +218,4 @@ def test_a_store_that_cannot_be_read_is_said(tmp_path: Path, url: str) -> None:
     fsspec.register_implementation("unreadable", Unreadable, clobber=True)
     kept(url, 1)
     with pytest.raises(StoreError, match=r"cannot be read .*no route to the bucket"):
-        copies.fetch(url.replace("here", "unreadable"), "abc")
+        remote_checkpoints.fetch(url.replace("here", "unreadable"), "abc")

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from harness import data
-from harness.config import chosen, feasible
+from harness.config import dataset as chosen
 from harness.data import npz
 from harness.data.npz import Split, choose, examine, load, read, to_float
 from harness.errors import ConfigError, DataError
-from harness.key import run_key
-from harness.record import RunRecord
+from harness.launcher import preflight
+from harness.launcher.key import run_key
+from harness.store.record import RunRecord
 from tests.conftest import ROOT, Shell, environment
 from tests.test_bad_input import refused
 from tests.test_config import composed
@@ -364,14 +365,14 @@ def test_a_model_for_a_file(mine: Path) -> None:
 
 
 def test_chunks_divide_the_sequence(mine: Path) -> None:
-    feasible.check(composed("train.truncate=7"))
+    preflight.check(composed("train.truncate=7"))
     said = r"train\.truncate=5: does not divide the sequence's 28 steps; allowed: 1, 2, 4, 7, 14, 28$"
     with pytest.raises(ConfigError, match=said):
-        feasible.check(composed("train.truncate=5"))
+        preflight.check(composed("train.truncate=5"))
     own = ("data=npz", f"data.path={mine}")
-    feasible.check(composed(*own, "train.truncate=3"))
+    preflight.check(composed(*own, "train.truncate=3"))
     with pytest.raises(ConfigError, match=r"sequence's 12 steps; allowed: 1, 2, 3, 4, 6, 12$"):
-        feasible.check(composed(*own, "train.truncate=7"))
+        preflight.check(composed(*own, "train.truncate=7"))
 
 
 def test_the_key_knows_the_content_and_not_the_place(mine: Path, tmp_path: Path) -> None:

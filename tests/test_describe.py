@@ -16,15 +16,14 @@ import pytest
 import yaml
 
 import harness
-from harness import describe
-from harness.app import CONF
 from harness.backends.keras.backend import start_engine
-from harness.convert import LAYERS, cell_module
-from harness.describe import storage, unrolled
-from harness.describe.layout import Stored, boxes, look, place
-from harness.describe.parameters import alike, starts_as
-from harness.init import SCHEMES, draw
-from harness.model import ModelSpec
+from harness.commands.describe import page, storage, unrolled
+from harness.commands.describe.packing import Stored, boxes, look, place
+from harness.commands.describe.parameters import alike, starts_as
+from harness.commands.run import CONF
+from harness.model.initializers import SCHEMES, draw
+from harness.model.network import ModelSpec
+from harness.store.convert import LAYERS, cell_module
 from tests.conftest import ROOT, Shell, environment
 
 HOUSE = Path(harness.__file__).parent
@@ -59,7 +58,7 @@ def model_of(cell: str, **changes: Any) -> ModelSpec:
 
 def said(model: ModelSpec, scheme: str = "keras") -> str:
     out = StringIO()
-    describe.show(describe.Chosen(model, scheme), out)
+    page.show(page.Chosen(model, scheme), out)
     return out.getvalue()
 
 
@@ -309,7 +308,7 @@ def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(
     from importlib.util import find_spec
 
     monkeypatch.setattr(
-        "harness.convert.find_spec", lambda name: None if name == framework else find_spec(name)
+        "harness.store.convert.find_spec", lambda name: None if name == framework else find_spec(name)
     )
     text = said(model_of("lstm"))
     title = {"torch": "PyTorch", "keras": "Keras"}[framework]
@@ -473,7 +472,7 @@ def test_hostile_text_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = model_of("lstm").spec
     evil = "</title><script>alert('&\"')</script>\x00\x1b[31m[bold]"
     hostile = replace(spec, title=evil, paper=evil, equations=evil)
-    monkeypatch.setattr("harness.model.cell_spec", lambda name: hostile)
+    monkeypatch.setattr("harness.model.network.cell_spec", lambda name: hostile)
     model = model_of("lstm")
     document = unrolled.draw(model)
     root = ElementTree.fromstring(document)

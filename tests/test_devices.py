@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import devices
-from harness.environment import cores
 from harness.errors import Unavailable
+from harness.measure import devices
+from harness.measure.machine import cores
 
 ALL = ("cpu", "cuda", "mps")
 

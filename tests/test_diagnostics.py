@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.optim import OptimizerSpec
-from harness.record import RunRecord
+from harness.model.optimizer import OptimizerSpec
+from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.parity import Case, open_session
 from tests.test_parity import CASES

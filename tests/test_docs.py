@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import SECTIONS, Config
-from harness.record import STATUSES, RunRecord
-from harness.reference import PARTS
-from harness.spec import cell_spec
+from docs.generate import PARTS
+from harness.config.schema import SECTIONS, Config
+from harness.model.cell import cell_spec
+from harness.store.record import STATUSES, RunRecord
 from tests.conftest import ROOT, environment
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.record import RunRecord
+from harness.store.record import RunRecord
 from tests.conftest import Shell
 
 DRY = "sweep.dry_run=true"

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.record import STATUSES, RunRecord
+from harness.store.record import STATUSES, RunRecord
 from tests.conftest import ROOT, SMALL, Shell, environment
 
 Shadow = Callable[[str, str], dict[str, str]]
@@ -72,7 +72,7 @@ def test_a_missing_keras_engine(run: Shell, results: Path, shadow: Shadow) -> No
 def sabotage(shadow: Shadow, code: str) -> dict[str, str]:
     """An environment in which every child of the harness, and nothing else, first runs `code`."""
     indented = "".join(f"    {line}\n" for line in code.splitlines())
-    return shadow("sitecustomize", f"import sys\nif 'harness.child' in sys.orig_argv:\n{indented}")
+    return shadow("sitecustomize", f"import sys\nif 'harness.runner' in sys.orig_argv:\n{indented}")
 
 
 def test_an_exception_in_the_run(run: Shell, results: Path, shadow: Shadow) -> None:
@@ -154,7 +154,7 @@ def child_of(process: subprocess.Popen[str]) -> psutil.Process:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for child in psutil.Process(process.pid).children():
-            if "harness.child" in child.cmdline():
+            if "harness.runner" in child.cmdline():
                 return child
         time.sleep(0.05)
     raise AssertionError("no child process")

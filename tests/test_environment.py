@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import environment
+from harness.measure import machine
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def house(tmp_path: Path) -> Path:
         pytest.skip("git is missing")
     folder = tmp_path / "house"
     (folder / "harness").mkdir(parents=True)
-    shutil.copy(Path(environment.__file__), folder / "harness")
+    shutil.copy(Path(machine.__file__), folder / "harness")
     (folder / "harness" / "__init__.py").touch()
     git(folder, "init", "--quiet")
     git(folder, "add", ".")
@@ -33,7 +33,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def revision(folder: Path) -> str:
-    code = "from harness.environment import git_revision; print(git_revision())"
+    code = "from harness.measure.machine import git_revision; print(git_revision())"
     env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True, check=True

@@ -13,8 +13,8 @@ import pytest
 
 from harness.launcher import events
 from harness.launcher.events import NoEvent
-from harness.launcher.output import PART, Output
-from harness.record import RunRecord
+from harness.launcher.output_log import PART, Output
+from harness.store.record import RunRecord
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_ends import Shadow, sabotage
 
@@ -113,7 +113,7 @@ Sweep = tuple[subprocess.CompletedProcess[str], Path]  # what it said, and where
 
 SABOTAGE = """
 import json, os, resource, signal, time
-import harness.runner as runner
+import harness.runner.run as runner
 opened = runner.open_session
 def open_session(name, setup):
     import numpy, psutil
@@ -167,7 +167,7 @@ def sweep(
     package = place / "shadow" / "sitecustomize"
     package.mkdir(parents=True)
     indented = "".join(f"    {line}\n" for line in code.splitlines())
-    (package / "__init__.py").write_text(f"import sys\nif 'harness.child' in sys.orig_argv:\n{indented}")
+    (package / "__init__.py").write_text(f"import sys\nif 'harness.runner' in sys.orig_argv:\n{indented}")
     seeds = ",".join(str(seed) for seed in sorted([*FAULTS, *GOOD]))
     done = subprocess.run(
         [

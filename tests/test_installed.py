@@ -11,7 +11,7 @@ from harness.store import new_attempt, write
 from tests.conftest import ROOT, Shell, environment
 from tests.test_table import record
 
-RUN = (sys.executable, "-c", "import sys; from harness.app import main; sys.exit(main())")
+RUN = (sys.executable, "-c", "import sys; from harness.commands.run import main; sys.exit(main())")
 
 
 @pytest.fixture

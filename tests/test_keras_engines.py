@@ -16,7 +16,7 @@ import pytest
 from harness.backends.base import Setup
 from harness.backends.keras import backend
 from harness.errors import Unavailable
-from harness.optim import OptimizerSpec
+from harness.model.optimizer import OptimizerSpec
 from tests.parity import Case, compare, distance, open_session, optimizers, train, worst
 
 HOUSE = Path(__file__).parent.parent

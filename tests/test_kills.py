@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.environment import cores
+from harness.measure.machine import cores
 from tests.bench.kills import kill
 
 

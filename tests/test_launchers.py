@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from harness.api import configuration
-from harness.environment import cores
-from harness.record import RunRecord
-from harness.spread.joblib import most
-from harness.spread.submitit import share
+from harness.measure.machine import cores
+from harness.store.record import RunRecord
 from harness.sweep import Documents, Entry, Task
+from harness.sweep.executors.joblib import most
+from harness.sweep.executors.submitit import share
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_ends import Shadow, sabotage
 
@@ -59,7 +59,7 @@ def in_seed_one(code: str) -> str:
     """Code of a child that runs `code` in place of its run where the seed is 1."""
     return f"""
 import os, signal, time
-import harness.runner
+import harness.runner.run
 run = harness.runner.run
 def broken(job, emit):
     if job.config.seed == 1:
@@ -76,7 +76,7 @@ def test_children_that_die_are_rows_and_the_others_are_made(
     signs = {1: "SIGSEGV", 3: "SIGKILL"}
     code = f"""
 import os, signal
-import harness.runner
+import harness.runner.run
 run = harness.runner.run
 def broken(job, emit):
     if job.config.seed in {signs}:
@@ -140,7 +140,7 @@ def children_of(pid: int) -> list[psutil.Process]:
 
 def makes_a_run(process: psutil.Process) -> bool:
     try:
-        return "harness.child" in process.cmdline()
+        return "harness.runner" in process.cmdline()
     except psutil.Error:  # it has just ended
         return False
 
@@ -305,7 +305,7 @@ def test_runs_at_once_are_in_processes_and_on_cores_of_their_own(
     """Each of two runs waits, in its child, until the other is there: they are made at once or never."""
     meet = f"""
 import os, time
-import harness.runner
+import harness.runner.run
 run = harness.runner.run
 def meeting(job, emit):
     open(f"{tmp_path}/here-{{job.config.seed}}", "w").close()

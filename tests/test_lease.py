@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from harness import devices
-from harness.environment import cores
 from harness.errors import LeaseError
 from harness.launcher.lease import lease
-from harness.record import RunRecord
+from harness.measure import devices
+from harness.measure.machine import cores
+from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.test_ends import Shadow, sabotage, start
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import RunRecord
-from harness.runner.hidden import hidden
+from harness.runner.import_guard import hidden
+from harness.store.record import RunRecord
 from tests.conftest import Shell
 
 LEARNING = ["data", "imports", "warm_up", "parity", "training", "validation", "evaluation", "inference"]

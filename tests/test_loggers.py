@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 import requests
 
-from harness import launcher
-from harness.checkpoint import Checkpoint, Checkpoints
-from harness.loggers import feed as feeds
-from harness.loggers.feed import Feed
-from harness.record import RunRecord
+from harness.launcher import launch
+from harness.launcher.loggers import worker as feeds
+from harness.launcher.loggers.worker import Feed
+from harness.store.checkpoint import Checkpoint, Checkpoints
+from harness.store.record import RunRecord
 from tests.conftest import ROOT, Shell, environment
 from tests.test_checkpoint import KILLED_IN_EPOCH, sabotage
 from tests.test_config import composed
@@ -320,7 +320,7 @@ def test_a_record_is_stored_when_the_wait_for_its_logger_is_interrupted(
     feed = Feed(config, key="k", started=STARTED)
     feed.wait()  # its thread is not to meet what the next test makes of the logger
     with pytest.raises(KeyboardInterrupt):
-        launcher._closed(feed, replace(made("ok"), key="k"), str(results), could_start=True)
+        launch._closed(feed, replace(made("ok"), key="k"), str(results), could_start=True)
     assert stored(results).details["logger"]["name"] == "tensorboard"
 
 
@@ -347,9 +347,9 @@ def test_a_logger_that_breaks_is_left_alone(
             if name == broken:
                 raise SystemExit("it has had enough")
 
-    module = ModuleType("harness.loggers.tensorboard")
+    module = ModuleType("harness.launcher.loggers.tensorboard")
     module.begin = Log  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "harness.loggers.tensorboard", module)
+    monkeypatch.setitem(sys.modules, "harness.launcher.loggers.tensorboard", module)
     config = composed("logger=tensorboard", f"results.root={results}")
     record = told(Feed(config, key="k", started=STARTED), range(1, 4), made("ok"))
     assert record.details["logger"]["problem"] == "SystemExit: it has had enough"
@@ -395,7 +395,7 @@ def test_what_cannot_begin_is_refused(
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
 def test_no_logger_imports_a_framework(name: str) -> None:
-    code = f"import sys, harness.loggers.{name}; print('torch' in sys.modules, 'tensorflow' in sys.modules)"
+    code = f"import sys, harness.launcher.loggers.{name}; print('torch' in sys.modules, 'tensorflow' in sys.modules)"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert done.stdout == "False False\n", done.stderr

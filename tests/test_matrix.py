@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import matrix
-from harness.app import CONF
+from harness.commands import matrix
+from harness.commands.run import CONF
 from tests.conftest import Shell
 
 HOUSE = Path(harness.__file__).parent

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from harness.backends.base import Gradients, Setup
-from harness.environment import cores
 from harness.errors import ParityFailed
-from harness.measure import parity, roofline
 from harness.measure.clock import timed
 from harness.measure.contention import SWITCHES_LEVEL, Contended, Contention
+from harness.measure.machine import cores
 from harness.measure.statistics import estimate, pooled
-from harness.model import ModelSpec
-from harness.optim import OptimizerSpec
+from harness.model.network import ModelSpec
+from harness.model.optimizer import OptimizerSpec
+from harness.runner import parity, roofline
 from tests.parity import Case, open_session
 
 

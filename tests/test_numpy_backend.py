@@ -8,7 +8,7 @@ import pytest
 from harness.backends.base import Setup
 from harness.backends.numpy.backend import open_session as open_numpy
 from harness.errors import Unavailable
-from harness.optim import OptimizerSpec
+from harness.model.optimizer import OptimizerSpec
 from tests.parity import RATE, STEPS, Case, compare, open_session, optimizers, worst
 from tests.test_parity import CASES
 

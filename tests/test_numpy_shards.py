@@ -17,10 +17,10 @@ import pytest
 
 from harness.backends.numpy import backend
 from harness.backends.numpy.backend import NumpySession
-from harness.backends.numpy.shared import SharedArray, attached
+from harness.backends.numpy.shared_memory import SharedArray, attached
 from harness.errors import PartLost
-from harness.optim import OptimizerSpec
-from harness.record import RunRecord
+from harness.model.optimizer import OptimizerSpec
+from harness.store.record import RunRecord
 from tests.conftest import ROOT, SMALL, environment
 from tests.parity import Case, open_session, train, worst
 

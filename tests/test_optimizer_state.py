@@ -12,7 +12,7 @@ import pytest
 from harness.backends.base import Session, Setup, Weights
 from harness.backends.numpy import backend as numpy_backend
 from harness.backends.torch.session import TorchSession
-from harness.optim import SLOTS, OptimizerSpec
+from harness.model.optimizer import SLOTS, OptimizerSpec
 from tests.parity import BATCH, Case, distance, open_session, optimizers, worst
 
 CASE = Case("gru", layers=2, initial_state="learned")  # its second bias is trained in part

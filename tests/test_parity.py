@@ -16,8 +16,8 @@ import pytest
 
 import harness
 from harness.backends.base import Session
-from harness.optim import OptimizerSpec
-from harness.spec import Choice, cell_spec
+from harness.model.cell import Choice, cell_spec
+from harness.model.optimizer import OptimizerSpec
 from tests.parity import Case, compare, defaults, distance, open_session, optimizers, train, worst
 
 HOUSE = Path(harness.__file__).parent

@@ -8,9 +8,9 @@ import torch
 
 from harness.backends.torch import backend, inductor
 from harness.errors import Unavailable
-from harness.measure.parity import LIMITS
-from harness.optim import OptimizerSpec
-from harness.record import RunRecord
+from harness.model.optimizer import OptimizerSpec
+from harness.runner.parity import LIMITS
+from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.parity import Case, open_session, train, worst
 from tests.test_config import composed

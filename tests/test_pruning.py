@@ -14,13 +14,13 @@ import psutil
 import pytest
 
 from harness.api import configuration
-from harness.key import run_key
-from harness.launcher.draft import Draft
+from harness.launcher.key import run_key
+from harness.launcher.record_builder import Draft
 from harness.measure.clock import now
-from harness.record import RunRecord
 from harness.store import new_attempt, write
+from harness.store.record import RunRecord
 from harness.sweep import Entry
-from harness.sweep.watch import Watch
+from harness.sweep.display import Watch
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_ends import Shadow, sabotage
 from tests.test_sweep import task
@@ -163,12 +163,12 @@ def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
     again = search("successive_halving", seed_for(HALVING), 3)
     stuck = """
 import time
-import harness.checkpoint
-write = harness.checkpoint.Checkpoints.write
+import harness.store.checkpoint
+write = harness.store.checkpoint.Checkpoints.write
 def kept(self, found):
     write(self, found)
     time.sleep(600)
-harness.checkpoint.Checkpoints.write = kept
+harness.store.checkpoint.Checkpoints.write = kept
 """
     process = subprocess.Popen(
         typed(copied, *again),

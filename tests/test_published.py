@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from harness import store
-from harness.app import check
-from harness.table import flat
+from harness.commands.run import check
+from harness.report.table import flat
 from results import publish
 from tests.conftest import ROOT, environment
 from tests.made import stored, timed

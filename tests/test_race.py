@@ -18,15 +18,15 @@ import psutil
 import pytest
 
 from harness.api import configuration
-from harness.environment import cores
+from harness.commands.race import render
+from harness.commands.race.plan import overrides, plan
+from harness.commands.race.result import FEWEST_HEATS, FEWEST_ROUNDS, Heat, Race, interval
+from harness.commands.race.rounds import MODULE
+from harness.commands.race.side_loop import Own
+from harness.commands.race.side_process import Contender, SideFailed
 from harness.launcher.lease import Lease
 from harness.launcher.process import environment as child_environment
-from harness.race import show
-from harness.race.contender import Contender, SideFailed
-from harness.race.course import MODULE
-from harness.race.found import FEWEST_HEATS, FEWEST_ROUNDS, Heat, Race, interval
-from harness.race.plan import overrides, plan
-from harness.race.turns import Own
+from harness.measure.machine import cores
 from tests.conftest import ROOT, Shell, environment
 
 SMALL = ("data=digits", "cell.hidden=8", "threads=1", "measure.window_seconds=0.01", "train.batch_size=32")
@@ -240,7 +240,7 @@ def test_bad_input_is_one_clear_message(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from harness import cli
+    from harness.commands import cli
 
     monkeypatch.setattr("sys.argv", ["harness", "race", *arguments, "data=digits"])
     handler = signal.getsignal(signal.SIGTERM)
@@ -301,7 +301,7 @@ def test_a_heat_that_was_cut_short_counts_only_where_there_is_no_other() -> None
 
 
 def test_a_verdict_needs_an_interval() -> None:
-    assert show.verdict(raced([2.0] * 100)) == "cannot tell"
-    assert show.verdict(raced([2.0] * 5, [2.01] * 5)) == "faster"
-    assert show.verdict(raced([0.5] * 5, [0.51] * 5)) == "slower"
-    assert show.verdict(raced([0.9] * 5, [1.2] * 5)) == "cannot tell"
+    assert render.verdict(raced([2.0] * 100)) == "cannot tell"
+    assert render.verdict(raced([2.0] * 5, [2.01] * 5)) == "faster"
+    assert render.verdict(raced([0.5] * 5, [0.51] * 5)) == "slower"
+    assert render.verdict(raced([0.9] * 5, [1.2] * 5)) == "cannot tell"

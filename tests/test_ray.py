@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from harness.api import configuration
-from harness.environment import cores
-from harness.spread.ray import share
+from harness.measure.machine import cores
+from harness.sweep.executors.ray import share
 from tests.conftest import ROOT, Shell, environment
 from tests.test_ends import Shadow, sabotage
 from tests.test_launchers import await_, command, entries, in_seed_one, records
@@ -73,7 +73,7 @@ def first(folder: Path) -> Iterator[Path]:
 
 def children(code: str) -> str:
     indented = "".join(f"    {line}\n" for line in code.splitlines())
-    return f"import sys\nif 'harness.child' in sys.orig_argv:\n{indented}"
+    return f"import sys\nif 'harness.runner' in sys.orig_argv:\n{indented}"
 
 
 def on(cluster: str, results: Path, *overrides: str) -> subprocess.Popen[str]:
@@ -121,7 +121,7 @@ def test_runs_at_once_are_in_processes_and_on_cores_of_their_own(
     first.write_text(
         children(f"""
 import os, time
-import harness.runner
+import harness.runner.run
 run = harness.runner.run
 def meeting(job, emit):
     open(f"{tmp_path}/here-{{job.config.seed}}", "w").close()

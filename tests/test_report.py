@@ -12,16 +12,16 @@ from xml.etree import ElementTree
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from harness.record import RunRecord
-from harness.report import paper
-from harness.report.bars import throughput
-from harness.report.build import draw
-from harness.report.confusion import confusion
-from harness.report.figures import Axis, Curve, Figure, Lines, Panel
-from harness.report.grid import grid
-from harness.report.measured import Measured, points, ratio
-from harness.report.sets import sets
-from harness.report.summary import sentences
+from harness.report.page import matplotlib
+from harness.report.page.build import draw
+from harness.report.page.confusion import confusion
+from harness.report.page.estimates import Measured, points, ratio
+from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel
+from harness.report.page.matrix import grid
+from harness.report.page.series import sets
+from harness.report.page.summary import sentences
+from harness.report.page.throughput import throughput
+from harness.store.record import RunRecord
 from tests.bench import report as bench
 from tests.conftest import ROOT, Shell, environment
 from tests.pages import CELLS, RATES, chromium, everything, opened, store, streamed, trained
@@ -349,7 +349,7 @@ def test_a_legend_stays_on_the_sheet(tmp_path: Path, browser: Browser) -> None:
     for label in ("lstm", "lstm · torch · cudnn · learning rate 0.003 · threads"):
         curves = tuple(Curve(f"{label} {k}", str(k), ((1.0, 2.0), (2.0, 3.0))) for k in range(6))
         chart = Lines(Axis("epoch"), Axis("accuracy"), curves)
-        svg, _ = paper.write(tmp_path, [Figure("curves", "", "", "", (Panel("", chart),))])
+        svg, _ = matplotlib.write(tmp_path, [Figure("curves", "", "", "", (Panel("", chart),))])
         page = browser.new_page()
         page.goto(svg.as_uri())
         assert page.evaluate(INSIDE), label

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 import harness
 from harness.errors import ConfigError
-from harness.record import RunRecord
+from harness.store.record import RunRecord
 from tests.conftest import Shell
 
 DESIGNED = """

@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import load_file
 from sklearn.linear_model import Ridge
 
-from harness.record import RunRecord
-from harness.runner.solve import Sums
+from harness.runner.ridge import Sums
+from harness.store.record import RunRecord
 from tests.conftest import Shell
 
 

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from harness.init import draw
-from harness.model import ModelSpec
-from harness.optim import Schedule
+from harness.model.initializers import draw
+from harness.model.network import ModelSpec
+from harness.model.optimizer import Schedule
 
 LSTM = ModelSpec("lstm", steps=28, features=28, hidden=128, classes=10)
 
@@ -105,7 +105,7 @@ def test_importing_the_harness_is_quick_and_brings_no_framework() -> None:
 
 def test_the_command_line_imports_no_framework() -> None:
     code = (
-        "import sys, harness.app, harness.cli\n"
+        "import sys, harness.commands.run, harness.commands.cli\n"
         "print({'torch', 'tensorflow', 'keras', 'jax'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,8 +19,8 @@ import harness
 from harness import store
 from harness.errors import StoreError
 from harness.measure.clock import now
-from harness.record import COLUMNS, DETAIL, RunRecord
 from harness.store import LATER
+from harness.store.record import COLUMNS, DETAIL, RunRecord
 from harness.store.roots import Directory
 from tests import here
 from tests.conftest import ROOT, SMALL, Shell, environment

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import harness
 from harness import store
-from harness import table as tables
 from harness.errors import StoreError
 from harness.measure.clock import now
-from harness.record import RunRecord
+from harness.report import table as tables
+from harness.store.record import RunRecord
 from tests import here
 from tests.conftest import SMALL, Shell
 from tests.test_ends import sabotage

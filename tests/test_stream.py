@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.optim import OptimizerSpec
-from harness.record import RunRecord
+from harness.model.optimizer import OptimizerSpec
 from harness.runner.streaming import Stream
+from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.parity import Case, open_session
 

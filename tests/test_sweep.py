@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from harness.api import configuration
-from harness.record import RunRecord
+from harness.store.record import RunRecord
 from harness.sweep import Documents, Entry, Task, place
-from harness.sweep.ending import VANISHED, settle
-from harness.sweep.watch import Watch
+from harness.sweep.display import Watch
+from harness.sweep.settle import VANISHED, settle
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_ends import ALIVE, Shadow, child_of, start
 from tests.test_terminal import on_a_terminal
@@ -81,7 +81,7 @@ def test_plain_overall_lines(
     capsys: pytest.CaptureFixture[str], results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("harness.sweep.watch.seconds", lambda: clock[0])
+    monkeypatch.setattr("harness.sweep.display.seconds", lambda: clock[0])
     watch = Watch(total=4)
     watch.expect(Entry.expected(task(results, number)) for number in range(4))
     for number in range(2):
@@ -189,7 +189,7 @@ def test_ctrl_c_before_the_first_run_has_its_cores(results: Path, tmp_path: Path
     """Waiting for a lease is part of a run: stopped there, it is a row too."""
     env = {"HARNESS_LEASES": str(tmp_path / "leases")}
     holder = (
-        "import sys\nfrom harness.launcher.lease import lease\nfrom harness.environment import cores\n"
+        "import sys\nfrom harness.launcher.lease import lease\nfrom harness.measure.machine import cores\n"
         "with lease(len(cores()), [], print): print('held', flush=True); sys.stdin.readline()"
     )
     with subprocess.Popen(

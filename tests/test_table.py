@@ -10,12 +10,12 @@ import pandas
 import pytest
 from rich.console import Console
 
-from harness import table as tables
-from harness.config import Config
-from harness.launcher.draft import Draft
+from harness.config.schema import Config
+from harness.launcher.record_builder import Draft
 from harness.measure.clock import now
-from harness.record import RunRecord
+from harness.report import table as tables
 from harness.store import load, new_attempt, write
+from harness.store.record import RunRecord
 from tests.test_config import composed
 
 BY, METRICS = ["backend", "cell"], ["test_accuracy", "train_throughput", "parity_gradient"]

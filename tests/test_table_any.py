@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import table as tables
-from harness.record import RunRecord
+from harness.report import table as tables
+from harness.store.record import RunRecord
 from tests.test_table import record
 from tests.test_table_command import drawn
 
@@ -152,7 +152,7 @@ class Reader(HTMLParser):
 @given(RUNS)
 def test_parquet_keeps_numbers_and_types(runs: list[tuple[Any, ...]]) -> None:
     pytest.importorskip("pyarrow")
-    from harness.table.formats import data
+    from harness.report.table.formats import data
 
     frame = tables.with_config(tables.framed(anything(runs)))
     groups = tables.group(frame, ["cell", "cell.option"], ["test_accuracy"])

@@ -11,11 +11,11 @@ import pandas
 import pytest
 from typer.testing import CliRunner
 
-from harness import table as tables
-from harness.cli import app
+from harness.commands.cli import app
 from harness.measure.clock import now
-from harness.record import RunRecord
+from harness.report import table as tables
 from harness.store import load, new_attempt, write
+from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.test_table import record
 
@@ -58,7 +58,7 @@ def stored(root: Path, *records: RunRecord) -> str:
 
 
 def typed(*arguments: str) -> str:
-    """What the command line passes on, in this process; the options as `harness.cli` reads them."""
+    """What the command line passes on, in this process; the options as `harness.commands.cli` reads them."""
     done = CliRunner().invoke(app, ["table", *arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout

@@ -16,8 +16,8 @@ from harness.backends.torch.cells import gru, lstm
 from harness.backends.torch.optimizer import Optimizer
 from harness.backends.torch.session import TorchSession
 from harness.errors import Unavailable
-from harness.init import draw
-from harness.optim import OptimizerSpec
+from harness.model.initializers import draw
+from harness.model.optimizer import OptimizerSpec
 from tests.parity import Case, compare, open_session, optimizers, train, worst
 from tests.test_parity import CELLS
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from harness.backends.base import Setup
-from harness.backends.torch import backend, graph
+from harness.backends.torch import backend, cuda_graph
 from harness.backends.torch import session as torch_session
 from harness.backends.torch.session import TorchSession
-from harness.init import draw
-from harness.model import ModelSpec
-from harness.optim import OptimizerSpec
+from harness.model.initializers import draw
+from harness.model.network import ModelSpec
+from harness.model.optimizer import OptimizerSpec
 from tests.parity import Case, optimizers
 
 MODEL = replace(Case("lstm").model, layers=2, features=6, hidden=32)
@@ -51,7 +51,7 @@ def trained(session: TorchSession) -> list[np.ndarray]:
 
 def eager(monkeypatch: pytest.MonkeyPatch, *arguments: object, **setup: object) -> list[np.ndarray]:
     with monkeypatch.context() as patched:
-        patched.setattr(graph, "available", lambda device, dtype: False)
+        patched.setattr(cuda_graph, "available", lambda device, dtype: False)
         return trained(opened(*arguments, **setup))  # type: ignore[arg-type]
 
 
@@ -60,14 +60,14 @@ def uncaptured(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU: all but the capture itself, with the tables filled three times for every twenty steps."""
 
     def warmed_up(step: Callable[[], None], changed: Sequence[torch.Tensor]) -> Callable[[], None]:
-        with graph.put_back(changed):
-            for _ in range(graph.WARM_UP):
+        with cuda_graph.put_back(changed):
+            for _ in range(cuda_graph.WARM_UP):
                 step()
         return step
 
-    monkeypatch.setattr(graph, "available", lambda device, dtype: True)
-    monkeypatch.setattr(graph, "captured", warmed_up)
-    monkeypatch.setattr(graph, "ROWS", 4)
+    monkeypatch.setattr(cuda_graph, "available", lambda device, dtype: True)
+    monkeypatch.setattr(cuda_graph, "captured", warmed_up)
+    monkeypatch.setattr(cuda_graph, "ROWS", 4)
     monkeypatch.setattr(torch_session, "pinned", lambda array, dtype: torch.tensor(array, dtype=dtype))
     module = sys.modules[torch.optim.RMSprop.__module__]
     monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda: ["cpu"])
@@ -113,9 +113,9 @@ def test_another_training_split_is_another_graph() -> None:
 
 
 def test_steps_are_captured_on_cuda_in_float32_alone() -> None:
-    assert graph.available(torch.device("cuda"), torch.float32)
-    assert not graph.available(torch.device("cuda"), torch.float64)
-    assert not graph.available(torch.device("cpu"), torch.float32)
+    assert cuda_graph.available(torch.device("cuda"), torch.float32)
+    assert not cuda_graph.available(torch.device("cuda"), torch.float64)
+    assert not cuda_graph.available(torch.device("cpu"), torch.float32)
     assert "graph" not in opened(MODEL, OptimizerSpec(), "fused").kernel
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harness.backends.torch.session import TorchSession
-from harness.optim import OptimizerSpec
+from harness.model.optimizer import OptimizerSpec
 from tests.parity import Case, distance, open_session, optimizers, train, worst
 from tests.test_torch_backend import ADAM, session
 

@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from harness.model import ModelSpec
-from harness.optim import OptimizerSpec
+from harness.model.network import ModelSpec
+from harness.model.optimizer import OptimizerSpec
 
 IMPLEMENTATIONS = ("auto", "fused", "loop", "compiled", "scan")
 
@@ -34,7 +34,7 @@ class Setup:
     engine: str | None = None  # of Keras: "tensorflow", "jax" or "torch"
     device: str = "cpu"
     threads: int = 1
-    precision: str = "float32"  # one of harness.precision.PRECISIONS
+    precision: str = "float32"  # one of harness.model.precision.PRECISIONS
     truncate: int | None = None  # steps of a chunk: each ends with a loss and an update
     seed: int = 0  # of dropout
 
@@ -89,7 +89,8 @@ class Session(Protocol):
 
     def optimizer_state(self) -> Weights:
         """A copy of all that an update reads and changes beside the weights: `step`, the updates so far (),
-        and `slot.<slot>.<parameter>` of every slot of `harness.optim.SLOTS`, in the parameter's shape."""
+        and `slot.<slot>.<parameter>` of every slot of
+        `harness.model.optimizer.SLOTS`, in the parameter's shape."""
 
     def put_optimizer_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Takes a copy of what any backend's `optimizer_state` gave for the same model and optimiser;

@@ -11,7 +11,7 @@ time constant τ of its own, trained through its logarithm and so always positiv
 the output is the internal state h itself, as in the paper; σ is tanh.
 """
 
-from harness.spec import CellSpec, Param, State, Whole
+from harness.model.cell import CellSpec, Param, State, Whole
 
 SPEC = CellSpec(
     name="ctrnn",

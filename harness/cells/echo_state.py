@@ -9,7 +9,7 @@ trained; W_hh is sparse (`cell.density`) and scaled to `cell.spectral_radius`, W
 within ±`cell.input_scale`, whatever `init` says; no feedback from the readout.
 """
 
-from harness.spec import CellSpec, Number, Param, State
+from harness.model.cell import CellSpec, Number, Param, State
 
 SPEC = CellSpec(
     name="echo_state",

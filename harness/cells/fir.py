@@ -8,7 +8,7 @@ Variant: a tapped delay line of K = `cell.taps` inputs, the present one included
 state is the K - 1 inputs before the present one, oldest first.
 """
 
-from harness.spec import CellSpec, Choice, Param, State, Whole
+from harness.model.cell import CellSpec, Choice, Param, State, Whole
 
 SPEC = CellSpec(
     name="fir",

@@ -12,7 +12,7 @@ the candidate then has a recurrent bias of its own, b_hn. This is what `nn.GRU` 
 `keras.layers.GRU(reset_after=True)` compute.
 """
 
-from harness.spec import CellSpec, Param, State, gate
+from harness.model.cell import CellSpec, Param, State, gate
 
 SPEC = CellSpec(
     name="gru",

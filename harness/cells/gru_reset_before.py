@@ -11,7 +11,7 @@ Variant: the reset gate multiplies the state before the matrix product, so that 
 waits for it. This is what `keras.layers.GRU(reset_after=False)` computes.
 """
 
-from harness.spec import CellSpec, State, gate
+from harness.model.cell import CellSpec, State, gate
 
 SPEC = CellSpec(
     name="gru_reset_before",

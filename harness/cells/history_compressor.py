@@ -15,7 +15,7 @@ passed; no gradient flows through s_t, so the lower net learns from its predicti
 `error` and `surprises` count Σ e_t and Σ s_t.
 """
 
-from harness.spec import CellSpec, Number, Param, State, gate
+from harness.model.cell import CellSpec, Number, Param, State, gate
 
 SPEC = CellSpec(
     name="history_compressor",

@@ -11,7 +11,7 @@ the input that is clamped to it, then the next row comes; the recurrent weights 
 construction, the diagonal is free; all time constants are 1, the gain function is tanh.
 """
 
-from harness.spec import CellSpec, Number, Param, State, Whole
+from harness.model.cell import CellSpec, Number, Param, State, Whole
 
 SPEC = CellSpec(
     name="hopfield",

@@ -8,7 +8,7 @@ Variant: the recurrent weights u are a vector, every unit sees its own past alon
 uniform in [0, 1] with `init=keras` and `init=irnn`; no batch normalisation, no bound on u.
 """
 
-from harness.spec import CellSpec, Param, State
+from harness.model.cell import CellSpec, Param, State
 
 SPEC = CellSpec(
     name="indrnn",

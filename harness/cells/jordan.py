@@ -9,7 +9,7 @@ and they squash with tanh; the state units hold the last output alone (no self-r
 output is y.
 """
 
-from harness.spec import CellSpec, Param, State
+from harness.model.cell import CellSpec, Param, State
 
 SPEC = CellSpec(
     name="jordan",

@@ -12,7 +12,7 @@ forget gate: F. Gers, J. Schmidhuber, F. Cummins, Learning to forget, Neural Com
 Variant: no peepholes, no projection; the forget gate's bias starts at 1 with `init=keras`.
 """
 
-from harness.spec import CellSpec, State, gate
+from harness.model.cell import CellSpec, State, gate
 
 SPEC = CellSpec(
     name="lstm",

@@ -10,7 +10,7 @@ not see the state, so that all steps can be computed at once by a parallel scan 
 h = a h' + b, which combine to (a₂ a₁, a₂ b₁ + b₂).
 """
 
-from harness.spec import CellSpec, Param, State
+from harness.model.cell import CellSpec, Param, State
 
 SPEC = CellSpec(
     name="mingru",

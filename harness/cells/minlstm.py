@@ -11,7 +11,7 @@ as in the paper; the forget gate's bias starts at 1 with `init=keras`. The gates
 that all steps can be computed at once by a parallel scan; see `harness/cells/mingru.py`.
 """
 
-from harness.spec import CellSpec, Param, State
+from harness.model.cell import CellSpec, Param, State
 
 SPEC = CellSpec(
     name="minlstm",

@@ -8,7 +8,7 @@ Variant: the control without recurrence: the flattened sequence through one hidd
 its own for every step; φ is ReLU or tanh (`cell.activation`).
 """
 
-from harness.spec import CellSpec, Choice, Param
+from harness.model.cell import CellSpec, Choice, Param
 
 SPEC = CellSpec(
     name="mlp",

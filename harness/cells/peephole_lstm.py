@@ -15,7 +15,7 @@ they do not); the candidate and the output squash with tanh; the forget gate's b
 `init=keras`.
 """
 
-from harness.spec import CellSpec, Param, State, gate
+from harness.model.cell import CellSpec, Param, State, gate
 
 SPEC = CellSpec(
     name="peephole_lstm",

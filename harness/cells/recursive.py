@@ -10,7 +10,7 @@ Variant: the tree is fixed and balanced: neighbours are joined in pairs, level b
 without a neighbour goes up as it is; the composition's weights are shared by all nodes.
 """
 
-from harness.spec import CellSpec, Param
+from harness.model.cell import CellSpec, Param
 
 SPEC = CellSpec(
     name="recursive",

@@ -7,7 +7,7 @@ J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990.
 Variant: the output is the hidden state itself; φ is tanh or ReLU.
 """
 
-from harness.spec import CellSpec, Choice, State, gate
+from harness.model.cell import CellSpec, Choice, State, gate
 
 SPEC = CellSpec(
     name="rnn",

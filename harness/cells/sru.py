@@ -11,7 +11,7 @@ carries a projection of the input, since its width is not H; no scaling correcti
 starts at 1 with `init=keras`. The output h is not carried: c alone is.
 """
 
-from harness.spec import CellSpec, Param, State
+from harness.model.cell import CellSpec, Param, State
 
 SPEC = CellSpec(
     name="sru",

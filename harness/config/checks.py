@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from harness import spec
 from harness.errors import ConfigError
-from harness.words import one_line, shown
+from harness.model import cell
+from harness.text import one_line, shown
 
 Check = Callable[[str, Any], Any]
 LONGEST = 4096  # characters of a text, as of a path
@@ -55,14 +55,14 @@ def choice(*allowed: str) -> Check:
     return check
 
 
-def cell_option(option: spec.Option) -> Check:
+def cell_option(option: cell.Option) -> Check:
     """The check of what a cell's `SPEC` offers."""
     match option:
-        case spec.Choice(allowed, _):
+        case cell.Choice(allowed, _):
             return choice(*allowed)
-        case spec.Whole(low, high, _):
+        case cell.Whole(low, high, _):
             return whole(low, high)
-        case spec.Number(low, high, _, open_low):
+        case cell.Number(low, high, _, open_low):
             return number(low, high, open_low=open_low)
 
 

@@ -9,9 +9,9 @@ from harness.backends.base import IMPLEMENTATIONS
 from harness.config.checks import Check, choice, flag, fractions, number, optional, text, whole
 from harness.data import DATASETS, OWN
 from harness.data.sequence import NORMALIZE, SEQUENCES
-from harness.model import INITIAL_STATES, READOUTS
-from harness.optim import OPTIMIZERS, SCHEDULES
-from harness.spec import Value
+from harness.model.cell import Value
+from harness.model.network import INITIAL_STATES, READOUTS
+from harness.model.optimizer import OPTIMIZERS, SCHEDULES
 
 ENGINES = ("tensorflow", "jax", "torch")
 LOGGERS = ("tensorboard", "mlflow", "wandb")

@@ -1,6 +1,6 @@
 """Datasets: verified files, or a person's own; and their images as sequences.
 
-What of it a configuration chooses is in `harness.config.chosen`.
+What of it a configuration chooses is in `harness.config.dataset`.
 """
 
 from harness.data.dataset import SPLITS, Dataset, Part, Shape, default_root, load

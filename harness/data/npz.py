@@ -26,8 +26,8 @@ from numpy.lib import format as npy
 
 from harness.data.dataset import Dataset, Part
 from harness.errors import DataError
-from harness.init import stream
-from harness.words import one_line
+from harness.model.initializers import stream
+from harness.text import one_line
 
 OWN = "npz"  # the data.name of a person's own file
 LIMIT = np.float64(np.finfo(np.float32).max)

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from harness.record import STATUSES
-from harness.words import one_line
+from harness.store.record import STATUSES
+from harness.text import one_line
 
 LONGEST = 256 * 2**20  # bytes of one event: the windows of a million epochs are some 80 MB
 
@@ -14,7 +14,7 @@ class NoEvent(Exception):
 
 
 def parse(line: bytes | bytearray) -> dict[str, Any]:
-    """One line as the event that it is, see `harness.job`; raises NoEvent."""
+    """One line as the event that it is, see `harness.runner.protocol`; raises NoEvent."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from harness.environment import cores
 from harness.errors import LeaseError
+from harness.measure.machine import cores
 
 PAUSE_SECONDS = 0.25
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import psutil
 
-from harness.config import Config
+from harness.config.schema import Config
 from harness.errors import HarnessError
-from harness.job import Job
 from harness.launcher import events
 from harness.launcher.lease import Lease
-from harness.launcher.output import Output
+from harness.launcher.output_log import Output
 from harness.measure.clock import seconds
+from harness.runner.protocol import Job
 
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 LONGEST_WAIT = 3600.0  # seconds that the system is asked to wait at once: it refuses some weeks
@@ -67,7 +67,7 @@ class Child:
             self.output = Output(job.directory / "output.log", self.over_fd)
             with os.fdopen(self.output.pipe, "wb") as printed:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.child", str(events_fd)],
+                    [sys.executable, "-m", "harness.runner", str(events_fd)],
                     stdin=subprocess.PIPE,
                     stdout=printed,
                     stderr=subprocess.STDOUT,

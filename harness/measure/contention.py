@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psutil
 
 from harness.measure.clock import seconds
-from harness.measure.processor import used
+from harness.measure.cpu_time import used
 
 OTHERS_LEVEL = 0.05  # of the cores' time
 SWITCHES_LEVEL = 50.0  # a second and core: alone it was 2 to 41, beside others that compute 54 and more

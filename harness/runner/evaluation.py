@@ -8,10 +8,10 @@ from itertools import cycle, islice
 import numpy as np
 
 from harness.backends.base import Session
-from harness.config import Config
-from harness.job import Emit
+from harness.config.schema import Config
 from harness.measure.clock import timed
 from harness.measure.statistics import estimate
+from harness.runner.protocol import Emit
 
 WINDOWS = 6  # the fewest whose interval covers 95 %
 CALLS = 200  # of one sequence, for the latency

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import Session, Weights
-from harness.config import Config
+from harness.config.schema import Config
 from harness.errors import ParityFailed
-from harness.init import stream as random_stream
-from harness.job import Emit
 from harness.measure.clock import timed
-from harness.model import ModelSpec
+from harness.model.initializers import stream as random_stream
+from harness.model.network import ModelSpec
 from harness.runner.evaluation import ranges
+from harness.runner.protocol import Emit
 
 # between what is said step by step and at once, relative to the largest logit
 LIMITS = {"float32": 1e-5, "float64": 1e-5, "tf32": 5e-3, "bfloat16": 5e-2}

@@ -12,15 +12,15 @@ from itertools import cycle, islice
 import numpy as np
 
 from harness.backends.base import Session
-from harness.config import Config
+from harness.config.schema import Config
 from harness.errors import Diverged
-from harness.init import stream
-from harness.job import Emit
 from harness.measure.clock import timed
 from harness.measure.statistics import estimate, pooled
-from harness.model import ModelSpec
+from harness.model.initializers import stream
+from harness.model.network import ModelSpec
 from harness.runner import training
 from harness.runner.evaluation import ranges
+from harness.runner.protocol import Emit
 
 WINDOWS = 3  # the fewest, unless they would take as many times longer than asked for
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import Session
-from harness.config import Config
+from harness.config.schema import Config
 from harness.data import Dataset
 from harness.errors import Diverged
-from harness.init import stream
-from harness.job import Emit
 from harness.measure.clock import timed
 from harness.measure.statistics import estimate, pooled
-from harness.model import ModelSpec
-from harness.optim import Schedule
+from harness.model.initializers import stream
+from harness.model.network import ModelSpec
+from harness.model.optimizer import Schedule
 from harness.runner.evaluation import Scores, predict
+from harness.runner.protocol import Emit
 
 
 @dataclass(frozen=True)

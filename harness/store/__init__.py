@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from harness import files
 from harness.errors import StoreError
-from harness.record import COLUMNS, DETAIL, RunRecord, paths
-from harness.store import documents
+from harness.store import files, scan
+from harness.store.record import COLUMNS, DETAIL, RunRecord, paths
 from harness.store.roots import CHECKPOINT, RECORD, Document, Root, local, root, said
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ def complete(
     that is `decided` all the same."""
     found = [
         (record.ok, document.attempt, record)
-        for document, record in documents.whole(root(where), key)
+        for document, record in scan.whole(root(where), key)
         if (record.ok and (record.weights_path or not with_weights)) or (decided and decided(record))
     ]
     return max(found, key=lambda each: each[:2])[2] if found else None
@@ -179,7 +178,7 @@ def load(where: Where = "results", *, attempts: bool = False) -> "pandas.DataFra
     """
     import pandas
 
-    from harness.store.columns import Documents, objects
+    from harness.store.lazy_json import Documents, objects
 
     with _no_collection():
         rows = _rows(where, attempts=attempts)
@@ -193,7 +192,7 @@ def load(where: Where = "results", *, attempts: bool = False) -> "pandas.DataFra
 def _rows(where: Where, *, attempts: bool = False) -> list[tuple[dict[str, Any], list[memoryview]]]:
     """The columns and the parts of each run's best attempt, or of all its good ones, oldest first."""
     place = root(where)
-    found = documents.entries(place)
+    found = scan.entries(place)
     if not found and not place.exists():
         raise StoreError(
             f"{place.name}: no such results directory; a run makes it: python run.py data=digits"

@@ -5,7 +5,7 @@ Both are laid out alike, and a directory can be copied from one into the other:
     <root>/runs/<key>/<when>/record.json    what is known about the run
                              output.log     everything it printed
                              weights.safetensors
-    <root>/runs/<key>/checkpoint/    what a run goes on from, see `harness.checkpoint`
+    <root>/runs/<key>/checkpoint/    what a run goes on from, see `harness.store.checkpoint`
 """
 
 import hashlib

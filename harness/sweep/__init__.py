@@ -20,12 +20,13 @@ from typing import Any
 
 import psutil
 
-from harness import files, store
-from harness.config import Config
+from harness import store
+from harness.config.schema import Config
 from harness.errors import HarnessError
-from harness.launcher import Outcome, launch
+from harness.launcher.launch import Outcome, launch
+from harness.launcher.titles import summary, title_of
 from harness.measure.clock import now, seconds
-from harness.progress import summary, title_of
+from harness.store import files
 from harness.sweep import objective
 from harness.sweep.pruning import Judge, Trial
 

@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness import store
-from harness.backends.offers import offers
-from harness.config import HOUSE, Config
+from harness.backends.implementations import offers
+from harness.config.schema import HOUSE, Config
 from harness.errors import HarnessError, Unavailable
-from harness.key import run_key
-from harness.launcher import resources
-from harness.progress import title_of
+from harness.launcher.key import run_key
+from harness.launcher.launch import resources
+from harness.launcher.titles import title_of
 from harness.sweep import Task
 from harness.sweep.estimate import Estimate, Kind
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from harness.key import essential
+from harness.launcher.key import essential
 
 
 @dataclass(frozen=True)

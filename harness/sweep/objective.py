@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from harness.config import Config
-from harness.record import RunRecord
+from harness.config.schema import Config
+from harness.store.record import RunRecord
 
 DIRECTIONS = {"val_accuracy": "maximize", "train_throughput": "maximize", "seconds_to_target": "minimize"}
 WORST = {"maximize": 0.0, "minimize": math.inf}

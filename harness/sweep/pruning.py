@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.config import Config
 from harness.config.checks import refuse
+from harness.config.schema import Config
 from harness.errors import HarnessError
-from harness.record import RunRecord
+from harness.store.record import RunRecord
 from harness.sweep.objective import DIRECTIONS
 
 PRUNERS = ("median", "successive_halving")

@@ -9,9 +9,9 @@ from typing import Any
 
 from harness.api import configuration
 from harness.backends.keras import engines
+from harness.commands.race.side_process import Contender
 from harness.launcher import process
 from harness.launcher.lease import Lease
-from harness.race.contender import Contender
 from tests.bench.task import Task
 
 ROOT = Path(__file__).parent.parent.parent

@@ -20,13 +20,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness import environment
-from harness.devices import thread_count
+from harness.commands.race.side_process import SideFailed
 from harness.errors import Unavailable
 from harness.launcher.lease import lease
+from harness.measure import machine
 from harness.measure.clock import now
+from harness.measure.devices import thread_count
 from harness.measure.statistics import Estimate, estimate
-from harness.race.contender import SideFailed
 from tests.bench.child import ROOT, SIDES, Child, parse
 from tests.bench.task import Task
 
@@ -48,7 +48,7 @@ def compare(
     found: dict[str, dict[str, Any]] = {}
     orders: list[list[str]] = []
     with lease(task.threads, (), say) as held, ExitStack() as stack:
-        load = environment.load_average()
+        load = machine.load_average()
         started = now().isoformat()
         children: dict[str, Child] = {}
         for side in described:
@@ -83,9 +83,9 @@ def compare(
         "orders": orders,
         "sides": found,
         "load_average_before": load,
-        "machine": environment.machine(),
-        "versions": environment.versions(),
-        "git_revision": environment.git_revision(),
+        "machine": machine.machine(),
+        "versions": machine.versions(),
+        "git_revision": machine.git_revision(),
     }
 
 

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.compare.interval import DRAWS, Run, Stratum, interval
-from harness.compare.metric import named
-from harness.compare.sides import Side, read
-from harness.compare.verdict import CANNOT_TELL, judge, runs_of
+from harness.measure.bootstrap import DRAWS, Run, Stratum, interval
+from harness.report.compare.sides import Side, read
+from harness.report.compare.verdict import CANNOT_TELL, judge, runs_of
+from harness.report.metrics import named
 from tests.bench.child import ROOT
 
 SPEED = named("train_throughput")

@@ -34,7 +34,7 @@ import numpy as np
 import psutil
 from filelock import FileLock
 
-from harness.record import COLUMNS, RunRecord
+from harness.store.record import COLUMNS, RunRecord
 from tests.bench.child import ROOT
 
 EACH = (
@@ -70,7 +70,7 @@ KNOWN = re.compile(
 # in the command, and where joblib makes runs: which phase of a run begins
 NOTED = """
 import os, sys
-if "harness.child" not in sys.orig_argv and {marker!r} in os.environ:
+if "harness.runner" not in sys.orig_argv and {marker!r} in os.environ:
     from harness.measure import phases
     notes = os.open(os.environ["HARNESS_KILLS_NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     def note(name):

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import environment
+from harness.measure import machine
 from tests.bench.child import ROOT
 
 TIMES, SECONDS, EFFECT = 20, 30.0, 1.05
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", default=["backend=numpy"])
     parser.add_argument("--times", type=int, default=TIMES)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="the longest that one race is timed")
-    parser.add_argument("--load", type=int, default=len(environment.cores()), help="others that compute")
+    parser.add_argument("--load", type=int, default=len(machine.cores()), help="others that compute")
     args = parser.parse_args()
     print("| race | heats | rounds | ratio | interval | ended | others' share of the cores | contains 1 |")
     print("|---:|---:|---:|---:|---|---|---:|---|")

@@ -1,10 +1,10 @@
-"""The process of one side: `python -m tests.bench.side EVENTS_FD`, see `harness.race.turns`."""
+"""The process of one side: `python -m tests.bench.side EVENTS_FD`, see `harness.commands.race.side_loop`."""
 
 from importlib import import_module
 from typing import Any
 
+from harness.commands.race.side_loop import Offer, serve
 from harness.measure.clock import seconds
-from harness.race.turns import Offer, serve
 from tests.bench.task import Side, Task
 
 

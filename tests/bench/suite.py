@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness import environment
-from harness.devices import thread_count
 from harness.errors import Unavailable
+from harness.measure import machine
 from harness.measure.clock import now
+from harness.measure.devices import thread_count
 from harness.measure.statistics import Estimate, estimate
 from tests.bench import whole_run
 from tests.bench.child import BACKENDS
@@ -202,10 +202,10 @@ def table(rows: Sequence[Row]) -> str:
 
 def page(rows: Sequence[Row], threads: int, rounds: int) -> str:
     """The table and where it comes from."""
-    versions = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())
     return (
-        f"{table(rows)}\n{now():%Y-%m-%d %H:%M} UTC, {environment.cpu_name()}, {threads} threads, {rounds} "
-        f"rounds, harness at {environment.git_revision()}. Versions: {versions}.\n"
+        f"{table(rows)}\n{now():%Y-%m-%d %H:%M} UTC, {machine.cpu_name()}, {threads} threads, {rounds} "
+        f"rounds, harness at {machine.git_revision()}. Versions: {versions}.\n"
     )
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.model import ModelSpec
-from harness.spec import cell_spec
+from harness.model.cell import cell_spec
+from harness.model.network import ModelSpec
 
 BATCHES = 215  # in memory: half of MNIST
 RATE = 1e-3  # Adam's

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.record import RunRecord
+from harness.store.record import RunRecord
 from tests.bench.child import BACKENDS, ROOT
 
 EPOCHS = (1, 5)

@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.backends.base import Session, Setup
+from harness.backends.implementations import offers
 from harness.backends.keras import ENGINES
 from harness.backends.keras.engines import Engine, environment
-from harness.backends.offers import offers
 from harness.errors import Unavailable
-from harness.precision import held_in
+from harness.model.precision import held_in
 
 CELLS = Path(__file__).parent / "cells"
 

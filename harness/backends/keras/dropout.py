@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from harness.backends.keras.engines import Tensor
-from harness.model import ModelSpec
+from harness.model.network import ModelSpec
 
 Drop = Callable[[Tensor], Tensor]
 

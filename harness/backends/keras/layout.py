@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.model import READOUT, ModelSpec
+from harness.model.network import READOUT, ModelSpec
 
 
 class Parts(NamedTuple):

@@ -17,8 +17,8 @@ from keras import ops
 from harness.backends.keras import layout
 from harness.backends.keras.dropout import Drop
 from harness.backends.keras.engines import CellStep, Scan, State, Tensor, Whole
-from harness.model import ModelSpec
-from harness.spec import Value
+from harness.model.cell import Value
+from harness.model.network import ModelSpec
 
 
 class Passed(NamedTuple):

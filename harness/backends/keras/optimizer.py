@@ -1,4 +1,4 @@
-"""The updates of `harness/optim.py` in Keras operations: pure functions of weights and slots.
+"""The updates of `harness/model/optimizer.py` in Keras operations: pure functions of weights and slots.
 
     sgd        w ← w - η_t g
     momentum   v ← μ v + g                                          w ← w - η_t v
@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from harness.backends.keras.engines import Tensor
-from harness.optim import SLOTS, OptimizerSpec
+from harness.model.optimizer import SLOTS, OptimizerSpec
 
 
 def scales(spec: OptimizerSpec, first: int, rates: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from keras import ops
 
 from harness.backends.keras.engines import Tensor
-from harness.model import ModelSpec
+from harness.model.network import ModelSpec
 
 
 def feature(model: ModelSpec, head: Mapping[str, Tensor], sequence: Tensor | None, last: Tensor) -> Tensor:

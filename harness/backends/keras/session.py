@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from harness.backends import carried
-from harness.backends import slots as canonical
+from harness.backends import optimizer_state as canonical
+from harness.backends import states as carried
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.keras import layout, loop, optimizer, readout
 from harness.backends.keras.dropout import dropout, stream
 from harness.backends.keras.engines import Carried, Engine, Tensor
-from harness.optim import SLOTS
+from harness.model.optimizer import SLOTS
 
 
 class KerasSession:

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from harness.backends import slots
+from harness.backends import optimizer_state as slots
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
-from harness.backends.carried import Carried, by_block, flat
 from harness.backends.numpy.network import BlockStates, initial_states
 from harness.backends.numpy.optimizer import Optimizer
 from harness.backends.numpy.parameters import Layout, cell_module
-from harness.backends.numpy.team import Team
-from harness.environment import cpu_name
+from harness.backends.numpy.workers import Team
+from harness.backends.states import Carried, by_block, flat
 from harness.errors import Unavailable
-from harness.precision import held_in
+from harness.measure.machine import cpu_name
+from harness.model.precision import held_in
 
 LEAST_ROWS = 16  # of a shard: two of 16 train an LSTM, GRU or RNN at 1.4 to 1.5 times the speed of one of 32
 

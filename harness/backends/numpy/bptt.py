@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.backends.numpy.parameters import Block, Factors
-from harness.model import ModelSpec
+from harness.model.network import ModelSpec
 
 PIECE = 4  # steps whose products over time are made at once, while what they read is in the cache
 
@@ -43,7 +43,7 @@ class Step(NamedTuple):
 
 
 class Stepped:
-    """See `harness.backends.numpy.passes.Pass`."""
+    """See `harness.backends.numpy.direction.Pass`."""
 
     def __init__(
         self,

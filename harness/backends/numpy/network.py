@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.backends.numpy.direction import Pass, make
 from harness.backends.numpy.parameters import Factors, Layout, Views
-from harness.backends.numpy.passes import Pass, make
 from harness.backends.numpy.readout import Readout
-from harness.model import ModelSpec
+from harness.model.network import ModelSpec
 
 BlockStates = list[list[np.ndarray]]  # of every block in canonical order: its states, each (length, B)
 

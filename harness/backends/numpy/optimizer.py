@@ -1,4 +1,4 @@
-"""The update rules of `harness/optim.py`, in place on the flat vector of all weights.
+"""The update rules of `harness/model/optimizer.py`, in place on the flat vector of all weights.
 
 A rule is a dozen passes over its arrays: they go through the vector block by block, so that a block stays
 in the cache for all of them.
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.optim import SLOTS, OptimizerSpec
+from harness.model.optimizer import SLOTS, OptimizerSpec
 
 BLOCK = 16_384  # numbers
 

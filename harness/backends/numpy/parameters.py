@@ -15,8 +15,8 @@ from types import ModuleType
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.model import ModelSpec
-from harness.spec import Shape
+from harness.model.cell import Shape
+from harness.model.network import ModelSpec
 
 
 def cell_module(cell: str) -> ModuleType:

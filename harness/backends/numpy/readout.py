@@ -6,7 +6,7 @@ y (D·H, T, B) -> features (D·H, B). `last` takes each direction's own last ste
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.model import ModelSpec
+from harness.model.network import ModelSpec
 
 
 class Readout:

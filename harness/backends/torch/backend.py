@@ -7,7 +7,7 @@ can be told without it.
 from pathlib import Path
 
 from harness.backends.base import Session, Setup
-from harness.backends.offers import offers
+from harness.backends.implementations import offers
 from harness.errors import Unavailable
 
 CELLS = Path(__file__).parent / "cells"

@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import torch
 
-from harness.environment import cpu_name
 from harness.errors import Unavailable
+from harness.measure.machine import cpu_name
 
 
 def devices() -> dict[str, str]:

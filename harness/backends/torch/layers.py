@@ -20,7 +20,7 @@ from torch.nn import functional
 from harness.backends.base import Weights
 from harness.backends.torch.cells import State
 from harness.backends.torch.loop import one_way
-from harness.model import ModelSpec
+from harness.model.network import ModelSpec
 
 
 class Passed(NamedTuple):

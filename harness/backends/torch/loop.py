@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from harness.backends.torch import inductor
 from harness.backends.torch.cells import Options, State, Stored
-from harness.spec import Value
+from harness.model.cell import Value
 
 Step = Callable[[torch.Tensor, State, Stored, Options], tuple[torch.Tensor, State]]
 OverTime = Callable[[Sequence[torch.Tensor], State, Stored, bool], tuple[list[torch.Tensor], State]]

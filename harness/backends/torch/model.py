@@ -14,7 +14,7 @@ from torch.nn import functional
 from harness.backends.base import Weights
 from harness.backends.torch import layers, readout
 from harness.backends.torch.cells import State
-from harness.model import ModelSpec
+from harness.model.network import ModelSpec
 
 
 class Read(NamedTuple):

@@ -1,13 +1,13 @@
-"""`harness.optim` in PyTorch: its optimisers with our constants, clipping by our definition."""
+"""`harness.model.optimizer` in PyTorch: its optimisers with our constants, clipping by our definition."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
-from harness.optim import OptimizerSpec
+from harness.model.optimizer import OptimizerSpec
 
-THEIRS: dict[str, dict[str, str]] = {  # what PyTorch calls the slots of `harness.optim.SLOTS`
+THEIRS: dict[str, dict[str, str]] = {  # what PyTorch calls the slots of `harness.model.optimizer.SLOTS`
     "sgd": {},
     "momentum": {"v": "momentum_buffer"},
     "adam": {"m": "exp_avg", "v": "exp_avg_sq"},
@@ -120,4 +120,4 @@ def _build(
             return torch.optim.RMSprop(
                 trained, lr, alpha=spec.rho, eps=spec.epsilon, foreach=True, capturable=on_device
             )
-    raise ValueError(f"optimizer={spec.name} is not one of harness.optim.OPTIMIZERS")
+    raise ValueError(f"optimizer={spec.name} is not one of harness.model.optimizer.OPTIMIZERS")

@@ -22,7 +22,7 @@ def features(
             return ys.amax(0)  # shares its gradient evenly between equal outputs
         case "attention":
             return attention(ys, p["attention.W"], p["attention.b"], p["attention.v"])
-    raise ValueError(f"readout={readout} is not one of harness.model.READOUTS")
+    raise ValueError(f"readout={readout} is not one of harness.model.network.READOUTS")
 
 
 def attention(ys: torch.Tensor, W: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

@@ -13,10 +13,10 @@ from importlib import import_module
 import numpy as np
 import torch
 
-from harness.backends import slots
+from harness.backends import optimizer_state as slots
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
-from harness.backends.carried import Carried, by_block, flat
-from harness.backends.torch import graph, inductor, kernel
+from harness.backends.states import Carried, by_block, flat
+from harness.backends.torch import cuda_graph, inductor, kernel
 from harness.backends.torch.cells import State
 from harness.backends.torch.device import devices, dtype, resolve, settle
 from harness.backends.torch.model import Model, Read
@@ -46,11 +46,11 @@ class TorchSession:
         place = {"device": self._device, "dtype": self._dtype}
         low = torch.bfloat16 if setup.precision == "bfloat16" else None
         self._model = Model(setup.model, cell, implementation, low, **place)
-        graphed = graph.available(self._device, self._dtype)
+        graphed = cuda_graph.available(self._device, self._dtype)
         self._rate = torch.zeros((), device=self._device) if graphed else None
         self._steps = 0  # updates so far
         self._optimizer = Optimizer(setup.optimizer, self._model.trained, self._model.partly, self._rate)
-        self._windows: dict[int, graph.Window] = {}  # by batch size
+        self._windows: dict[int, cuda_graph.Window] = {}  # by batch size
         self._dropping = Stream(setup.seed, self._device) if setup.model.dropout else None
         self._carried = Carried(
             setup.model,
@@ -132,12 +132,14 @@ class TorchSession:
             self._windows[size] = self._window(size)
         return self._windows[size].run(pinned(batches, torch.int64), pinned(rates, torch.float32))
 
-    def _window(self, size: int) -> graph.Window:
+    def _window(self, size: int) -> cuda_graph.Window:
         assert self._rate is not None
         x, y = self._splits["train"]
         changed = [*self._model.trained, *self._optimizer.slots()]
         chunks = len(x) // (self._truncate or len(x))
-        return graph.Window(self._updates, x, y, rate=self._rate, changed=changed, batch=size, chunks=chunks)
+        return cuda_graph.Window(
+            self._updates, x, y, rate=self._rate, changed=changed, batch=size, chunks=chunks
+        )
 
     def _updates(self, xs: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
         """The losses of a batch xs (T, B, I), y (B,), each before its update: one for every chunk."""

@@ -3,9 +3,9 @@
 import numpy as np
 
 from harness.backends.base import Setup
-from harness.init import draw
-from harness.optim import OptimizerSpec
-from harness.runner import open_session
+from harness.model.initializers import draw
+from harness.model.optimizer import OptimizerSpec
+from harness.runner.run import open_session
 from tests.bench.task import RATE, Side, Task
 
 

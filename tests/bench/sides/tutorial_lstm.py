@@ -10,7 +10,7 @@ Adam makes an update after each sequence, parameter by parameter, in NumPy's own
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.init import draw
+from harness.model.initializers import draw
 from tests.bench.task import RATE, Side, Task
 
 GATES = {"f": "f", "i": "i", "c": "g", "o": "o"}  # a tutorial's letter: the harness' own

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from harness.backends.keras.engines import State, Tensor
-from harness.spec import Value
+from harness.model.cell import Value
 
 NAMES = ("W_xh", "W_hh", "b_h")
 

@@ -19,7 +19,7 @@ from keras import ops
 
 from harness.backends.keras.cells import apart, beside
 from harness.backends.keras.engines import State, Tensor
-from harness.spec import Value
+from harness.model.cell import Value
 
 GATES = ("z", "r", "n")  # Keras writes h for the candidate n
 

@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from harness.backends.keras.engines import State, Tensor
-from harness.spec import Value
+from harness.model.cell import Value
 
 NAMES = ("W_xh", "W_hh", "b_h", "W_xl", "W_ll", "b_l", "W_lx", "b_x")
 

@@ -20,7 +20,7 @@ from keras import ops
 
 from harness.backends.keras.cells import apart, beside
 from harness.backends.keras.engines import State, Tensor
-from harness.spec import Value
+from harness.model.cell import Value
 
 GATES = ("i", "f", "g", "o")  # Keras writes c for the candidate g
 

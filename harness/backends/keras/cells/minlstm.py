@@ -17,7 +17,7 @@ from keras import ops
 from harness.backends.keras.cells import apart, beside
 from harness.backends.keras.engines import State, Tensor
 from harness.backends.keras.scan import linear
-from harness.spec import Value
+from harness.model.cell import Value
 
 GATES = ("f", "i", "n")
 

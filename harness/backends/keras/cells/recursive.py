@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from harness.backends.keras.engines import State, Tensor
-from harness.spec import Value
+from harness.model.cell import Value
 
 NAMES = ("W_xh", "b_h", "W_ah", "W_bh", "b_c")
 

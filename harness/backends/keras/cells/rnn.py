@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from harness.backends.keras.engines import State, Tensor
-from harness.spec import Value
+from harness.model.cell import Value
 
 
 def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:

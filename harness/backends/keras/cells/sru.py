@@ -17,7 +17,7 @@ from keras import ops
 
 from harness.backends.keras.cells import apart, beside
 from harness.backends.keras.engines import State, Tensor
-from harness.spec import Value
+from harness.model.cell import Value
 
 GATES = ("f", "r", "n", "k")
 OUTPUT_IS_STATE = False  # the state is c

@@ -23,8 +23,8 @@ from harness.backends.keras.engines import (
     each_in_turn,
     windowed,
 )
-from harness.environment import cpu_name
 from harness.errors import Unavailable
+from harness.measure.machine import cpu_name
 
 _started: list[int] = []  # threads of XLA's CPU pool, which is made once in a process
 

@@ -21,8 +21,8 @@ from harness.backends.keras.engines import (
     lengths,
     windowed,
 )
-from harness.environment import cpu_name
 from harness.errors import Unavailable
+from harness.measure.machine import cpu_name
 
 
 class Engine:

@@ -25,8 +25,8 @@ from harness.backends.keras.engines import (
     each_in_turn,
 )
 from harness.backends.keras.loop import one_by_one
-from harness.environment import cpu_name
 from harness.errors import Unavailable
+from harness.measure.machine import cpu_name
 
 
 class Engine:

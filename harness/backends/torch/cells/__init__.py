@@ -23,7 +23,7 @@ from collections.abc import Mapping
 
 import torch
 
-from harness.spec import Value
+from harness.model.cell import Value
 
 State = tuple[torch.Tensor, ...]
 Stored = Mapping[str, torch.Tensor]

@@ -15,7 +15,7 @@ from torch import nn
 from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, State, Stored
-from harness.model import ModelSpec
+from harness.model.network import ModelSpec
 
 GATES = ("r", "z", "n")  # as nn.GRU stores them
 

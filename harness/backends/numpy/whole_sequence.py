@@ -1,0 +1,61 @@
+"""Cells that read a sequence as a whole, without a step: a delay line, a tree, a flat layer.
+
+A cell offers `forward(p, x, start, options) -> (y, final states, saved)` and
+`backward(p, dp, dy, saved, options) -> (dx, dstart)`, both in the order of reading.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from harness.backends.numpy.parameters import Block, Factors
+from harness.model.network import ModelSpec
+
+
+class Whole:
+    """See `harness.backends.numpy.direction.Pass`."""
+
+    def __init__(
+        self,
+        model: ModelSpec,
+        cell: ModuleType,
+        prefix: str,
+        features: int,
+        *,
+        steps: int,
+        batch: int,
+        dtype: Any,
+    ) -> None:
+        self.cell, self.prefix, self.options = cell, prefix, model.options
+        self.flow: np.ndarray | None = None
+        reverse = prefix.endswith(".backward")
+        self.way = slice(None, None, -1 if reverse else 1)
+        self.last = 0 if reverse or model.spec.whole else steps - 1
+
+    def forward(
+        self, factors: Factors, x: np.ndarray, y: np.ndarray, start: list[np.ndarray]
+    ) -> list[np.ndarray]:
+        p = factors.views.blocks[self.prefix].own
+        found, final, self.saved = self.cell.forward(p, x[:-1, self.way], start, self.options)
+        y[:, self.way] = found
+        return list(final)
+
+    def backward(
+        self,
+        factors: Factors,
+        gradients: Block,
+        x: np.ndarray,
+        y: np.ndarray,
+        dy: np.ndarray,
+        dstate: list[np.ndarray],
+        dx: np.ndarray | None,
+    ) -> None:
+        p, dp = factors.views.blocks[self.prefix].own, gradients.own
+        found, dstart, dh = self.cell.backward(p, dp, dy[:, self.way], self.saved, self.options)
+        for into, d in zip(dstate, dstart, strict=True):
+            into[...] = d
+        if self.flow is not None:
+            self.flow[self.way] = np.linalg.norm(dh, axis=(0, 2))
+        if dx is not None:
+            dx[:, self.way] += found

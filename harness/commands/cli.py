@@ -1,0 +1,222 @@
+"""`python -m harness`: tables from stored results, a cell explained, what there is, what works here."""
+
+import math
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.errors import HarnessError
+from harness.report.compare.errors import CompareError
+
+app = typer.Typer(
+    help="Tables from stored runs, cells explained, what there is and what works on this machine. "
+    "Runs are made by `python run.py`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def table(
+    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
+    by: Annotated[
+        str | None,
+        typer.Option(help="Columns that make a group, separated by commas; otherwise backend,cell."),
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="Of a pivoted table: columns whose values are rows.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Of a pivoted table: columns whose values are columns.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns to average, separated by commas; seconds_to_target.0.97 for one target. "
+            "Otherwise the accuracy and speed that runs of their mode have."
+        ),
+    ] = None,
+    targets: Annotated[
+        bool, typer.Option("--targets", help="Seconds, epochs and steps to each target accuracy instead.")
+    ] = False,
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="md, csv, latex, html, json or parquet; otherwise by FILE's suffix, or md."
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
+) -> None:
+    """Mean ± standard deviation over the ok runs of a group, n, the best; then every run that is not ok."""
+    from harness.report.table import command
+
+    said = command.table(
+        results,
+        by=by,
+        rows=rows,
+        across=columns,
+        metric=metric,
+        targets=targets,
+        filters=where or [],
+        style=style,
+        output=output,
+    )
+    typer.echo(said)
+
+
+@app.command()
+def describe(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="As for run.py: cell=gru sequence=pixel model.layers=2 …")
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Draw the model unrolled over time into this file.")
+    ] = None,
+) -> None:
+    """A cell explained: equations, shapes on the way of a batch, every weight and how it is stored."""
+    from harness.commands.describe import page, storage, unrolled
+
+    storage.settle_engine()
+    chosen = page.choose(overrides or [])
+    if svg is not None:
+        unrolled.write(svg, chosen.model)
+    page.show(chosen)
+    if svg is not None:
+        typer.echo(f"Drawn: {svg}")
+
+
+@app.command()
+def matrix(style: Annotated[str, typer.Option("--format", help="md or text.")] = "text") -> None:
+    """Which cell has which implementation in which backend; what it has not is a –."""
+    from harness.commands import matrix
+
+    typer.echo(matrix.render(style))
+
+
+@app.command()
+def scaling(
+    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this file: .svg, .png or .pdf.")] = None,
+) -> None:
+    """Where launch overhead ends and arithmetic begins, from the runs of +experiment=scaling."""
+    from harness.report.scaling import fit
+    from harness.report.scaling import plot as scaling_plot
+
+    records = fit.read(results)
+    found = fit.lines(records)
+    if not found and all(record.ok for record in records):
+        raise fit.ScalingError(
+            f"no two runs of mode=throughput in {results} differ in their size alone; {fit.MAKE}"
+        )
+    if plot is not None:
+        scaling_plot.write(plot, found)
+    typer.echo(fit.render(records, found))
+    if plot is not None:
+        typer.echo(f"\nDrawn: {plot}")
+
+
+@app.command()
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="COLUMN=VALUE[,COLUMN=VALUE …], a results directory or URL, or a revision.",
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
+    metric: Annotated[
+        str, typer.Option(help="A measured column; seconds_to_target.0.97 for one target.")
+    ] = "train_throughput",
+    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B, of both sides; more than once.")
+    ] = None,
+    fail_below: Annotated[
+        float | None,
+        typer.Option(
+            help="A gate: exit status 1 only if the whole interval, read as the more the better, lies below."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compare what is not comparable, and warn.")] = False,
+    style: Annotated[str, typer.Option("--format", help="md or json.")] = "md",
+) -> None:
+    """Is A better than B, by how much, and is it more than noise? In words, with a 95 % interval."""
+    from harness.report import metrics
+    from harness.report.compare import render, sides, verdict
+
+    if style not in render.FORMATS:
+        raise CompareError(f"--format {style!r}: must be one of {', '.join(render.FORMATS)}")
+    if fail_below is not None and not math.isfinite(fail_below):
+        raise CompareError(f"--fail-below {fail_below}: must be a number that figures can lie below")
+    chosen = metrics.named(metric)
+    found = verdict.compare(*sides.find(a, b, results, where or []), chosen, force=force)
+    held = None if fail_below is None else render.gate(found, fail_below)
+    typer.echo(render.render(found, style, held))
+    if held and held.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def race(
+    a: Annotated[str, typer.Argument(metavar="A", help='Overrides as for run.py: "backend=torch".')],
+    b: Annotated[str, typer.Argument(metavar="B", help='"backend=keras backend.engine=jax"')],
+    common: Annotated[
+        list[str] | None, typer.Argument(metavar="[OVERRIDE]...", help="Overrides of both sides.")
+    ] = None,
+    precision: Annotated[
+        float, typer.Option(help="Stop when half the interval is narrower than this share of the ratio.")
+    ] = 0.02,
+    limit: Annotated[
+        float, typer.Option("--seconds", help="The longest that windows are timed, starts not counted.")
+    ] = 300.0,
+    output: Annotated[Path | None, typer.Option(help="Write everything, raw windows too, as JSON.")] = None,
+) -> None:
+    """Which of two trains faster? In alternating windows on the same cores: the way on a noisy machine."""
+    from harness.commands.race import command
+
+    raise typer.Exit(command.main(a, b, common or [], precision, limit, output))
+
+
+@app.command()
+def report(
+    output: Annotated[Path, typer.Argument(help="The file to write, such as results/report.html.")],
+    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="Draw the charts into this directory too, as SVG and PDF for papers.")
+    ] = None,
+) -> None:
+    """One page that needs no network: who wins, every chart, every run with its command."""
+    from harness.report.page import build
+
+    for path in build.report(output, results, where or [], plots):
+        typer.echo(f"Written: {path}")
+
+
+@app.command()
+def doctor() -> None:
+    """What works here, and what to do about the rest. Exit status 1 where a backend does not work."""
+    from harness.commands import doctor as checkup
+
+    findings = checkup.examine()
+    checkup.show(findings, Console())
+    raise typer.Exit(0 if all(finding.good for finding in findings if finding.needed) else 1)
+
+
+def main() -> None:
+    """Runs a command; a HarnessError is its message and exit status 2."""
+    try:
+        app()
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)

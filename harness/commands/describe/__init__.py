@@ -1,0 +1,1 @@
+"""A cell explained: equations, shapes, parameters, and how each framework stores them."""

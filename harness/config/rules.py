@@ -1,0 +1,115 @@
+"""Which combinations have a meaning: what no key of a configuration can say alone about the model."""
+
+from typing import TYPE_CHECKING, Any
+
+from harness.config.checks import refuse
+from harness.model.cell import cell_spec
+
+if TYPE_CHECKING:
+    from harness.config.schema import Config
+
+
+def check(config: "Config") -> None:
+    """Raises ConfigError for a choice that its cell, or another choice, makes meaningless."""
+    _cell(config)
+    _dropout(config)
+    _truncation(config)
+    _ridge(config)
+    _mode(config)
+    _stream(config)
+    _objective(config)
+
+
+def _cell(config: "Config") -> None:
+    chosen: dict[str, tuple[str, Any, bool]] = {
+        "layers": ("model.layers", config.model.layers, config.model.layers > 1),
+        "bidirectional": ("model.bidirectional", config.model.bidirectional, config.model.bidirectional),
+        "readout": ("model.readout", config.model.readout, config.model.readout != "last"),
+        "initial_state": (
+            "model.initial_state",
+            config.model.initial_state,
+            config.model.initial_state == "learned",
+        ),
+        "truncate": ("train.truncate", config.train.truncate, config.train.truncate is not None),
+        "stream": ("mode", config.mode, config.mode == "stream"),
+        "gradient_flow": ("diagnostics", config.diagnostics, config.diagnostics == "gradient_flow"),
+    }
+    for name, reason in cell_spec(config.cell.name).refuses.items():
+        key, value, used = chosen[name]
+        if used:
+            raise refuse(key, value, f"has no meaning for {config.cell.name}: {reason}")
+
+
+def _dropout(config: "Config") -> None:
+    if config.model.dropout and config.model.layers == 1:
+        raise refuse("model.dropout", config.model.dropout, "is between layers: needs model.layers above 1")
+
+
+def _truncation(config: "Config") -> None:
+    if config.train.truncate is not None and config.model.bidirectional:
+        raise refuse(
+            "train.truncate",
+            config.train.truncate,
+            "the backward direction has no state to carry on: needs model.bidirectional=false",
+        )
+
+
+def _ridge(config: "Config") -> None:
+    """In closed form there is only the last, linear map to solve for."""
+    if config.train.solver != "ridge":
+        return
+    trained = [param.name for param in cell_spec(config.cell.name).params if param.trained]
+    if trained:
+        raise refuse(
+            "train.solver",
+            "ridge",
+            f"solves for a linear readout alone, but {config.cell.name} trains {', '.join(trained)} too; "
+            "use cell=echo_state, or train.solver=gradient",
+        )
+    for key, value, needed in (
+        ("model.readout", config.model.readout, "last, mean or max"),
+        ("model.initial_state", config.model.initial_state, "zeros"),
+        ("train.truncate", config.train.truncate, "null"),
+        ("train.checkpoint_epochs", config.train.checkpoint_epochs, "null"),
+    ):
+        if value not in (None, *needed.replace(" or ", ", ").split(", ")):
+            raise refuse(key, value, f"train.solver=ridge needs {needed}")
+
+
+def _mode(config: "Config") -> None:
+    """What only a model that was trained through can give."""
+    if config.mode == "train":
+        return
+    for key, value, neutral in (
+        ("save_weights", config.save_weights, False),
+        ("diagnostics", config.diagnostics, "none"),
+        ("train.checkpoint_epochs", config.train.checkpoint_epochs, None),
+    ):
+        if value != neutral:
+            raise refuse(
+                key, value, f"is about a model that was trained: needs mode=train, not {config.mode}"
+            )
+    if config.mode == "throughput" and config.train.solver != "gradient":
+        raise refuse(
+            "train.solver", config.train.solver, "makes no updates to time: mode=throughput needs gradient"
+        )
+
+
+def _stream(config: "Config") -> None:
+    if config.mode != "stream":
+        return
+    if config.weights is None:
+        raise refuse("mode", "stream", "reads what was trained before: needs weights=PATH")
+    if config.model.bidirectional:
+        raise refuse(
+            "mode", "stream", "the backward direction begins at the end: needs model.bidirectional=false"
+        )
+
+
+def _objective(config: "Config") -> None:
+    """What a search is after must be something that its runs have."""
+    modes = ("train", "throughput") if config.objective == "train_throughput" else ("train",)
+    if config.objective is not None and config.mode not in modes:
+        raise refuse("objective", config.objective, f"is not measured there: needs mode={' or '.join(modes)}")
+    if config.objective == "seconds_to_target" and not config.measure.targets:
+        raise refuse("objective", config.objective, "needs a target: measure.targets=[0.95]")

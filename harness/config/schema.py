@@ -1,0 +1,254 @@
+"""The typed configuration: frozen dataclasses that only validate.
+
+Defaults live in `conf/`; what is allowed, and what each key means, here and in `sections`. Every error names
+the key, the value found and what is allowed. Nothing here looks at the machine, the network or a file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.backends.base import Setup
+from harness.config import rules
+from harness.config.checks import (
+    cell_option,
+    choice,
+    device,
+    flag,
+    group,
+    optional,
+    refuse,
+    refuse_unknown,
+    text,
+    whole,
+)
+from harness.config.sections import (
+    Backend,
+    Cell,
+    Data,
+    Evaluate,
+    Logger,
+    Measure,
+    Model,
+    Results,
+    Run,
+    Sequence,
+    Sweep,
+    Train,
+    option,
+)
+from harness.data import OWN, Shape
+from harness.data.sequence import shape as sequence_shape
+from harness.errors import ConfigError
+from harness.model.cell import cell_spec
+from harness.model.initializers import SCHEMES
+from harness.model.network import ModelSpec
+from harness.model.optimizer import OptimizerSpec, Schedule
+from harness.model.precision import PRECISIONS
+
+T = TypeVar("T")
+HOUSE = Path(__file__).parent.parent
+
+MODES = ("train", "stream", "throughput")
+DIAGNOSTICS = ("none", "gradient_flow")
+OBJECTIVES = ("val_accuracy", "train_throughput", "seconds_to_target")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run, whole and valid."""
+
+    backend: Backend
+    cell: Cell
+    model: Model
+    data: Data
+    sequence: Sequence
+    train: Train
+    evaluate: Evaluate
+    measure: Measure
+    results: Results
+    logger: Logger
+    run: Run
+    sweep: Sweep
+    init: str = option(
+        choice(*SCHEMES),
+        "how weights start: `keras` (Glorot, orthogonal, forget bias 1), `torch` (uniform, ±1/√H), `irnn` "
+        "(the identity)",
+    )
+    device: str = option(device, "what computes; `auto` is a GPU where the backend has one, else the CPU")
+    threads: int | None = option(optional(whole(1, 4096)), "cores that a run takes; null is all")
+    precision: str = option(
+        choice(*PRECISIONS),
+        "of weights and arithmetic; with `backend=torch` also `tf32` (NVIDIA GPUs) and `bfloat16` (layers "
+        "alone)",
+    )
+    seed: int = option(whole(0), "of the weights, the order of the batches and dropout")
+    mode: str = option(
+        choice(*MODES),
+        "`train`; `stream`: rows one at a time, from the weights of a file; `throughput`: how fast, and "
+        "nothing learnt",
+    )
+    diagnostics: str = option(
+        choice(*DIAGNOSTICS), "`gradient_flow`: the norm of ∂L/∂h_t at every step, before and after training"
+    )
+    objective: str | None = option(
+        optional(choice(*OBJECTIVES)),
+        "of `hydra/sweeper=optuna`: what is searched for; `seconds_to_target` is to the highest of "
+        "`measure.targets`",
+    )
+    weights: str | None = option(optional(text), "a safetensors file to start from")
+    save_weights: bool = option(flag, "whether the trained weights are stored beside the record")
+
+    @staticmethod
+    def from_mapping(values: Mapping[str, Any]) -> "Config":
+        """Validates a composed configuration as a whole; raises ConfigError."""
+        values = dict(values)
+        cell = build_cell(group("cell", values.pop("cell", None)))
+        parts: dict[str, Any] = {"cell": cell}
+        for name, section in SECTIONS.items():
+            parts[name] = build(section, group(name, values.pop(name, None)), f"{name}.")
+        scalars = {f.name: f for f in fields(Config) if "check" in f.metadata}
+        refuse_unknown(values, [*scalars, *SECTIONS, "cell"], "")
+        for name, described in scalars.items():
+            if name not in values:
+                raise ConfigError(f"{name}: missing")
+            parts[name] = described.metadata["check"](name, values[name])
+        config = Config(**parts)
+        config.check_together()
+        return config
+
+    def check_together(self) -> None:
+        """What no key can say alone."""
+        names = [path.parent.name for path in sorted((HOUSE / "backends").glob("*/backend.py"))]
+        choice(*names)("backend.name", self.backend.name)
+        package = __import__(f"harness.backends.{self.backend.name}", fromlist=["DEVICES"])
+        if (self.backend.engine is None) != (package.ENGINES == ()):
+            raise refuse(
+                "backend.engine",
+                self.backend.engine,
+                f"{self.backend.name} "
+                + (
+                    f"needs one of {', '.join(package.ENGINES)}"
+                    if package.ENGINES
+                    else "has no engines: null"
+                ),
+            )
+        if self.device.split(":")[0] not in ("auto", *package.DEVICES):
+            raise refuse(
+                "device", self.device, f"{self.backend.name} computes on {', '.join(package.DEVICES)} only"
+            )
+        self._check_data()
+        rules.check(self)
+
+    def _check_data(self) -> None:
+        own, path, sequence = self.data.name == OWN, self.data.path, self.sequence
+        if own and path is None:
+            raise refuse(
+                "data.path", path, "data=npz needs a file with the arrays x and y: data.path=mine.npz"
+            )
+        if not own and path is not None:
+            raise refuse(
+                "data.path", path, f"data={self.data.name} is no file of your own: use data=npz, or null"
+            )
+        if own and (sequence.name, sequence.rows_per_step) != ("row", 1):
+            key, value = (
+                ("name", sequence.name)
+                if sequence.name != "row"
+                else ("rows_per_step", sequence.rows_per_step)
+            )
+            raise refuse(f"sequence.{key}", value, "is for images; data=npz is read as stored: leave it out")
+        sequence_shape(sequence.name, sequence.rows_per_step)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The configuration as plain data, options of the cell beside its width."""
+        values = asdict(self)
+        values["cell"] |= values["cell"].pop("options")
+        values["measure"]["targets"] = list(values["measure"]["targets"])
+        return values
+
+    @property
+    def reading(self) -> str:
+        """How sequences come about, as a record says it: by which view of images, or `stored` as such."""
+        return "stored" if self.data.name == OWN else self.sequence.name
+
+    def model_spec(self, shape: Shape) -> ModelSpec:
+        """The model for data of that shape; see `harness.config.dataset.shape_of`."""
+        return ModelSpec(
+            cell=self.cell.name,
+            steps=shape.steps,
+            features=shape.features,
+            hidden=self.cell.hidden,
+            classes=shape.classes,
+            layers=self.model.layers,
+            bidirectional=self.model.bidirectional,
+            readout=self.model.readout,
+            initial_state=self.model.initial_state,
+            dropout=self.model.dropout,
+            options=self.cell.options,
+        )
+
+    def optimizer(self) -> OptimizerSpec:
+        t = self.train
+        return OptimizerSpec(t.optimizer, t.momentum, t.beta1, t.beta2, t.rho, t.epsilon, t.clip_norm)
+
+    def schedule(self, steps_per_epoch: int) -> Schedule:
+        t = self.train
+        return Schedule(
+            t.schedule,
+            t.learning_rate,
+            total_steps=t.epochs * steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
+            decay_factor=t.decay_factor,
+            decay_epochs=t.decay_epochs,
+        )
+
+    def setup(self, shape: Shape, *, threads: int, device: str) -> Setup:
+        return Setup(
+            model=self.model_spec(shape),
+            optimizer=self.optimizer(),
+            implementation=self.backend.implementation,
+            engine=self.backend.engine,
+            device=device,
+            threads=threads,
+            precision=self.precision,
+            truncate=self.train.truncate,
+            seed=self.seed,
+        )
+
+
+SECTIONS: dict[str, type] = {
+    "backend": Backend,
+    "model": Model,
+    "data": Data,
+    "sequence": Sequence,
+    "train": Train,
+    "evaluate": Evaluate,
+    "measure": Measure,
+    "results": Results,
+    "logger": Logger,
+    "run": Run,
+    "sweep": Sweep,
+}
+
+
+def build(section: type[T], values: Mapping[str, Any], prefix: str) -> T:
+    """One section from plain data; every key of it, no other, each checked."""
+    described = {f.name: f.metadata["check"] for f in fields(section)}  # type: ignore[arg-type]
+    refuse_unknown(values, list(described), prefix)
+    for name in described:
+        if name not in values:
+            raise ConfigError(f"{prefix}{name}: missing")
+    return section(**{name: check(f"{prefix}{name}", values[name]) for name, check in described.items()})
+
+
+def build_cell(values: Mapping[str, Any]) -> Cell:
+    """The cell's section, whose keys depend on the cell."""
+    name = text("cell.name", values.get("name"))
+    cells = [path.stem for path in sorted((HOUSE / "cells").glob("*.py")) if path.stem != "__init__"]
+    choice(*cells)("cell.name", name)
+    offered = cell_spec(name).options
+    refuse_unknown(values, ["name", "hidden", *offered], "cell.")
+    hidden = whole(1, 65_536)("cell.hidden", values.get("hidden"))
+    options = {key: cell_option(allowed)(f"cell.{key}", values.get(key)) for key, allowed in offered.items()}
+    return Cell(name, hidden, options)

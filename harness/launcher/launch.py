@@ -1,0 +1,192 @@
+"""One run, from a configuration to a stored record, whatever happens to it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from harness import store
+from harness.config import dataset
+from harness.config.schema import Config
+from harness.errors import HarnessError, StoreError, Unavailable
+from harness.launcher import preflight
+from harness.launcher.key import run_key
+from harness.launcher.lease import lease
+from harness.launcher.loggers.worker import Feed
+from harness.launcher.process import Child
+from harness.launcher.record_builder import Draft
+from harness.launcher.supervise import Display, Judge, follow
+from harness.measure import machine
+from harness.measure.clock import now
+from harness.measure.devices import label, thread_count, wanted_gpus
+from harness.runner.protocol import Job
+from harness.store import checkpoint, remote_checkpoints
+from harness.store.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A record, whether it was there before, and whether the run could start at all."""
+
+    record: RunRecord
+    reused: bool = False
+    could_start: bool = True
+
+
+def launch(config: Config, *, command: str, display: Display, judge: Judge | None = None) -> Outcome:
+    """Makes the run in a child process, unless it is complete already or was pruned by this very search, and
+    stores its record.
+
+    Returns for every run that has a valid configuration, also when it was interrupted (status
+    `interrupted`) and when its record could not be stored (never `ok`; the reason says where it is kept).
+    Raises ConfigError for a model that its data does not allow, DataError and WeightsError where a file
+    that the configuration names cannot be used: nothing has happened then.
+    """
+    preflight.check(config)
+    try:
+        return _launch(config, command=command, display=display, judge=judge)
+    except StoreError as error:  # the results could be written to when the sweep began
+        asked = config.threads or 0
+        draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
+        return Outcome(draft.ended("failed", str(error)), could_start=False)
+
+
+def _launch(config: Config, *, command: str, display: Display, judge: Judge | None) -> Outcome:
+    root = config.results.root
+    store.prepare(root)
+    try:
+        threads, gpus = resources(config)
+    except Unavailable as error:
+        asked = config.threads or 0
+        draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
+        record = draft.ended("skipped", str(error))
+        return _closed(_feed(config, draft), record, root, could_start=False)
+    sha256 = dataset.fingerprint(config)
+    key = run_key(config, threads)
+    display.identify(key, threads)
+    with _only_one(store.lock(root, key), display):
+        store.recover(root, key)
+        done = store.complete(
+            root, key, with_weights=config.save_weights, decided=judge.decided if judge else None
+        )
+        again = config.sweep.rerun == "all"
+        if (done is not None and done.ok) or again:
+            _forget(root, key)
+        if done is not None and not again:
+            if judge:
+                judge.replay(done)
+            return Outcome(done, reused=True)
+        if not again:
+            remote_checkpoints.fetch(root, key)
+        draft = Draft(config, key=key, threads=threads, command=command)
+        draft.update({"details": {"data_sha256": sha256} if sha256 else {}})
+        directory = store.new_attempt(root, key, now())
+        feed = _feed(config, draft, store.checkpoints(root, key))
+        could_start = True
+        try:
+            dataset.provide(config, progress=display.interactive)
+            feed.wait()
+            draft.phases.begin("lease")
+            with lease(threads, gpus, display.note) as held:
+                draft.phases.begin("launch")
+                draft.values["environment"] = machine.describe(held.cores, held.gpu)
+                job = Job(
+                    config,
+                    threads,
+                    held.cores,
+                    label(held.gpu),
+                    directory.resolve(),
+                    sha256,
+                    key=key,
+                    started=draft.values["started"],
+                    checkpoints=store.checkpoints(root, key),
+                )
+                with Child(job, held) as child:
+                    status, reason, could_start = follow(child, draft, display, judge, feed)
+            if child.output.failed:
+                draft.update({"details": {"output_incomplete": str(child.output.failed)}})
+            record = draft.ended(status, reason)
+        except KeyboardInterrupt:
+            record = draft.ended("interrupted", "stopped from outside")
+        except (HarnessError, OSError) as error:
+            record, could_start = draft.ended("failed", str(error)), False
+        outcome = _closed(feed, record, root, could_start=could_start, directory=directory)
+        if outcome.record.ok:
+            _forget(root, key)
+        return outcome
+
+
+def _forget(root: str, key: str) -> None:
+    """Removes a run's checkpoints. A copy that stays is said, and does no harm; raises StoreError for what
+    stays here."""
+    checkpoint.remove(store.checkpoints(root, key))
+    try:
+        remote_checkpoints.remove(root, key)
+    except StoreError as error:
+        sys.stderr.write(f"{error}\n")
+
+
+def resources(config: Config) -> tuple[int, list[str]]:
+    """How many cores a run takes here, and the GPUs of which it takes one; raises Unavailable."""
+    gpus = wanted_gpus(config.device, import_module(f"harness.backends.{config.backend.name}").DEVICES)
+    return thread_count(config.threads, gpu=bool(gpus)), gpus
+
+
+def lost(config: Config, *, key: str | None, threads: int, command: str, status: str, reason: str) -> Outcome:
+    """Stores the record of a run whose own launcher is gone and could not. Raises HarnessError."""
+    root = config.results.root
+    store.prepare(root)
+    if key is None:
+        try:
+            threads, _ = resources(config)
+        except Unavailable:
+            threads = config.threads or 0
+        key = run_key(config, threads)
+    draft = Draft(config, key=key, threads=threads, command=command)
+    feed = _feed(config, draft, store.checkpoints(root, key))
+    return _closed(feed, draft.ended(status, reason), root, could_start=True)
+
+
+def _feed(config: Config, draft: Draft, checkpoints: Path | None = None) -> Feed:
+    return Feed(config, key=draft.values["key"], started=draft.values["started"], checkpoints=checkpoints)
+
+
+def _closed(
+    feed: Feed, record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None
+) -> Outcome:
+    """Stores a record that its logger was told of, and that says what came of that; also when the wait for
+    the logger is interrupted, which then is raised."""
+    try:
+        feed.end(record, directory)
+    finally:
+        outcome = _stored(feed.noted(record), root, could_start=could_start, directory=directory)
+    return outcome
+
+
+def _stored(record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None) -> Outcome:
+    directory = directory or store.new_attempt(root, record.key, now())
+    try:
+        return Outcome(store.keep(record, root, directory), could_start=could_start)
+    except store.NotStored as error:
+        status = "failed" if record.ok else record.status
+        reason = "; ".join([record.reason or f"ended {record.status}", str(error)])
+        return Outcome(replace(record, status=status, reason=reason), could_start=could_start)
+
+
+@contextmanager
+def _only_one(path: Path, display: Display) -> Iterator[None]:
+    """Two sweeps never make the same run at once: the second waits, and then finds it complete."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        display.note("waiting: the same run is being made elsewhere")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

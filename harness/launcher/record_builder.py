@@ -1,0 +1,85 @@
+"""A record in the making."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from harness.config import dataset
+from harness.config.schema import Config
+from harness.measure.clock import now
+from harness.measure.phases import Phases
+from harness.store.record import RunRecord
+from harness.text import one_line
+
+REASON = 2000  # characters that a record keeps of it, on one line
+
+
+class Draft:
+    """What is known of a run so far."""
+
+    def __init__(self, config: Config, *, key: str, threads: int, command: str) -> None:
+        self.phases = Phases("prepare")
+        self.values: dict[str, Any] = {
+            "key": key,
+            "command": command,
+            "started": now().isoformat(),
+            "threads": threads,
+            "config": config.to_mapping(),
+            "environment": {},
+            "history": [],
+            "timing": {},
+            "details": {},
+            **_named(config),
+        }
+
+    def update(self, event: Mapping[str, Any]) -> None:
+        self.values |= event.get("fields", {})
+        self.values["details"] |= event.get("details", {})
+        self.values["timing"] |= event.get("timing", {})
+        if "history" in event:
+            self.values["history"].append(event["history"])
+
+    def ended(self, status: str, reason: str | None) -> RunRecord:
+        phases = self.phases.end()
+        reason = None if reason is None else one_line(reason, REASON)
+        self.values["timing"]["phases"] = phases
+        total = math.fsum(phases.values())
+        values = {**self.values, "status": status, "reason": reason, "total_seconds": total}
+        rate = values.get("train_flops_per_second")
+        for name in ("peak", "own_shape"):
+            most = values.get(f"{name}_flops_per_second")
+            if most and rate:
+                values[f"{name}_fraction"] = rate / most
+        return RunRecord(**{f.name: values[f.name] for f in fields(RunRecord) if f.name in values})
+
+
+def _named(config: Config) -> dict[str, Any]:
+    """The record's columns that the configuration decides."""
+    model = config.model_spec(dataset.shape_of(config))
+    return {
+        "mode": config.mode,
+        "backend": config.backend.name,
+        "implementation": config.backend.implementation,
+        "engine": config.backend.engine,
+        "cell": config.cell.name,
+        "hidden": config.cell.hidden,
+        "layers": config.model.layers,
+        "bidirectional": config.model.bidirectional,
+        "sequence": config.reading,
+        "data": config.data.name,
+        "seed": config.seed,
+        "batch_size": config.train.batch_size,
+        "epochs": _epochs(config),
+        "precision": config.precision,
+        "device": config.device,
+        "parameters": model.parameters,
+        "flops_per_sequence": model.flops_per_sequence,
+    }
+
+
+def _epochs(config: Config) -> int:
+    """How often the training set is gone through."""
+    if config.mode != "train":
+        return 0
+    return 1 if config.train.solver == "ridge" else config.train.epochs

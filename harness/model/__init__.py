@@ -1,0 +1,1 @@
+"""What is computed, as data: cells, networks, optimizers, initializers, precision."""

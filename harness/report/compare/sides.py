@@ -1,0 +1,171 @@
+"""The two sides of a comparison, from what a person typed: filters, a place of results, or a revision.
+
+backend=torch,cell=lstm,gru     runs with these values of columns or configuration keys
+results/before  s3://bucket/x   all runs of another results directory or URL
+main  v0.5.0  3f2a91c           runs made by that revision of this project
+rev:main  ./main                the one or the other, where both are there
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import pandas
+
+from harness import store
+from harness.measure.machine import PROJECT
+from harness.report import table
+from harness.report.compare.errors import CompareError
+from harness.store.record import DETAIL
+
+REVISION = "rev:"
+PATHLIKE = (".", "/", "~")
+
+
+@dataclass(frozen=True)
+class Side:
+    """`text` as it was typed, its attempts at runs, and the columns that it names."""
+
+    text: str
+    frame: pandas.DataFrame
+    named: frozenset[str] = frozenset()
+
+
+class Stored:
+    """The runs of `--results`, read when a side asks for them."""
+
+    def __init__(self, results: str) -> None:
+        self.results = results
+        self._frame: pandas.DataFrame | None = None
+
+    @property
+    def frame(self) -> pandas.DataFrame:
+        if self._frame is None:
+            self._frame = read(self.results)
+        return self._frame
+
+
+def read(place: str) -> pandas.DataFrame:
+    """Every good attempt at a run there, beside its columns the configuration's keys; raises CompareError
+    where there are none, and StoreError."""
+    frame = store.load(place, attempts=True)
+    if frame.empty:
+        raise CompareError(f"no runs in {place}; make some with: python run.py data=digits")
+    return table.with_config(frame)
+
+
+def find(first: str, second: str, results: str, filters: Sequence[str]) -> tuple[Side, Side]:
+    """Both sides, of the runs for which all `filters` hold.
+
+    Raises CompareError for a side that is nothing, more than one thing, without runs, or whose runs are on
+    the other side too.
+    """
+    stored = Stored(results)
+    found = []
+    for text in (first, second):
+        side = _side(text, stored)
+        kept = table.where(side.frame, filters)
+        if kept.empty:
+            among = f" where {' and '.join(filters)}" if filters else ""
+            raise CompareError(f"{text}: no runs{among}")
+        found.append(Side(text, kept, side.named))
+    a, b = found
+    both = _identities(a) & _identities(b)
+    if both:
+        some = "the same runs" if both == _identities(a) == _identities(b) else f"{len(both)} runs in common"
+        raise CompareError(f"{first} and {second} have {some}: each side needs runs of its own")
+    return a, b
+
+
+def _identities(side: Side) -> set[tuple[str, str]]:
+    """Attempts, wherever they have been copied to."""
+    return set(zip(side.frame["key"], side.frame["started"], strict=True))
+
+
+def _side(text: str, stored: Stored) -> Side:
+    if text.startswith(REVISION):
+        return _at_revision(text, _revision(text.removeprefix(REVISION), stored), stored)
+    path = os.path.expanduser(text)  # noqa: PTH111  pathlib's raises where nobody is called so
+    if "://" in text.partition("=")[0] or text.startswith(PATHLIKE):
+        return Side(text, read(text if "://" in text else path))
+    filters = re.match(r"[^=/]+=", text) is not None
+    directory = os.path.isdir(path)  # noqa: PTH112  pathlib's raises at a name that is too long
+    revision = None if filters else _revision(text, stored, needed=not directory)
+    kinds = {"a filter": filters, "a directory": directory, "a revision": revision is not None}
+    if sum(kinds.values()) > 1:
+        names = " and ".join(name for name, there in kinds.items() if there)
+        raise CompareError(
+            f"{text}: is {names}; say ./{text} for the directory, {REVISION}{text} for the revision"
+        )
+    if filters:
+        return _filtered(text, stored)
+    return Side(text, read(text)) if directory else _at_revision(text, revision, stored)
+
+
+def _filtered(text: str, stored: Stored) -> Side:
+    """`a=1,b=2,3`: a comma separates filters where a `=` follows before the next one, and else values."""
+    filters = re.split(r",(?=[^,=]+=)", text)
+    columns = [item.partition("=")[0] for item in filters]
+    known = [name for name in stored.frame.columns if name not in DETAIL]
+    for column in columns:
+        if column not in known:
+            close = get_close_matches(column, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise CompareError(f"{text}: {column!r} is no column{hint}\nThere are: {', '.join(known)}")
+    return Side(text, table.where(stored.frame, filters), frozenset(columns))
+
+
+def _at_revision(text: str, revision: str | None, stored: Stored) -> Side:
+    """The runs of one revision; `revision` as `_revision` gave it."""
+    made = _revisions(stored.frame)
+    found = stored.frame[made == revision]
+    if found.empty:
+        there = ", ".join(str(each)[:12] + "+" * str(each).endswith("+") for each in made.dropna().unique())
+        hint = f"; with uncommitted changes: {REVISION}{revision}+" if f"{revision}+" in set(made) else ""
+        raise CompareError(
+            f"{text}: no runs of revision {revision} in {stored.results}{hint}; "
+            f"there are runs of {there or 'none'}"
+        )
+    return Side(text, found)
+
+
+def _revision(name: str, stored: Stored, *, needed: bool = True) -> str | None:
+    """The full revision that a name stands for: what git says, or what stored runs begin with. A `+` at its
+    end means: with uncommitted changes.
+
+    None, or where it is `needed` CompareError, for a name that stands for none.
+    """
+    bare, dirty = name.removesuffix("+"), "+" * name.endswith("+")
+    commits = {found} if (found := _commit(bare)) else set()
+    if re.fullmatch(r"[0-9a-f]{4,40}", bare) and (needed or commits):
+        made = {str(each).removesuffix("+") for each in _revisions(stored.frame).dropna()}
+        commits |= {each for each in made if each.startswith(bare)}
+    if len(commits) > 1:
+        raise CompareError(f"{name}: is more than one revision: {', '.join(sorted(commits))}")
+    if commits:
+        return commits.pop() + dirty
+    if needed:
+        raise CompareError(
+            f"{name}: is no filter (COLUMN=VALUE), no results directory or URL, no revision of this project, "
+            f"and none of the runs in {stored.results} was made by"
+        )
+    return None
+
+
+def _commit(name: str) -> str | None:
+    """What git calls a commit of this project, in full; None where it knows none."""
+    if not name or name.startswith("-") or not (PROJECT / ".git").exists():
+        return None
+    command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
+    try:
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    except (OSError, ValueError):  # no git; a name that no command can have
+        return None
+    return done.stdout.strip() or None
+
+
+def _revisions(frame: pandas.DataFrame) -> pandas.Series:
+    return frame["environment"].map(lambda environment: environment.get("git_revision"))

@@ -1,0 +1,262 @@
+"""What a comparison finds, and whether it may be made at all."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from harness.measure.bootstrap import Run, Stratum, interval, run
+from harness.report.compare.errors import CompareError
+from harness.report.compare.pairing import Pair, pair
+from harness.report.compare.sides import Side
+from harness.report.metrics import Figure, Metric, samples
+from harness.store.validate import timing_misfit
+
+CANNOT_TELL = "cannot tell"
+ROUNDOFF = 1e-12
+SEED = 0  # of the resampling: the same runs give the same interval
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies between two sides: the ratio of the first to the second, or the difference, and its interval.
+
+    `over` as of `interval.Interval`; `a` and `b` are means over runs (geometric ones of what is compared as a
+    ratio), `runs` how many there are a side.
+    """
+
+    label: str
+    a: float
+    b: float
+    runs: tuple[int, int]
+    estimate: float
+    low: float
+    high: float
+    over: str
+    paired: bool  # by seed
+    verdict: str
+    why: str = ""  # it cannot be told
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that is said: `parts` has one entry per configuration, `alone` what is left out, `warnings`
+    what would have stood against it without `--force`."""
+
+    a: str
+    b: str
+    metric: Metric
+    whole: Found
+    parts: list[Found]
+    alone: list[str]
+    notes: list[str]
+    warnings: list[str]
+
+
+def compare(a: Side, b: Side, metric: Metric, *, force: bool = False) -> Comparison:
+    """Raises CompareError where there is nothing to compare, and, unless it is forced, where that would be
+    wrong."""
+    left, left_out, against = _usable(a, metric)
+    right, right_out, more = _usable(b, metric)
+    found = pair(left, right, metric)
+    against = [*found.against, *against, *more]
+    if metric.disturbed:
+        against += _contended(left, [row for each in found.pairs for run in each.a for row in run])
+        against += _contended(right, [row for each in found.pairs for run in each.b for row in run])
+    if against and not force:
+        raise CompareError(
+            "\n".join([*(f"not comparable: {said}" for said in against), "--force shows it all the same"])
+        )
+    rng = np.random.default_rng(SEED)
+    runs = [runs_of(side, metric, rng) for side in (left, right)]
+    strata = [_stratum(each, *runs) for each in found.pairs]
+    parts = [
+        judge([stratum], metric, rng, label=each.label, force=force)
+        for each, stratum in zip(found.pairs, strata, strict=True)
+    ]
+    whole = judge(_independent(found.pairs, strata, metric), metric, rng, force=force)
+    whole = replace(whole, runs=(sum(part.runs[0] for part in parts), sum(part.runs[1] for part in parts)))
+    if force and whole.over == "windows":
+        against.append("one run a side: how runs differ from one another is not in the interval")
+    notes = [*found.notes, *_versions(left, right), *(_when(left, right) if metric.timed else [])]
+    return Comparison(
+        a.text, b.text, metric, whole, parts, [*left_out, *right_out, *found.alone], notes, against
+    )
+
+
+def judge(
+    strata: Sequence[Stratum],
+    metric: Metric,
+    rng: np.random.Generator,
+    *,
+    label: str = "",
+    force: bool = False,
+) -> Found:
+    """The verdict over some configurations, each of which counts the same."""
+    found = interval(strata, rng)
+    why = _why(found.over, found.estimate, found.error, force=force)
+    verdict = CANNOT_TELL
+    if not why and (found.low > 0 or found.high < 0):
+        verdict = metric.better if (found.estimate > 0) != metric.less else metric.worse
+    return Found(
+        label,
+        a=_back(float(np.mean([_mean(stratum.a).value for stratum in strata])), metric),
+        b=_back(float(np.mean([_mean(stratum.b).value for stratum in strata])), metric),
+        runs=(sum(len(stratum.a) for stratum in strata), sum(len(stratum.b) for stratum in strata)),
+        estimate=_back(found.estimate, metric),
+        low=_back(found.low, metric),
+        high=_back(found.high, metric),
+        over=found.over,
+        paired=all(stratum.paired for stratum in strata),
+        verdict=verdict,
+        why=why,
+    )
+
+
+def _why(over: str, estimate: float, error: float, *, force: bool) -> str:
+    """Why an interval decides nothing; "" for one that does."""
+    if over == "windows" and not force:
+        return "one run of a side says nothing about how runs differ from one another"
+    if error == estimate == 0:
+        return "the figures of both sides are the same"
+    if error < ROUNDOFF:
+        return "nothing deviates from run to run, or from pair to pair, so nothing shows what chance does"
+    return ""
+
+
+def score(found: Found, metric: Metric) -> tuple[float, float, float]:
+    """Estimate, low and high as a gate reads them: the more the better, a ratio of 1 or a difference of 0
+    where both sides are alike."""
+    values = found.estimate, found.low, found.high
+    if metric.less:
+        low, high = (1 / values[2], 1 / values[1]) if metric.ratio else (-values[2], -values[1])
+        return (1 / values[0] if metric.ratio else -values[0]), low, high
+    return values
+
+
+def _back(value: float, metric: Metric) -> float:
+    return math.exp(value) if metric.ratio else value * metric.scale
+
+
+def _usable(side: Side, metric: Metric) -> tuple[Side, list[str], list[str]]:
+    """The side's runs with the figure; in words those without, and what stands against comparing."""
+    frame, said, against = side.frame, [], []
+    for status, count in frame["status"].value_counts().items():
+        runs = f"{_count(count, 'run')} of {side.text}"
+        if status != "ok":
+            said.append(f"{runs}: {status}")
+        if status == "parity_failed":
+            against.append(f"parity_failed: {runs} did not compute what the reference does")
+    good = frame[frame["status"] == "ok"]
+    values = metric.values(good)
+    usable = values.notna() & np.isfinite(values)
+    if not usable.any():
+        statuses = ", ".join(f"{status} {n}" for status, n in frame["status"].value_counts().items())
+        raise CompareError(
+            f"{side.text}: no ok run has a {metric.name} ({statuses}); python -m harness table shows them"
+        )
+    if not usable.all():
+        said.append(f"{_count(int((~usable).sum()), 'run')} of {side.text}: without a {metric.name}")
+    if metric.ratio and (values[usable] <= 0).any():
+        raise CompareError(f"{side.text}: a {metric.name} of 0 or less, which no ratio can be taken of")
+    return Side(side.text, good[usable], side.named), said, against
+
+
+def _contended(side: Side, rows: Sequence[int]) -> list[str]:
+    count = int(side.frame.loc[list(rows), "contended"].eq(True).sum())
+    if not count:
+        return []
+    of = f"{count} of {_count(len(rows), 'run')} of {side.text}"
+    return [f"contended: others used the cores of {of}; leave them out: --where contended=false,null"]
+
+
+def _stratum(each: Pair, left: Mapping[int, Run], right: Mapping[int, Run]) -> Stratum:
+    """One run stands for all attempts at a seed: their mean."""
+    a = [_mean([left[row] for row in rows]) for rows in each.a]
+    b = [_mean([right[row] for row in rows]) for rows in each.b]
+    return Stratum(a, b, paired=bool(each.seeds))
+
+
+def _independent(pairs: Sequence[Pair], strata: Sequence[Stratum], metric: Metric) -> list[Stratum]:
+    """All backends compute the same. Of what the seed decides, their runs of one seed are no two: those of
+    the same problem and seeds count as one, their mean."""
+    if metric.timed or not metric.seeded:
+        return list(strata)
+    alike: dict[object, list[Stratum]] = {}
+    for each, stratum in zip(pairs, strata, strict=True):
+        alike.setdefault((each.problem, each.seeds) if each.seeds else each.label, []).append(stratum)
+    return [
+        Stratum(
+            [_mean(made) for made in zip(*(stratum.a for stratum in copies), strict=True)],
+            [_mean(made) for made in zip(*(stratum.b for stratum in copies), strict=True)],
+            paired=copies[0].paired,
+        )
+        if len(copies) > 1
+        else copies[0]
+        for copies in alike.values()
+    ]
+
+
+def _mean(made: Sequence[Run]) -> Run:
+    return Run(float(np.mean([r.value for r in made])), np.mean([r.moves for r in made], axis=0))
+
+
+def runs_of(side: Side, metric: Metric, rng: np.random.Generator) -> dict[int, Run]:
+    """Every attempt by its row label; raises CompareError for one whose raw timings are damaged."""
+    values = metric.values(side.frame)
+    columns = (side.frame[name] for name in ("timing", "config", "record_path"))
+    found = {}
+    for row, value, timing, config, place in zip(side.frame.index, values, *columns, strict=True):
+        if metric.ratio:
+            if wrong := timing_misfit(timing):
+                raise CompareError(f"{place}: not a whole record: {wrong} is of the wrong type")
+            raw, figure = samples(metric, timing, config) or (None, np.asarray)
+            found[row] = run(math.log(value), raw, partial(_log, figure), rng)
+        else:
+            found[row] = run(value, None, np.asarray, rng)
+    return found
+
+
+def _log(figure: Figure, drawn: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(figure(drawn)))
+
+
+def _versions(a: Side, b: Side) -> list[str]:
+    """What was installed on one side and not on the other."""
+    said = []
+    of = [_installed(side) for side in (a, b)]
+    for name in sorted(of[0].keys() | of[1].keys()):
+        one, other = (each.get(name, set()) for each in of)
+        if not one & other:
+            first, second = (", ".join(sorted(each)) or "–" for each in (one, other))
+            said.append(f"{name}: {first} in {a.text}; {second} in {b.text}")
+    return said
+
+
+def _when(a: Side, b: Side) -> list[str]:
+    """When the runs of the sides began, where all of one did before all of the other: what the machine was
+    busy with then is in the ratio, and in no interval."""
+    began = [side.frame["started"] for side in (a, b)]
+    if max(began[0]) >= min(began[1]) and max(began[1]) >= min(began[0]):
+        return []
+    one, other = (f"{_minute(min(each))} to {_minute(max(each))}" for each in began)
+    return [f"made one side after the other: {one} in {a.text}; {other} in {b.text}"]
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")
+
+
+def _installed(side: Side) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for environment in side.frame["environment"]:
+        for name, version in environment.get("versions", {}).items():
+            found.setdefault(name, set()).add(version)
+        found.setdefault("harness at", set()).add(str(environment.get("git_revision")))
+    return found
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"

@@ -1,0 +1,204 @@
+"""From runs to the page and the figures for papers."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from harness.report.page import (
+    confusion,
+    gradient_flow,
+    learning_curves,
+    matplotlib,
+    roofline,
+    run_table,
+    scaling,
+    stream,
+    summary,
+    throughput,
+)
+from harness.report.page.figures import Bars, Chart, Figure, Lines
+from harness.report.page.matrix import grid
+from harness.report.page.palette import AGAINST, SHAPES, color, shape
+from harness.report.page.runs import ReportError, read
+from harness.report.page.series import sets
+from harness.report.table import text
+from harness.store import files
+from harness.store.record import RunRecord
+
+TIMED = ("train", "throughput")  # modes that time updates
+TEMPLATES = Path(__file__).parent / "templates"
+INSTALL = "install it: pip install -c constraints.txt altair vl-convert-python jinja2"
+
+
+def report(output: Path, results: str, filters: Sequence[str], plots: Path | None) -> list[Path]:
+    """Writes the page, and the figures for papers where a directory is given; returns the files.
+
+    Raises HarnessError, before anything is read where it can be known by then.
+    """
+    _check(output)
+    if plots is not None:
+        matplotlib.check(plots)
+    found = read(results, filters)
+    figures = draw(found)
+    html = render(found, figures, filters)
+    try:
+        files.write(output, [html.encode()])
+    except OSError as error:
+        raise ReportError(f"{output}: cannot be written: {error.strerror}") from error
+    return [output, *(matplotlib.write(plots, figures) if plots is not None else [])]
+
+
+def _check(output: Path) -> None:
+    if why := files.hindrance(output):
+        raise ReportError(f"{output}: {why}")
+    try:
+        import altair  # noqa: F401
+        import jinja2  # noqa: F401
+        import vl_convert  # noqa: F401
+    except ImportError as error:
+        raise ReportError(
+            f"a report needs a package that cannot be imported here ({error}); {INSTALL}"
+        ) from error
+
+
+def draw(found: Sequence[RunRecord]) -> list[Figure]:
+    """All figures, with or without data."""
+    trained, timed = sets(found, "train"), sets(found, *TIMED)
+    return [
+        learning_curves.curves(trained),
+        throughput.throughput(timed),
+        scaling.growth(found),
+        roofline.roofline(timed),
+        gradient_flow.flow(
+            [one for one in trained if any("gradient_flow_after" in run.details for run in one.runs)]
+        ),
+        stream.rows(sets(found, "stream")),
+        confusion.confusion(trained),
+    ]
+
+
+def render(found: Sequence[RunRecord], figures: Sequence[Figure], filters: Sequence[str]) -> str:
+    """The page: one document that asks for nothing."""
+    import altair
+    import vl_convert
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from harness.report.page.vega import specification
+
+    timed = sets(found, *TIMED)
+    compared = summary.compared(timed)
+    specs: dict[str, Any] = {}
+    shown = []
+    for figure in figures:
+        panels = []
+        for n, panel in enumerate(figure.panels, 1):
+            name = f"{figure.name}-{n}"
+            description = describe(figure, panel.title, panel.chart)
+            keys = figure.keys(panel)
+            specs[name] = specification(panel.chart, keys, description)
+            legend = _legend(panel.chart, keys)
+            heads, lines = panel.chart.table()
+            panels.append(
+                {
+                    "name": name,
+                    "title": panel.title,
+                    "says": description,
+                    "legend": legend,
+                    "heads": heads,
+                    "rows": lines,
+                }
+            )
+        legends = [panel["legend"] for panel in panels]
+        shown.append({"figure": figure, "panels": panels, "legend": legends[0] if _same(legends) else None})
+    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    scripts = [
+        _inside((TEMPLATES / "page.js").read_text("utf-8")),
+        _inside(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)),
+    ]
+    style = (TEMPLATES / "page.css").read_text("utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        policy=_policy(scripts, style),
+        style=style,
+        scripts=scripts,
+        counts=summary.counts(found),
+        filters=[text(item) for item in filters],
+        period=_period(found),
+        sentences=summary.sentences(timed),
+        compared=compared.name if compared else "",
+        grid=grid(found, sets(found, *TIMED, "stream")),
+        figures=shown,
+        specs=specs,
+        not_ok=_not_ok(found),
+        table=run_table.rows(found),
+        environments=run_table.environments(found),
+    )
+
+
+def describe(figure: Figure, title: str, chart: Chart) -> str:
+    """What stands for a chart where it cannot be seen; its numbers are in the table below it."""
+    if isinstance(chart, Lines):
+        what = f"{len(chart.curves)} lines of {chart.y.title} over {chart.x.title}"
+    elif isinstance(chart, Bars):
+        what = f"{len(chart.bars)} bars of {chart.x.title}"
+    else:
+        what = f"{len(chart.rows)} by {len(chart.columns)} shaded cells, {chart.y} by {chart.x}"
+    return f"{figure.title}. {title}. {what}; its numbers are in the table below."
+
+
+def _legend(chart: Chart, keys: Sequence[str]) -> list[tuple[str, str, str]]:
+    """(class of its colour, marker, what it stands for)."""
+    markers = [SHAPES[shape(k)][2] if isinstance(chart, Lines) else "■" for k in range(len(keys))]
+    own = [k for k, key in enumerate(keys) if key in chart.keys]
+    entries = [(f"k{color(k)}", markers[k], keys[k]) for k in own if len(own) > 1]
+    against = chart.against if isinstance(chart, Bars) else ()
+    return entries + [("ink", AGAINST[k][2], name) for k, name in enumerate(against)]
+
+
+def _same(legends: Sequence[object]) -> bool:
+    """Whether one legend does for all panels."""
+    return bool(legends) and all(legend == legends[0] for legend in legends)
+
+
+def _not_ok(found: Sequence[RunRecord]) -> list[tuple[str, str, int, list[str]]]:
+    """(status, reason, how many, which) of the runs that did not end ok, the most frequent first."""
+    alike: dict[tuple[str, str], list[RunRecord]] = {}
+    for run in found:
+        if not run.ok:
+            alike.setdefault((run.status, text(run.reason)), []).append(run)
+    order = sorted(alike.items(), key=lambda item: -len(item[1]))
+    return [
+        (status, reason, len(own), list(dict.fromkeys(f"{run.backend} {run.cell}" for run in own)))
+        for (status, reason), own in order
+    ]
+
+
+def _period(found: Sequence[RunRecord]) -> str:
+    first, last = found[0].started[:10], found[-1].started[:10]
+    return text(first if first == last else f"{first} to {last}")
+
+
+def _inside(script: str) -> str:
+    """A script as it may stand in a page: nothing in it ends it, or begins a comment."""
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _policy(scripts: Sequence[str], style: str) -> str:
+    """What the page may do: run these scripts, look like this, and nothing else."""
+    allowed = " ".join(_hash(script) for script in scripts)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(content: str) -> str:
+    return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"

@@ -1,0 +1,115 @@
+"""Every cell × backend × implementation: what was measured, what went wrong, what was not run, what there is
+not."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from harness.commands import matrix
+from harness.report.page.figures import figure
+from harness.report.page.series import Series, Set
+from harness.report.table import MARK, text
+from harness.store.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Square:
+    """One square: its `state` ("ok", "bad", "not run" or "not offered"), its lines, and more on hovering."""
+
+    state: str
+    lines: tuple[str, ...]
+    more: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """`columns` are (backend, implementation); `rows` (cell, its squares)."""
+
+    columns: list[tuple[str, str]]
+    rows: list[tuple[str, list[Square]]]
+    notes: list[str]
+
+
+def grid(runs: Sequence[RunRecord], found: Sequence[Set]) -> Grid:
+    """The grid of all runs. Figures of a square are those of one series, that with the most runs in the first
+    set that it has runs of; where that is another set than the first, its number says which."""
+    there = matrix.build()
+    place = {
+        run.key: (n, k)
+        for n, one in enumerate(found)
+        for k, series in enumerate(one.series)
+        for run in series.runs
+    }
+    ran: dict[tuple[str, str, str], list[RunRecord]] = {}
+    for run in runs:
+        ran.setdefault((run.cell, run.backend, _implementation(run, there)), []).append(run)
+    columns = list(dict.fromkeys([*there.columns, *((b, i) for _, b, i in ran)]))
+    cells = sorted({*there.rows.values(), *(cell for cell, _, _ in ran)})
+    rows = []
+    for cell in cells:
+        squares = []
+        for backend, implementation in columns:
+            own = ran.get((cell, backend, implementation), [])
+            offered = backend in there.silent or (cell, backend, implementation) in there.filled
+            squares.append(
+                _square(own, place, found) if own else _empty(cell, backend, implementation, offered)
+            )
+        rows.append((cell, squares))
+    used = sorted({place[run.key][0] for run in runs if run.key in place})
+    notes = [f"{n + 1}: {found[n].name}" for n in used] if len(used) > 1 else [found[n].name for n in used]
+    return Grid(columns, rows, notes)
+
+
+def _implementation(run: RunRecord, there: matrix.Matrix) -> str:
+    """What ran, or for a run that did not get so far what would have."""
+    if run.implementation != "auto":
+        return run.implementation
+    own = [implementation for backend, implementation in there.columns if backend == run.backend]
+    offered = [each for each in own if (run.cell, run.backend, each) in there.filled]
+    return next(iter([*offered, *own]), "auto")
+
+
+def _square(own: Sequence[RunRecord], place: dict[str, tuple[int, int]], found: Sequence[Set]) -> Square:
+    good = [run for run in own if run.key in place]
+    bad = [run for run in own if not run.ok]
+    wrong = (
+        [f"{len(bad)} {bad[0].status}" if len({r.status for r in bad}) == 1 else f"{len(bad)} not ok"]
+        if bad
+        else []
+    )
+    reasons = "; ".join(dict.fromkeys(f"{run.status}: {text(run.reason)}" for run in bad))
+    if not good:
+        reason = text(bad[0].reason)
+        return Square("bad", (bad[0].status, reason if len(reason) <= 60 else reason[:59] + "…"), reasons)
+    first = min(place[run.key] for run in good)[0]
+    counts = Counter(place[run.key] for run in good if place[run.key][0] == first)
+    which = max(sorted(counts), key=lambda at: counts[at])
+    series = found[first].series[which[1]]
+    chosen = [run for run in good if place[run.key] == which]
+    accuracies = [run.test_accuracy for run in chosen if run.test_accuracy is not None]
+    rates = [run.train_throughput for run in chosen if run.train_throughput is not None]
+    mark = f" {MARK}" if any(run.contended for run in chosen) else ""
+    lines = [
+        f"{fmean(accuracies):.4f}" if accuracies else "no accuracy",
+        f"{figure(median(rates))}/s{mark}" if rates else "no training steps",
+    ]
+    others = len(good) - len(chosen)
+    what = _named(series) if others else ""
+    more = [f"{len(chosen)} run{'s' * (len(chosen) > 1)}{f' of {what}' if what else ''}"]
+    more += [f"{others} of other configurations or under other conditions"] if others else []
+    more += [reasons] if reasons else []
+    where = [series.settings] if series.settings else []
+    where += [f"in {first + 1}"] if first else []
+    return Square("ok", (*lines, *where, *wrong), "; ".join(more))
+
+
+def _named(series: Series) -> str:
+    return ", ".join(filter(None, (series.by, series.settings)))
+
+
+def _empty(cell: str, backend: str, implementation: str, offered: bool) -> Square:
+    if offered:
+        command = f"python run.py cell={cell} backend={backend} backend.implementation={implementation}"
+        return Square("not run", ("not run",), command)
+    return Square("not offered", ("not offered",), f"{backend} has no {implementation} {cell}")

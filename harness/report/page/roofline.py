@@ -1,0 +1,45 @@
+"""What the runs make of the device: FLOP/s against those of matrix products alone."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from harness.report.page.figures import Axis, Bar, Bars, Figure, Panel, leading, left_out
+from harness.report.page.series import MOST, Series, Set
+from harness.report.table import MARK
+
+MOST_BARS = 30  # of a panel
+AGAINST = ("product of the run's own shape", "best product measured")
+
+
+def roofline(found: Sequence[Set]) -> Figure:
+    """A panel for every set; of a series the medians over its runs."""
+    panels: list[Panel] = []
+    left: list[str] = []
+    for one in found[:MOST]:
+        bars = [bar for series in one.series if (bar := _bar(series))]
+        if bars:
+            kept = leading(bars, MOST_BARS, lambda bar: bar.value)
+            panels.append(Panel(one.title or one.name, Bars(Axis("GFLOP/s"), kept, AGAINST)))
+            left += left_out(len(bars), MOST_BARS, f"series{one.among}, the best used,")
+    return Figure(
+        "roofline",
+        "How far from the roof",
+        "Training FLOP/s (bars) against matrix products alone, measured in the same process on the same "
+        "threads: of the shape that the run repeats most, and the best of several. Sums over time are larger "
+        "products than those of a step, so a bar may pass the former.",
+        "python run.py -m backend=numpy,torch,keras cell=lstm,gru",
+        tuple(panels),
+        (*left, *left_out(len(found), MOST, "sets of comparable runs")),
+        wide=True,
+    )
+
+
+def _bar(series: Series) -> Bar | None:
+    names = ("train_flops_per_second", "own_shape_flops_per_second", "peak_flops_per_second")
+    rates = [[getattr(run, name) for name in names] for run in series.runs]
+    known = [rate for rate in rates if None not in rate]
+    if not known:
+        return None
+    value, own, peak = (1e-9 * median(each) for each in zip(*known, strict=True))
+    label = series.label + (f" {MARK}" if series.contended else "")
+    return Bar(label, series.by, value, against=(own, peak))

@@ -1,0 +1,106 @@
+"""Every run as a row of a table, with its command and its environment."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.report.table import MARK, text
+from harness.store.record import RunRecord
+
+# (column, heading, how its values are shown)
+COLUMNS = (
+    ("status", "status", "text"),
+    ("cell", "cell", "text"),
+    ("backend", "backend", "text"),
+    ("implementation", "implementation", "text"),
+    ("engine", "engine", "text"),
+    ("hidden", "hidden", "count"),
+    ("data", "data", "text"),
+    ("sequence", "sequence", "text"),
+    ("seed", "seed", "count"),
+    ("test_accuracy", "test accuracy", "share"),
+    ("train_throughput", "train, seq/s", "rate"),
+    ("inference_throughput", "predict, seq/s", "rate"),
+    ("latency_p50_seconds", "latency p50, ms", "milli"),
+    ("train_seconds", "training, s", "seconds"),
+    ("peak_fraction", "of the peak", "share"),
+    ("parity_gradient", "parity", "small"),
+    ("batch_size", "batch", "count"),
+    ("epochs", "epochs", "count"),
+    ("layers", "layers", "count"),
+    ("mode", "mode", "text"),
+    ("precision", "precision", "text"),
+    ("device", "device", "text"),
+    ("threads", "threads", "count"),
+    ("started", "started", "text"),
+)
+FILTERS = ("status", "cell", "backend", "implementation", "data", "mode")
+VARIES = ("load_average_before", "cores")  # from run to run on one machine
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where runs were made, in pairs of a name and what it was."""
+
+    pairs: tuple[tuple[str, str], ...]
+    runs: int
+
+
+def rows(runs: Sequence[RunRecord]) -> dict[str, Any]:
+    """What the page's script makes the table from: columns, rows of plain values, and of each run its
+    command, its reason, which environment, which device, and whether others used its cores."""
+    known: dict[str, int] = {}
+    return {
+        "columns": [{"name": name, "heading": head, "kind": kind} for name, head, kind in COLUMNS],
+        "filters": list(FILTERS),
+        "mark": MARK,
+        "rows": [[_value(getattr(run, name), kind) for name, _, kind in COLUMNS] for run in runs],
+        "more": [
+            [
+                text(run.command),
+                None if run.reason is None else text(run.reason),
+                known.setdefault(_canonical(run.environment), len(known)),
+                None if run.device_name is None else text(run.device_name),
+                None if run.kernel is None else text(run.kernel),
+                run.key,
+                bool(run.contended),
+            ]
+            for run in runs
+        ],
+    }
+
+
+def environments(runs: Sequence[RunRecord]) -> list[Environment]:
+    """The environments of the runs, in the order in which `rows` numbers them."""
+    known: dict[str, tuple[dict[str, Any], int]] = {}
+    for run in runs:
+        name = _canonical(run.environment)
+        found, count = known.get(name, (run.environment, 0))
+        known[name] = found, count + 1
+    return [Environment(tuple(_pairs(found)), count) for found, count in known.values()]
+
+
+def _canonical(environment: dict[str, Any]) -> str:
+    kept = {name: value for name, value in environment.items() if name not in VARIES}
+    return json.dumps(kept, sort_keys=True)
+
+
+def _pairs(environment: dict[str, Any]) -> list[tuple[str, str]]:
+    pairs = []
+    for name, value in environment.items():
+        if name in VARIES or value is None:
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {each}" for key, each in value.items())
+        pairs.append((text(name).replace("_", " "), text(value)))
+    return pairs or [("environment", "the runs ended before it was known")]
+
+
+def _value(value: Any, kind: str) -> Any:
+    """Text fit to be shown, a number, or None."""
+    if value is None:
+        return None
+    if kind == "text":
+        return text(value)
+    return float(f"{value:.6g}") if isinstance(value, float) and abs(value) < 1000 else round(value)

@@ -1,0 +1,172 @@
+"""Runs that may be compared: the same task on the same machine, and who took part.
+
+A set holds runs of one mode, dataset, view of it, batch size, number of epochs, precision, device and number
+of threads. A series of it is one cell in one implementation of one backend, with one and the same
+configuration, over seeds. Its name says in what it differs from other series of its cell, whoever made them,
+and in its size from those of other cells.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas
+
+from harness.report.table import split, text
+from harness.store.record import RunRecord
+
+SAME = ("mode", "data", "sequence", "batch_size", "epochs", "precision", "device_name", "threads")
+WHO = ("cell", "backend", "implementation", "engine")
+SIZE = "cell.hidden"  # means the same for every cell
+MODES = {"throughput": "speed alone", "stream": "streamed"}  # what a set's name calls them
+MOST = 4  # sets that a figure has panels for; `--where` shows another one
+
+
+@dataclass(frozen=True)
+class Series:
+    """Runs that differ in their seed alone. `by` is who computed: the backend, and what tells it from other
+    series of the set; `settings` what else does."""
+
+    cell: str
+    by: str
+    settings: str
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def label(self) -> str:
+        return ", ".join(part for part in (f"{self.cell} · {self.by}", self.settings) if part)
+
+    @property
+    def contended(self) -> bool:
+        return any(run.contended for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Set:
+    """Series that may be compared, by cell. `name` says what they have in common, `title` what of that other
+    sets have not: nothing where there is one set."""
+
+    name: str
+    title: str
+    series: tuple[Series, ...]
+
+    def views(self) -> list[tuple[str, list[tuple[str, Series]]]]:
+        """(title, series by what decides their colour) of panels of lines: a panel for every cell, or one
+        for all cells where one contender made them."""
+        if len(self.contenders) == 1:
+            who = self.contenders[0] if len(self.cells) > 1 else f"{self.cells[0]} · {self.contenders[0]}"
+            return [(self.of(who), _told([(series.cell, series) for series in self.series]))]
+        return [
+            (self.of(cell), _told([(series.by, series) for series in self.series if series.cell == cell]))
+            for cell in self.cells
+        ]
+
+    def of(self, what: str) -> str:
+        """The title of a part of it."""
+        return f"{what}: {self.title}" if self.title else what
+
+    @property
+    def among(self) -> str:
+        """` of …`, where there are other sets."""
+        return f" of {self.title}" if self.title else ""
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        return [run for series in self.series for run in series.runs]
+
+    @property
+    def cells(self) -> list[str]:
+        return list(dict.fromkeys(series.cell for series in self.series))
+
+    @property
+    def contenders(self) -> list[str]:
+        return list(dict.fromkeys(series.by for series in self.series))
+
+
+def _told(series: list[tuple[str, Series]]) -> list[tuple[str, Series]]:
+    """The same by keys that tell them from one another."""
+    if len({key for key, _ in series}) == len(series):
+        return series
+    return [(", ".join(filter(None, (key, one.settings))), one) for key, one in series]
+
+
+def sets(runs: Sequence[RunRecord], *modes: str) -> list[Set]:
+    """The sets of the `ok` runs of some modes, in this order, of each that with the most series first."""
+    good = [run for run in runs if run.ok and run.mode in modes]
+    if not good:
+        return []
+    frame = pandas.DataFrame(
+        [
+            {name: text(getattr(run, name)) for name in (*SAME, *WHO)}
+            | {"status": run.status, "config": run.config, "details": run.details}
+            for run in good
+        ]
+    )
+    frame, settings = _settings(frame)
+    found: dict[tuple[str, ...], dict[tuple[str, ...], dict[tuple[str, ...], list[RunRecord]]]] = {}
+    told = zip(*(frame[name].map(text) for name in (*SAME, *WHO, *settings)), strict=True)
+    for run, all_of_it in zip(good, told, strict=True):
+        same, who = all_of_it[: len(SAME)], all_of_it[len(SAME) : len(SAME) + len(WHO)]
+        alike = found.setdefault(same, {}).setdefault(who, {})
+        alike.setdefault(all_of_it[len(SAME) + len(WHO) :], []).append(run)
+    parts = {same: _parts(same) for same in found}
+    differ = [k for k, other in enumerate(zip(*parts.values(), strict=True)) if len(set(other)) > 1]
+    made = [
+        Set(
+            ", ".join(filter(None, parts[same])),
+            ", ".join(filter(None, (parts[same][k] for k in differ))),
+            tuple(_series(members, settings)),
+        )
+        for same, members in found.items()
+    ]
+    return sorted(made, key=lambda one: (modes.index(one.runs[0].mode), -len(one.series), -len(one.runs)))
+
+
+def _settings(frame: pandas.DataFrame) -> tuple[pandas.DataFrame, list[str]]:
+    """The frame with a column for each setting that tells series apart: the size, what differs between runs
+    of one cell, and what a backend has of its own."""
+    frame, by = split(frame, SAME, among=SIZE.__eq__)
+    frame, by = split(frame, [*by, "cell"], among=lambda name: not name.startswith("backend."))
+    frame, by = split(frame, [*by, *WHO[1:]])
+    # a file of weights has been trained from one seed
+    return frame, [name for name in by if name not in (*SAME, *WHO, "weights")]
+
+
+def _series(
+    members: dict[tuple[str, ...], dict[tuple[str, ...], list[RunRecord]]], settings: Sequence[str]
+) -> Iterator[Series]:
+    every = [(who[0], values) for who, alike in members.items() for values in alike]
+    for who, alike in sorted(members.items()):
+        cell, backend, implementation, engine = who
+        ways = {other[2:] for other in members if other[1] == backend}
+        by = [backend]
+        by += [implementation] if len({way[0] for way in ways}) > 1 else []
+        by += [engine] if len({way[1] for way in ways}) > 1 else []
+        differ = [
+            k
+            for k, name in enumerate(settings)
+            if len({values[k] for of, values in every if of == cell or name == SIZE}) > 1
+        ]
+        for values, runs in sorted(alike.items(), key=lambda item: [_natural(value) for value in item[0]]):
+            own = ", ".join(
+                f"{settings[k].removeprefix('cell.').removeprefix('sequence.')}={values[k]}" for k in differ
+            )
+            yield Series(cell, " ".join(by), own, tuple(runs))
+
+
+def _parts(same: tuple[str, ...]) -> tuple[str, ...]:
+    """What runs have in common, in words."""
+    mode, data, sequence, batch, epochs, precision, device, threads = same
+    trained = MODES.get(mode, "" if epochs == "0" else _counted(epochs, "epoch"))
+    return f"{data} by {sequence}", trained, f"batch {batch}", precision, device, _counted(threads, "thread")
+
+
+def _counted(count: str, what: str) -> str:
+    return f"{count} {what}{'' if count == '1' else 's'}"
+
+
+def _natural(value: str) -> tuple[bool, float, str]:
+    """64 before 128, numbers before words."""
+    try:
+        return False, float(value), ""
+    except ValueError:
+        return True, 0.0, value

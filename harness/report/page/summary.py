@@ -1,0 +1,100 @@
+"""What the runs say, in words."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from harness.report.page.estimates import Measured, accuracy, points, ratio, shown, speed
+from harness.report.page.series import Series, Set
+from harness.store.record import RunRecord
+
+MOST_CELLS = 6  # that get a sentence each
+COMPARE = "python run.py -m backend=numpy,torch,keras cell=lstm,gru seed=0,1,2"
+
+
+def counts(runs: Sequence[RunRecord]) -> str:
+    """How many runs there are, and how they ended."""
+    ended = Counter(run.status for run in runs)
+    good = ended.pop("ok", 0)
+    if len(runs) == 1:
+        return "One run, which ended ok." if good else f"One run: {next(iter(ended))}."
+    rest = ", ".join(f"{count:,} {status}" for status, count in ended.most_common())
+    shared = sum(run.contended is True for run in runs)
+    said = f"{len(runs):,} runs, {f'{good:,} of them ok; {rest}' if rest else 'all of them ok'}."
+    return said + (f" {shared:,} shared their cores with others (†)." if shared else "")
+
+
+def compared(found: Sequence[Set]) -> Set | None:
+    """The first set in which there is something to compare, or the first."""
+    return next((one for one in found if len(one.series) > 1), found[0] if found else None)
+
+
+def sentences(found: Sequence[Set]) -> list[tuple[str, str]]:
+    """(what, sentence) for the largest set: who is fastest, who is the most accurate, and whether that is
+    more than noise."""
+    largest = compared(found)
+    if largest is None:
+        return [("Nothing to compare", f"No run ended ok. This makes some: {COMPARE}")]
+    if len(largest.series) < 2:
+        return [
+            ("Nothing to compare", f"No two runs differ in more than their seed. This makes some: {COMPARE}")
+        ]
+    return [*_fastest(largest), *_most_accurate(largest)]
+
+
+def _fastest(one: Set) -> list[tuple[str, str]]:
+    """For every cell the fastest contender; across cells where nobody else took part."""
+    if len(one.contenders) == 1:
+        rates = [speed(series, "train_throughput", series.label) for series in one.series]
+        return [("Fastest to train", said)] if (said := _ahead(rates)) else []
+    lines = []
+    for cell in sorted(one.cells, key=lambda cell: -sum(series.cell == cell for series in one.series)):
+        own = [series for series in one.series if series.cell == cell]
+        rates = [
+            speed(series, "train_throughput", ", ".join(filter(None, (series.by, series.settings))))
+            for series in own
+        ]
+        if said := _ahead(rates):
+            lines.append((f"Fastest to train, {cell}", said))
+    return lines[:MOST_CELLS]
+
+
+def _ahead(rates: Sequence[Measured | None]) -> str | None:
+    """Who is first, by how much, and whether that is sure; None where there are not two."""
+    order = sorted((rate for rate in rates if rate), key=lambda rate: -rate.value)
+    if len(order) < 2:
+        return None
+    first, second = order[:2]
+    ahead, sure = ratio(first, second)
+    slowest = f" And {first.value / order[-1].value:.2f} times {order[-1].label}." if len(order) > 2 else ""
+    return f"{first.label} with {shown(first, 'sequences/s')}, {ahead} {second.label}: {sure}.{slowest}"
+
+
+def _most_accurate(one: Set) -> list[tuple[str, str]]:
+    """Whoever computed them, runs of one cell with the same settings are runs of one seed or another. Of each
+    cell the best settings; of a single cell all of them."""
+    alike: dict[tuple[str, str], list[Series]] = {}
+    for series in one.series:
+        alike.setdefault((series.cell, series.settings), []).append(series)
+    made = [
+        (cell, accuracy(", ".join(filter(None, (cell, own))), all_of_it))
+        for (cell, own), all_of_it in alike.items()
+    ]
+    order = sorted(((cell, found) for cell, found in made if found), key=lambda each: -each[1].value)
+    if len(one.cells) > 1:
+        best: dict[str, Measured] = {}
+        for cell, found in order:
+            best.setdefault(cell, found)
+        order = list(best.items())
+    if len(order) < 2:
+        return []
+    first, second = (found for _, found in order[:2])
+    ahead, sure = points(first, second)
+    said = (
+        f"{first.label} with {shown(first, 'of the test set', _accuracy)}, mean of {first.n} "
+        f"seed{'s' * (first.n > 1)}, {ahead} {second.label}: {sure}."
+    )
+    return [("Most accurate", said)]
+
+
+def _accuracy(value: float) -> str:
+    return f"{value:.4f}"

@@ -1,0 +1,37 @@
+"""Throughput, in training and in prediction, with its intervals."""
+
+from collections.abc import Sequence
+
+from harness.report.page.estimates import speed
+from harness.report.page.figures import Axis, Bar, Bars, Figure, Panel, leading, left_out
+from harness.report.page.series import MOST, Set
+from harness.report.table import MARK
+
+MOST_BARS = 40  # of a panel
+WHAT = (("training", "train_throughput"), ("prediction", "inference_throughput"))
+
+
+def throughput(found: Sequence[Set]) -> Figure:
+    """Two panels for every set."""
+    panels: list[Panel] = []
+    left: list[str] = []
+    for one in found[:MOST]:
+        for what, column in WHAT:
+            bars = [
+                Bar(f"{rate.label}{f' {MARK}' * rate.contended}", series.by, rate.value, rate.interval)
+                for series in one.series
+                if (rate := speed(series, column, series.label))
+            ]
+            if bars:
+                kept = leading(bars, MOST_BARS, lambda bar: bar.value)
+                panels.append(Panel(one.of(what.capitalize()), Bars(Axis("sequences/s"), kept)))
+                left += left_out(len(bars), MOST_BARS, f"series{one.among}, the fastest in {what},")
+    return Figure(
+        "throughput",
+        "Throughput",
+        "Sequences per second: the median over runs. The thin line spans the 95 % intervals of all of them.",
+        "python run.py -m backend=numpy,torch,keras cell=lstm,gru",
+        tuple(panels),
+        (*left, *left_out(len(found), MOST, "sets of comparable runs")),
+        wide=True,
+    )

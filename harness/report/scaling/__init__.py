@@ -1,0 +1,1 @@
+"""How training speed depends on batch size, width and sequence length."""

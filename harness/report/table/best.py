@@ -1,0 +1,113 @@
+"""Which figure is the best, said only where that is more than noise.
+
+A group's figure has a 95 % interval: of the mean, by Student's t, over three runs or more that all have the
+figure and do not all have the same; of its one run, that of the run's own timing windows. It has none for
+two runs, for the accuracy of one run, and for a timing that others may have spoilt. The best is marked
+where its interval lies apart from that of every figure that it is compared with; where one of these has no
+interval, or there is none to compare with, nothing is marked.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas
+from scipy.special import stdtrit  # Student's t of scipy.stats, without its import of half a second
+
+from harness.report.format import timed
+from harness.store.validate import TARGETS
+
+COVERAGE = 0.95
+FEWEST = 3  # runs for an interval of their mean
+HIGHER = (
+    "test_accuracy",
+    "validation_accuracy",
+    "best_validation_accuracy",
+    "train_throughput",
+    "inference_throughput",
+    "train_flops_per_second",
+    "peak_fraction",
+    "own_shape_fraction",
+)
+LOWER = (
+    "test_loss",
+    "train_loss",
+    "latency_p50_seconds",
+    "latency_p99_seconds",
+    "step_latency_p50_seconds",
+    "step_latency_p99_seconds",
+    "train_seconds",
+    "first_call_seconds",
+    "compile_seconds",
+    "total_seconds",
+    "peak_memory_bytes",
+    "device_peak_memory_bytes",
+    *TARGETS,
+)
+TASK = ("data", "sequence", "target")  # figures of different tasks are not compared
+
+
+def direction(metric: str) -> int:
+    """1 where higher is better, -1 where lower is, 0 where neither can be said."""
+    base = metric.partition(".")[0]
+    return 1 if base in HIGHER else -1 if base in LOWER else 0
+
+
+def intervals(
+    metric: str, runs: pandas.DataFrame, ids: pandas.Series, groups: pandas.DataFrame
+) -> pandas.DataFrame:
+    """`low` and `high` of each group's figure, NaN where there are none.
+
+    `ids` is the group of each run; `groups` has `mean`, `sd`, `count` (runs with the figure), `n` and
+    `contended` of each, by that number.
+    """
+    mean, sd, n = groups["mean"], groups["sd"], groups["n"]
+    several = (n >= FEWEST) & (groups["count"] == n) & (sd > 1e-12 * mean.abs())
+    half = (stdtrit(n - 1.0, 0.5 + COVERAGE / 2) * sd / np.sqrt(n)).where(several)
+    low, high = mean - half, mean + half
+    windows = [f"{metric}_{end}" for end in ("low", "high", "coverage")]
+    if all(name in runs for name in windows):
+        own = runs[windows].apply(pandas.to_numeric, errors="coerce").groupby(ids).first()
+        alone = (n == 1) & (own[windows[2]] >= COVERAGE)
+        low, high = low.mask(alone, own[windows[0]]), high.mask(alone, own[windows[1]])
+    spoilt = (groups["contended"] > 0) & timed(metric)
+    return pandas.DataFrame({"low": low.mask(spoilt), "high": high.mask(spoilt)})
+
+
+def marked(metric: str, mean: pandas.Series, ends: pandas.DataFrame, sets: pandas.Series) -> pandas.Series:
+    """For each figure whether it is the best of its set, see above."""
+    best, way = pandas.Series(False, index=mean.index), direction(metric)
+    if way == 0:
+        return best
+    near, far = (ends["low"], ends["high"]) if way > 0 else (-ends["high"], -ends["low"])
+    for _, rivals in (way * mean.dropna()).groupby(sets):
+        if len(rivals) > 1:
+            first = rivals.index == rivals.idxmax()
+            top, others = rivals.index[first], rivals.index[~first]
+            best[top] = near[top] > far[others].max(skipna=False)
+    return best
+
+
+def alike(rows: Sequence[str], apart: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """The columns in which figures have to agree to be compared.
+
+    Those of a grouped table are compared down a column of figures, those of a pivoted one along its rows, or
+    down its columns where these are tasks. `apart` is what else differs.
+    """
+    tasks = [name for name in (*rows, *columns) if _task(name)]
+    held = [] if all(_task(name) for name in columns) else rows
+    return list(dict.fromkeys([*apart, *held, *tasks]))
+
+
+def rule(rows: Sequence[str], apart: Sequence[str], columns: Sequence[str]) -> str:
+    """What is said below a table in which something is marked."""
+    along = not all(_task(name) for name in columns)
+    told = [name for name in alike(rows, apart, columns) if name not in (rows if along else columns)]
+    same = f" with the same {' and '.join(told)}" if told else ""
+    return (
+        f"Bold: the best of its {'row' if along else 'column'}{same}, where its 95 % interval lies apart "
+        "from all others' (Student's t over three runs or more; of a single run, over its timing windows)."
+    )
+
+
+def _task(name: str) -> bool:
+    return name in TASK or name.startswith(tuple(f"{task}." for task in TASK))

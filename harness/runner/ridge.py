@@ -1,0 +1,120 @@
+"""A readout in closed form: ridge regression of one-hot labels on the features, over one pass of the data.
+
+    minimise  (1/N) Σ_n ‖f_n W + b - y_n‖² + λ ‖W‖²          f_n (D·H), y_n (C) one-hot, b not penalised
+
+The features come from the backend in its own precision; their products are summed, and the system solved,
+in float64, so that all backends find the same weights (Hoerl and Kennard, Ridge regression, Technometrics
+12(1), 1970).
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from harness.backends.base import Session, Weights
+from harness.config.schema import Config
+from harness.measure.clock import timed
+from harness.measure.statistics import estimate
+from harness.runner.evaluation import Scores, predict, ranges
+from harness.runner.protocol import Emit
+
+
+def solve(
+    session: Session, config: Config, labels: np.ndarray, validation: np.ndarray, classes: int, emit: Emit
+) -> None:
+    """Puts the solution into the session, and says what it scores and how fast the pass was."""
+    batches = ranges(len(labels), config.train.batch_size)
+    emit("phase", name="warm_up")
+    emit("note", text="warming up")
+    _, first = timed(session, lambda: session.features("train", batches[:1]))
+    emit("update", fields={"first_call_seconds": first}, timing={"first_call_seconds": first})
+    emit("phase", name="training")
+    emit("note", text="solving for the readout")
+    sums = Sums(session.weights()["readout.W"].shape[0], classes)
+    windows = _cut(batches, config.measure.window_seconds, timed_step(session, batches))
+    seconds = []
+    for window in windows:
+        found, spent = timed(session, partial(session.features, "train", window))
+        seconds.append(spent)
+        sums.add(found, labels[window[0][0] : window[-1][1]])
+    weights = session.weights()
+    weights |= sums.solution(config.train.ridge)
+    session.put_weights(weights)
+    emit("phase", name="validation")
+    scores = Scores.of(predict(session, config, "validation", validation), validation)
+    sequences = [window[-1][1] - window[0][0] for window in windows]
+    figure = estimate([n / s for n, s in zip(sequences, seconds, strict=True)])
+    emit(
+        "update",
+        fields={
+            "validation_accuracy": scores.accuracy,
+            "best_validation_accuracy": scores.accuracy,
+            "train_seconds": math.fsum(seconds),
+        }
+        | figure.columns("train_throughput"),
+        details={"mean_squared_error": sums.error(weights)},
+        timing={
+            "windows": [
+                {"epoch": 1, "steps": len(window), "sequences": n, "seconds": s}
+                for window, n, s in zip(windows, sequences, seconds, strict=True)
+            ]
+        },
+        history={
+            "epoch": 1,
+            "train_loss": None,
+            "validation_accuracy": scores.accuracy,
+            "validation_loss": scores.loss,
+            "train_throughput": sum(sequences) / math.fsum(seconds),
+            "seconds": math.fsum(seconds),
+        },
+    )
+
+
+class Sums:
+    """Σ f fᵀ and Σ f yᵀ of all features seen so far, in float64; f with a one at its end for the bias."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        self.ff = np.zeros((width + 1, width + 1))
+        self.fy = np.zeros((width + 1, classes))
+        self.count = 0
+
+    def add(self, features: np.ndarray, labels: np.ndarray) -> None:
+        """features (N, width), labels (N,)."""
+        f = np.concatenate([features.astype(np.float64), np.ones((len(features), 1))], axis=1)
+        self.ff += f.T @ f
+        self.fy += f.T @ np.eye(self.fy.shape[1])[labels]
+        self.count += len(labels)
+
+    def solution(self, λ: float) -> Weights:
+        """W and b of the readout by canonical name."""
+        from scipy import linalg  # no other run needs it
+
+        penalty = np.full(len(self.ff), λ * self.count)
+        penalty[-1] = 0.0
+        both = linalg.solve(self.ff + np.diag(penalty), self.fy, assume_a="pos")
+        return {"readout.W": both[:-1], "readout.b": both[-1]}
+
+    def error(self, weights: Weights) -> float:
+        """Mean over sequences of ‖f W + b - y‖²."""
+        both = np.vstack([weights["readout.W"], weights["readout.b"]]).astype(np.float64)
+        total = np.sum(both * (self.ff @ both)) - 2 * np.sum(both * self.fy) + self.count
+        return float(total) / self.count
+
+
+def timed_step(session: Session, batches: Sequence[tuple[int, int]]) -> float:
+    """Seconds that the features of one batch take."""
+    few = list(batches[: min(5, len(batches))])
+    return timed(session, lambda: session.features("train", few))[1] / len(few)
+
+
+def _cut(
+    batches: list[tuple[int, int]], window_seconds: float, step_seconds: float
+) -> list[list[tuple[int, int]]]:
+    """The batches in windows of near equal length, each at least `window_seconds` if there are enough."""
+    each = max(1, math.ceil(window_seconds / max(step_seconds, 1e-9)))
+    count = max(1, len(batches) // each)
+    edges = np.linspace(0, len(batches), count + 1).round().astype(int)
+    return [batches[a:b] for a, b in pairwise(edges)]

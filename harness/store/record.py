@@ -1,0 +1,276 @@
+"""The record of one run: everything that is known about it, in one immutable document."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import orjson
+
+from harness.errors import StoreError
+from harness.store.validate import misfit
+
+SCHEMA = 1
+
+STATUSES = {
+    "ok": "all of it was done",
+    "diverged": "the training loss was no longer finite",
+    "failed": "an exception, a damaged file: the reason says which",
+    "crashed": "the process ended by a signal, or without a word",
+    "out_of_memory": "the system, the device or Python had no more to give",
+    "timeout": "longer than `run.timeout_seconds`",
+    "interrupted": "Ctrl-C or SIGTERM",
+    "skipped": "not to be had on this machine",
+    "pruned": "by a search, which saw no sense in going on: not a failure",
+    "parity_failed": "loss or gradients too far from the reference; not trained",
+}
+
+
+def about(meaning: str, unit: str = "") -> dict[str, str]:
+    """What a column means, and the unit it is in: the metadata of its field."""
+    return {"meaning": meaning, "unit": unit}
+
+
+def column(meaning: str, unit: str = "") -> Any:
+    """A column that every record has."""
+    return field(metadata=about(meaning, unit))
+
+
+def found(meaning: str, unit: str = "") -> Any:
+    """A column that a run gets to on its way, None before."""
+    return field(default=None, metadata=about(meaning, unit))
+
+
+FLOPS = "FLOP/s"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run. Fields that it did not get to are None; throughput is in sequences/s."""
+
+    # what it was
+    key: str = column("hash of what determines the result: configuration, machine, versions")
+    status: str = column("how it ended, see above")
+    reason: str | None = column("why it is not `ok`, in one line")
+    started: str = column("when, in UTC", "ISO 8601")
+    command: str = column("what makes this one run again")
+    backend: str = column("who computed")
+    implementation: str = column("`fused`, `loop`, `compiled` or `scan`: what `auto` became")
+    engine: str | None = column("what Keras computed with")
+    cell: str = column("the recurrent cell")
+    hidden: int = column("H of a layer and direction", "units")
+    layers: int = column("one on top of the other")
+    bidirectional: bool = column("whether every layer also reads from the end")
+    sequence: str = column("how images were read; `stored` for sequences of one's own")
+    data: str = column("the dataset")
+    seed: int = column("of weights, batches and dropout")
+    batch_size: int = column("of one update", "sequences")
+    epochs: int = column("how often the training set was to be gone through")
+    precision: str = column("of weights and arithmetic")
+    device: str = column("what computed: `cpu`, `cuda:0`, `mps`")
+    threads: int = column("cores that it had")
+    parameters: int = column("numbers in all weights, those that are not trained included")
+    flops_per_sequence: int = column(
+        "two for each multiply-add of the forward matrix products; training counts three times that", "FLOP"
+    )
+    mode: str = field(default="train", metadata=about("`train`, `stream` or `throughput`"))
+    kernel: str | None = found(
+        "the path that really ran: oneDNN, cuDNN, XLA, Inductor, how many shards; `CUDA graph` where a "
+        "training step is captured as one"
+    )
+    device_name: str | None = found("the processor or GPU, as the system calls it")
+    contended: bool | None = found("whether others were on its cores while it trained")
+    # what it learnt
+    test_accuracy: float | None = found("on the test set, evaluated once, after the last epoch", "0 … 1")
+    test_loss: float | None = found("mean cross-entropy there", "nats")
+    validation_accuracy: float | None = found("after the last epoch", "0 … 1")
+    best_validation_accuracy: float | None = found("after any epoch", "0 … 1")
+    train_loss: float | None = found(
+        "mean over the batches of the last epoch, each before its update", "nats"
+    )
+    # how fast it was
+    train_throughput: float | None = found(
+        "training: the median over windows of steps, each at least `measure.window_seconds` long",
+        "sequences/s",
+    )
+    train_throughput_low: float | None = found(
+        "where its 95 % interval of order statistics begins", "sequences/s"
+    )
+    train_throughput_high: float | None = found("where it ends", "sequences/s")
+    train_throughput_coverage: float | None = found(
+        "what the interval covers: 0.95, or less where fewer than six windows give their whole range", "0 … 1"
+    )
+    inference_throughput: float | None = found(
+        "predicting the test set in batches of `evaluate.batch_size`: the median", "sequences/s"
+    )
+    inference_throughput_low: float | None = found("where its interval begins", "sequences/s")
+    inference_throughput_high: float | None = found("where it ends", "sequences/s")
+    inference_throughput_coverage: float | None = found("what the interval covers", "0 … 1")
+    latency_p50_seconds: float | None = found(
+        "of one sequence, from asking to having its logits on the host: the median", "s"
+    )
+    latency_p99_seconds: float | None = found("the same: 99 of 100 are faster", "s")
+    step_latency_p50_seconds: float | None = found(
+        "of one time step, streamed one sequence at a time: median", "s"
+    )
+    step_latency_p99_seconds: float | None = found("the same: 99 of 100 are faster", "s")
+    train_seconds: float | None = found(
+        "sum of the training windows; evaluation, compilation and warm-up are not in it", "s"
+    )
+    first_call_seconds: float | None = found("the first training step, which compiles what is compiled", "s")
+    compile_seconds: float | None = found(
+        "of `implementation=compiled`: what that first step took beyond a steady one", "s"
+    )
+    total_seconds: float | None = found(
+        "from the launcher's beginning to the run's end; `timing.phases` adds up to it", "s"
+    )
+    seconds_to_target: dict[str, float | None] | None = field(
+        default=None,
+        metadata=about(
+            "training seconds until the validation accuracy first reached each of `measure.targets`",
+            "s by target",
+        ),
+    )
+    epochs_to_target: dict[str, int | None] | None = field(
+        default=None, metadata=about("the same", "epochs by target")
+    )
+    steps_to_target: dict[str, int | None] | None = field(
+        default=None, metadata=about("the same", "updates by target")
+    )
+    train_flops_per_second: float | None = found(
+        "`train_throughput` times the FLOPs of a training sequence", FLOPS
+    )
+    peak_flops_per_second: float | None = found(
+        "the best square matrix product in the same process, on the same threads", FLOPS
+    )
+    own_shape_flops_per_second: float | None = found(
+        "the product that the run repeats most, (B, H) by (H, G·H)", FLOPS
+    )
+    peak_fraction: float | None = found(
+        "`train_flops_per_second` as a share of `peak_flops_per_second`", "0 … 1"
+    )
+    own_shape_fraction: float | None = found(
+        "as a share of `own_shape_flops_per_second`; above 1 is possible",
+        "share",
+    )
+    peak_memory_bytes: int | None = found("the most that the process held, frameworks included", "bytes")
+    device_peak_memory_bytes: int | None = found("the most on a GPU", "bytes")
+    # how far from the reference
+    parity_loss: float | None = found(
+        "distance from the float64 reference on the first batch: |Δloss| / loss", "relative"
+    )
+    parity_gradient: float | None = found("the largest ‖Δg‖ / ‖g‖ of any parameter there", "relative")
+    weights_path: str | None = found("the trained weights, where `save_weights=true`")
+    record_path: str | None = found("this document; filled in when it is read")
+    # the whole of it
+    schema: int = field(
+        default=SCHEMA, metadata=about("version of this list; a reader refuses one that it does not know")
+    )
+    config: dict[str, Any] = field(default_factory=dict, metadata=about("the whole resolved configuration"))
+    environment: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=about("processor, the cores and the GPU held, versions, git revision, load before the run"),
+    )
+    history: list[dict[str, Any]] = field(
+        default_factory=list,
+        metadata=about(
+            "one entry per epoch: `epoch`, `train_loss`, `validation_accuracy`, `validation_loss`, "
+            "`train_throughput` (sequences/s over the epoch) and `seconds`"
+        ),
+    )
+    timing: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=about(
+            "raw `windows`, `warm_up`, first call, and `phases`: seconds by what the run was doing", "s"
+        ),
+    )
+    details: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=about(
+            "parity by parameter, confusion matrix, FLOP/s by shape, what others took of the cores, memory "
+            "on the way, what was resumed, `logger`"
+        ),
+    )
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+    def to_json(self) -> str:
+        """The document: plain JSON, in which a number that is not finite is null."""
+        text = json.dumps(_finite(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return text.encode("utf-8", "replace").decode()  # half a character, of a path say, becomes a ?
+
+    @staticmethod
+    def read(path: Path) -> "RunRecord":
+        """Reads a record; raises StoreError for a damaged one and for a schema not known here."""
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path}: not a readable record: {error.strerror}") from error
+        return RunRecord.parse(content, str(path)).at(str(path.parent))
+
+    @staticmethod
+    def parse(content: bytes, place: str) -> "RunRecord":
+        """The record that a document holds; `place` names it in a StoreError."""
+        try:
+            values = orjson.loads(content)
+        except ValueError as error:
+            raise StoreError(f"{place}: not a readable record: {error}") from error
+        if not isinstance(values, dict):
+            raise StoreError(f"{place}: not a readable record: it holds no JSON object")
+        if type(values.get("schema")) is not int or values["schema"] != SCHEMA:
+            raise UnknownSchema(
+                f"{place}: schema {values.get('schema')!r} is unknown to this version, which reads "
+                f"schema {SCHEMA}"
+            )
+        known = {name: value for name, value in values.items() if name in TYPES}
+        wrong = next((name for name, value in known.items() if type(value) not in TYPES[name]), None)
+        wrong = wrong or misfit(known)
+        if wrong is not None:
+            raise StoreError(f"{place}: not a whole record: {wrong} is of the wrong type")
+        try:
+            return RunRecord(**known)
+        except TypeError as error:
+            raise StoreError(f"{place}: not a whole record: {error}") from error
+
+    def at(self, directory: str) -> "RunRecord":
+        """The record with the paths of what lies in its directory, or at its URL."""
+        beside = paths(directory, self.weights_path)
+        return replace(self, record_path=beside["record_path"], weights_path=beside["weights_path"])
+
+
+def paths(directory: str, weights: str | None) -> dict[str, str | None]:
+    """The columns that say where a record and its weights lie; `weights` as the document has it."""
+    return {
+        "record_path": f"{directory}/record.json",
+        "weights_path": f"{directory}/{weights}" if weights else None,
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class UnknownSchema(StoreError):
+    """A record written by another version; never read as if it were this one's."""
+
+
+DETAIL = ("config", "environment", "history", "timing", "details")
+COLUMNS = tuple(f.name for f in fields(RunRecord) if f.name not in ("schema", *DETAIL))
+
+
+def _types(hint: Any) -> frozenset[type]:
+    """What JSON may hold where a field has that annotation."""
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    plain = {get_origin(part) or part for part in parts}
+    return frozenset(plain | {int}) if float in plain else frozenset(plain)
+
+
+TYPES = {name: _types(hint) for name, hint in get_type_hints(RunRecord).items()}
