@@ -395,7 +395,8 @@ def test_what_cannot_begin_is_refused(
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
 def test_no_logger_imports_a_framework(name: str) -> None:
-    code = f"import sys, harness.launcher.loggers.{name}; print('torch' in sys.modules, 'tensorflow' in sys.modules)"
+    code = f"import sys, harness.launcher.loggers.{name}; "
+    code += "print('torch' in sys.modules, 'tensorflow' in sys.modules)"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert done.stdout == "False False\n", done.stderr
