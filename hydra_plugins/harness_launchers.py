@@ -1,7 +1,8 @@
 """Hydra's launchers for this project: `hydra/launcher=joblib`, `ray`, `submitit_slurm`, `submitit_local`.
 
 Hydra finds them here because its plugins live in this namespace; how each works is in
-`harness.sweep.executors`. What is needed to make a run travels as plain data, so that no process but the first needs Hydra.
+`harness.sweep.executors`. What is needed to make a run travels as plain data, so that no process but the
+first needs Hydra.
 """
 
 from abc import abstractmethod
@@ -18,7 +19,7 @@ from harness.sweep import Entry
 
 
 class _Spread(Launcher):
-    """A launcher by the name of its module in `harness.sweep.executors`; `options` are its file's in conf/."""
+    """A launcher by the name of its module in `harness.sweep.executors`; `options` are those in conf/."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options

@@ -95,7 +95,7 @@ def test_a_broken_engine_is_unavailable(tmp_path: Path) -> None:
 from harness.backends.base import Setup
 from harness.backends.keras import backend
 from harness.errors import Unavailable
-from harness.optim import OptimizerSpec
+from harness.model.optimizer import OptimizerSpec
 from tests.parity import Case
 try:
     backend.open_session(Setup(Case("lstm").model, OptimizerSpec()))

@@ -65,7 +65,7 @@ from dataclasses import replace
 from pathlib import Path
 from harness import store
 from harness.measure.clock import now
-from harness.record import RunRecord
+from harness.store.record import RunRecord
 root, pattern, writer = sys.argv[1:]
 like = RunRecord.read(Path(pattern))
 for n in range(50):

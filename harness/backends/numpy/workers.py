@@ -30,7 +30,7 @@ import sys
 from multiprocessing.connection import Connection
 connection = Connection(int(sys.argv[1]))
 (sys.path[:],) = connection.recv()
-from harness.backends.numpy.worker import serve
+from harness.backends.numpy.worker_process import serve
 serve(connection)
 """
 
