@@ -13,7 +13,8 @@ __all__ = ["RunRecord", "load", "open_session", "run", "weights"]
 
 if TYPE_CHECKING:
     from harness.api import open_session, run
-    from harness.store import load, weights
+    from harness.store import weights
+    from harness.store.frames import load
     from harness.store.record import RunRecord
 
 

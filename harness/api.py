@@ -4,37 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from harness import store
-from harness.commands.run import command_line, conf, explain, from_hydra
 from harness.config import dataset
 from harness.config.checks import refuse
-from harness.config.compose import readable
-from harness.config.schema import Config
-from harness.errors import ConfigError
-from harness.launcher import preflight
+from harness.config.compose import command_line, configuration
+from harness.store import attempts
 from harness.store.record import RunRecord
-from harness.sweep import Task, make_alone
 from harness.sweep.display import Watch
+from harness.sweep.run_one import make_alone
+from harness.sweep.task import Task
 
 if TYPE_CHECKING:
     from harness.backends.base import Session
-
-
-def configuration(overrides: Sequence[str] = ()) -> Config:
-    """What `python run.py *overrides` would run, validated as a whole; raises ConfigError, or DataError for
-    a data file that cannot be used."""
-    try:
-        readable(overrides)
-        with initialize_config_dir(version_base="1.3", config_dir=str(conf())):
-            config = from_hydra(compose("config", list(overrides)))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error)) from error
-    preflight.check(config)
-    return config
 
 
 def run(overrides: Sequence[str] = ()) -> RunRecord:
@@ -47,7 +27,7 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     config = configuration(overrides)
     if config.sweep.dry_run:
         raise refuse("sweep.dry_run", True, "is for the command: python run.py … sweep.dry_run=true")
-    store.prepare(config.results.root)
+    attempts.prepare(config.results.root)
     watch = Watch(total=1)
     task = Task(0, config.to_mapping(), command_line(overrides), None, str(Path.cwd()))
     try:

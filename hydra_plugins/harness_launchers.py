@@ -15,7 +15,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from harness.commands import run
-from harness.sweep import Entry
+from harness.sweep import plan
+from harness.sweep.task import Entry
 
 
 class _Spread(Launcher):
@@ -29,7 +30,7 @@ class _Spread(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         tasks = [
-            run.task_of(self.config, self.loader, overrides, initial_job_idx + number)
+            plan.task_of(self.config, self.loader, overrides, initial_job_idx + number)
             for number, overrides in enumerate(job_overrides)
         ]
         if run.watch is not None:

@@ -10,11 +10,13 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from harness import store
 from harness.config.checks import refuse
 from harness.errors import Unavailable
-from harness.sweep import Documents, Entry, place, pruning, search
+from harness.store import roots
+from harness.sweep import pruning, search
 from harness.sweep.objective import DIRECTIONS, WORST
+from harness.sweep.status_files import Documents, place
+from harness.sweep.task import Entry
 
 
 class OptunaSweeper(Sweeper):
@@ -49,7 +51,7 @@ class OptunaSweeper(Sweeper):
             raise refuse("objective", objective, f"hydra/sweeper=optuna needs one of {', '.join(DIRECTIONS)}")
         root, directory = str(self.config.results.root), str(self.config.hydra.sweep.dir)
         launcher = self.config.hydra.runtime.choices["hydra/launcher"]
-        local = store.local(root) is not None
+        local = roots.local(root) is not None
         pruning.check(self.pruner, objective=objective, local=local, launcher=launcher)
         fixed, axes = search.space(search.asked(self.config), self.loader)
         Path(directory).mkdir(parents=True, exist_ok=True)

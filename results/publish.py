@@ -14,9 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import store
-from harness.commands.run import check
 from harness.measure import machine
+from harness.store import frames
+from harness.sweep.plan import check
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED, PUBLISHED = "results/measured", "results/published"
@@ -58,7 +58,7 @@ def measure(name: str) -> list[Path]:
     root = ROOT / MEASURED / name
     for _ in range(ATTEMPTS):
         run(f"python run.py -m +experiment={name} results.root={MEASURED}/{name}")
-        frame = store.load(root)
+        frame = frames.load(root)
         disturbed = frame[frame["contended"].eq(True)]
         for record in disturbed["record_path"]:
             shutil.rmtree(ROOT / Path(record).parent)

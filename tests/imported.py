@@ -11,4 +11,4 @@ import harness.commands.cli
 import harness.report.table
 
 Plugins.instance()
-harness.api.configuration(["data=digits"])
+harness.config.compose.configuration(["data=digits"])

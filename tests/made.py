@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.measure.clock import now
 from harness.measure.statistics import estimate
-from harness.store import new_attempt, write
+from harness.store.attempts import new_attempt, write
 from harness.store.record import RunRecord
 from tests.test_table import record
 

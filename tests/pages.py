@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from harness.measure.clock import now
-from harness.store import new_attempt, write
+from harness.store.attempts import new_attempt, write
 from harness.store.record import RunRecord
 from tests.test_scaling import measured
 from tests.test_table import record

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from harness.backends.base import Session, Setup, Weights
-from harness.commands.run import CONF
+from harness.config.compose import CONF
 from harness.model.cell import Value, cell_spec
 from harness.model.initializers import draw
 from harness.model.network import ModelSpec

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from harness.api import configuration
+from harness.config.compose import configuration
 from harness.errors import ConfigError
 from tests.conftest import Shell
 

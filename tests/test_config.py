@@ -9,9 +9,10 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.commands.run import CONF, check, from_hydra
+from harness.config.compose import CONF, from_hydra
 from harness.config.schema import Config
 from harness.errors import ConfigError
+from harness.sweep.plan import check
 
 JUNK = st.one_of(
     st.none(),

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness.commands.run import check
 from harness.config.schema import Config
 from harness.errors import ConfigError
 from harness.report import table as tables
+from harness.sweep.plan import check
 from tests.conftest import ROOT, SMALL, environment
 from tests.test_config import DEFAULT, KEYS
 from tests.test_table import BY, METRICS, frame, record
@@ -242,7 +242,7 @@ def test_refused_before_anything_starts(
     monkeypatch.setenv("HOME", sandbox.env["HOME"])
     sweep = ["-m"] if multirun else []
     for override, key in REFUSED.items():
-        from harness.commands.run import UNREADABLE, explain
+        from harness.config.compose import UNREADABLE, explain
 
         with pytest.raises(UNREADABLE) as caught:
             check([*sweep, "backend=numpy", "data=digits", override])

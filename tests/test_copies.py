@@ -12,9 +12,8 @@ import fsspec
 import pytest
 
 import harness
-from harness import store
 from harness.errors import StoreError
-from harness.store import remote_checkpoints, roots
+from harness.store import attempts, remote_checkpoints, roots
 from harness.store.checkpoint import Checkpoints
 from harness.store.record import RunRecord
 from tests import here
@@ -139,8 +138,8 @@ def test_an_upload_that_fails_is_said_and_ends_nothing(
 
 def kept(place: str, *epochs: int) -> None:
     """Writes checkpoints of the run `abc` on this machine, and copies each."""
-    writer = Checkpoints(store.checkpoints(place, "abc"), "abc")
-    store.checkpoints(place, "abc").parent.mkdir(parents=True, exist_ok=True)
+    writer = Checkpoints(attempts.checkpoints(place, "abc"), "abc")
+    attempts.checkpoints(place, "abc").parent.mkdir(parents=True, exist_ok=True)
     for epoch in epochs:
         writer.write(checkpoint(epoch))
         remote_checkpoints.upload(place, "abc", epoch)
@@ -149,7 +148,7 @@ def kept(place: str, *epochs: int) -> None:
 def newest(place: str) -> tuple[Any, list[str]]:
     """What a run would go on from, and what it would pass over."""
     remote_checkpoints.fetch(place, "abc")
-    reader = Checkpoints(store.checkpoints(place, "abc"), "abc")
+    reader = Checkpoints(attempts.checkpoints(place, "abc"), "abc")
     return reader.newest(), reader.passed_over
 
 
@@ -164,7 +163,7 @@ def test_two_generations_are_kept_and_the_newer_side_counts(
         assert [name[:14] for name in there(url)] == ["epoch-00000009"] * 2
     roots._bucket.cache_clear()
     assert equal(newest(url)[0], checkpoint(9))  # that of the other machine
-    writer = Checkpoints(store.checkpoints(url, "abc"), "abc")
+    writer = Checkpoints(attempts.checkpoints(url, "abc"), "abc")
     writer.write(checkpoint(10))  # not uploaded
     assert equal(newest(url)[0], checkpoint(10))
 
@@ -173,7 +172,7 @@ def test_a_damaged_copy_is_passed_over_and_a_damaged_local_one_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     kept(url, 1, 2)
-    local = store.checkpoints(url, "abc") / "epoch-00000002.json"
+    local = attempts.checkpoints(url, "abc") / "epoch-00000002.json"
     local.write_bytes(local.read_bytes()[:-40])
     assert equal(newest(url)[0], checkpoint(2))
     (remote,) = (tmp_path / "bucket").rglob("epoch-00000002.safetensors")
@@ -194,7 +193,7 @@ def test_whoever_may_not_delete_keeps_more_than_two(tmp_path: Path) -> None:
 
     fsspec.register_implementation("undeletable", Undeletable, clobber=True)
     place = f"undeletable://{tmp_path}/bucket"
-    store.prepare(place)
+    attempts.prepare(place)
     kept(place, 1, 2, 3)
     assert len(there(place)) == 6
 
@@ -205,7 +204,7 @@ def test_strange_names_stay_where_they_are(tmp_path: Path, url: str) -> None:
     for name in ("epoch-00000007.sh", "epoch-99.json", "x.json", ".epoch-00000001.json.7"):
         (place / name).write_text("{}")
     assert equal(newest(url)[0], checkpoint(1))
-    assert sorted(path.name for path in store.checkpoints(url, "abc").iterdir()) == NAMES[:2]
+    assert sorted(path.name for path in attempts.checkpoints(url, "abc").iterdir()) == NAMES[:2]
 
 
 def test_a_store_that_cannot_be_read_is_said(tmp_path: Path, url: str) -> None:

@@ -20,7 +20,7 @@ from harness.backends.keras.backend import start_engine
 from harness.commands.describe import page, storage, unrolled
 from harness.commands.describe.packing import Stored, boxes, look, place
 from harness.commands.describe.parameters import alike, starts_as
-from harness.commands.run import CONF
+from harness.config.compose import CONF
 from harness.model.initializers import SCHEMES, draw
 from harness.model.network import ModelSpec
 from harness.store.convert import LAYERS, cell_module

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.measure.clock import now
-from harness.store import new_attempt, write
+from harness.store.attempts import new_attempt, write
 from tests.conftest import ROOT, Shell, environment
 from tests.test_table import record
 

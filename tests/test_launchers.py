@@ -14,12 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.api import configuration
+from harness.config.compose import configuration
 from harness.measure.machine import cores
 from harness.store.record import RunRecord
-from harness.sweep import Documents, Entry, Task
 from harness.sweep.executors.joblib import most
 from harness.sweep.executors.submitit import share
+from harness.sweep.status_files import Documents
+from harness.sweep.task import Entry, Task
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_ends import Shadow, sabotage
 

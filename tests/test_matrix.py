@@ -7,7 +7,8 @@ import pytest
 
 import harness
 from harness.commands import matrix
-from harness.commands.run import CONF
+from harness.config import catalogue
+from harness.config.compose import CONF
 from tests.conftest import Shell
 
 HOUSE = Path(harness.__file__).parent
@@ -16,13 +17,13 @@ BACKENDS = [path.parent.name for path in (HOUSE / "backends").glob("*/backend.py
 
 
 def test_every_square_is_what_the_backend_offers() -> None:
-    built = matrix.build()
+    built = catalogue.build()
     assert set(built.rows) == set(CELLS) | {path.stem for path in (CONF / "cell").glob("*.yaml")}
     assert built.silent == {}
     for backend in BACKENDS:
         offered = import_module(f"harness.backends.{backend}.backend").implementations
         for row, cell in built.rows.items():
-            marked = {i for b, i in built.columns if b == backend and built.mark(row, b, i) == matrix.HERE}
+            marked = {i for b, i in built.columns if b == backend and built.mark(row, b, i) == catalogue.HERE}
             assert marked == set(offered(cell)), (row, backend)
 
 
@@ -42,15 +43,15 @@ def test_text_fits_eighty_columns_and_shows_the_holes(harness_command: Shell) ->
     assert heads.split() == sorted(BACKENDS)
     lstm = next(row for row in rows if row.startswith("lstm "))
     for word in ("fused", "loop", "compiled"):
-        assert lstm[implementations.index(word)] == matrix.HERE
-    assert matrix.HOLE in text
+        assert lstm[implementations.index(word)] == catalogue.HERE
+    assert catalogue.HOLE in text
 
 
 def test_markdown(harness_command: Shell) -> None:
     done = harness_command("matrix", "--format", "md")
     table = done.stdout.split("\n\n")[0].splitlines()
     assert len({len(line) for line in table}) == 1
-    assert len(table) == 2 + len(matrix.build().rows)
+    assert len(table) == 2 + len(catalogue.build().rows)
     assert "torch fused" in table[0]
     assert "numpy loop" in table[0]
 
@@ -68,7 +69,7 @@ def test_a_backend_that_cannot_be_asked_is_no_hole(monkeypatch: pytest.MonkeyPat
         return import_module(name)
 
     monkeypatch.setattr(matrix, "import_module", gone)
-    built = matrix.build()
+    built = catalogue.build()
     assert built.silent == {"torch": "No module named 'torch'"}
-    assert built.mark("lstm", "torch", "fused") == matrix.UNKNOWN
+    assert built.mark("lstm", "torch", "fused") == catalogue.UNKNOWN
     assert "torch cannot be asked here: No module named 'torch'." in matrix.render("text")

@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.api import configuration
+from harness.config.compose import configuration
 from harness.launcher.key import run_key
 from harness.launcher.record_builder import Draft
 from harness.measure.clock import now
-from harness.store import new_attempt, write
+from harness.store.attempts import new_attempt, write
 from harness.store.record import RunRecord
-from harness.sweep import Entry
 from harness.sweep.display import Watch
+from harness.sweep.task import Entry
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_ends import Shadow, sabotage
 from tests.test_sweep import task

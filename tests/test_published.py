@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import store
-from harness.commands.run import check
 from harness.report.table import flat
+from harness.store import frames
+from harness.sweep.plan import check
 from results import publish
 from tests.conftest import ROOT, environment
 from tests.made import stored, timed
@@ -55,7 +55,7 @@ def test_what_published_records_make_stands_between_marks(page: str) -> None:
 def test_published_is_the_whole_experiment(root: str, experiment: str) -> None:
     plan = check([f"+experiment={experiment}"])
     assert plan is not None
-    frame = store.load(ROOT / root / experiment)
+    frame = frames.load(ROOT / root / experiment)
     assert set(frame["status"]) == {"ok"}
     assert not frame["contended"].eq(True).any()
     (revision,) = {environment["git_revision"] for environment in frame["environment"]}
@@ -73,7 +73,7 @@ def test_published_is_the_whole_experiment(root: str, experiment: str) -> None:
 @pytest.mark.parametrize("experiment", publish.EXPERIMENTS)
 def test_made_again_every_run_is_as_accurate_to_the_last_digit(experiment: str) -> None:
     def found(root: str) -> dict[str, float | None]:
-        frame = store.load(ROOT / root / experiment)
+        frame = frames.load(ROOT / root / experiment)
         apart = [
             sorted((k, v) for k, v in flat(c).items() if not k.startswith(ELSEWHERE)) for c in frame["config"]
         ]
@@ -81,7 +81,7 @@ def test_made_again_every_run_is_as_accurate_to_the_last_digit(experiment: str) 
         return dict(zip(map(str, apart), accuracies, strict=True))
 
     once, again = found(publish.PUBLISHED), found(AGAIN)
-    assert len(once) == len(store.load(ROOT / AGAIN / experiment))
+    assert len(once) == len(frames.load(ROOT / AGAIN / experiment))
     assert once == again
 
 
@@ -132,7 +132,7 @@ def test_records_alone_are_published_and_none_that_others_disturbed(
     files = [path for path in (tmp_path / publish.PUBLISHED).rglob("*") if path.is_file()]
     assert {path.name for path in files} == {"record.json"}
     assert len(files) == len(publish.EXPERIMENTS)
-    frames = [store.load(tmp_path / publish.PUBLISHED / name) for name in publish.EXPERIMENTS]
+    frames = [frames.load(tmp_path / publish.PUBLISHED / name) for name in publish.EXPERIMENTS]
     assert not any(frame["contended"].any() for frame in frames)
     assert not (tmp_path / publish.MEASURED).exists(), "the next time everything is measured anew"
 

@@ -17,13 +17,13 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.api import configuration
 from harness.commands.race import render
 from harness.commands.race.plan import overrides, plan
 from harness.commands.race.result import FEWEST_HEATS, FEWEST_ROUNDS, Heat, Race, interval
 from harness.commands.race.rounds import MODULE
 from harness.commands.race.side_loop import Own
 from harness.commands.race.side_process import Contender, SideFailed
+from harness.config.compose import configuration
 from harness.launcher.lease import Lease
 from harness.launcher.process import environment as child_environment
 from harness.measure.machine import cores

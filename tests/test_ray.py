@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.api import configuration
+from harness.config.compose import configuration
 from harness.measure.machine import cores
 from harness.sweep.executors.ray import share
 from tests.conftest import ROOT, Shell, environment

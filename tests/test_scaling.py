@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.api import configuration
 from harness.config import dataset
+from harness.config.compose import configuration
 from harness.errors import ConfigError
 from harness.measure.clock import now
 from harness.report.scaling import fit
 from harness.report.scaling import plot as scaling_plot
 from harness.runner import parity
-from harness.store import new_attempt, write
+from harness.store.attempts import new_attempt, write
 from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.test_bad_input import refused

@@ -16,12 +16,12 @@ import pandas
 import pytest
 
 import harness
-from harness import store
 from harness.errors import StoreError
 from harness.measure.clock import now
-from harness.store import LATER
+from harness.store import attempts, frames
+from harness.store.frames import LATER
+from harness.store.local import Directory
 from harness.store.record import COLUMNS, DETAIL, RunRecord
-from harness.store.roots import Directory
 from tests import here
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_bad_input import refused
@@ -48,7 +48,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 
 def stored(root: str | Path, found: RunRecord, when: datetime | None = None) -> RunRecord:
-    return store.keep(found, root, store.new_attempt(root, found.key, when or now()))
+    return attempts.keep(found, root, attempts.new_attempt(root, found.key, when or now()))
 
 
 def files(place: Path) -> set[str]:
@@ -71,20 +71,20 @@ like = RunRecord.read(Path(pattern))
 for n in range(50):
     key = f"shared{n % 5}" if int(writer) % 2 else f"{writer}x{n}"
     record = replace(like, key=key, seed=n, reason=writer, record_path=None)
-    store.keep(record, root, store.new_attempt(root, key, now()))
+    attempts.keep(record, root, attempts.new_attempt(root, key, now()))
 """
 
 
 def test_sixteen_writers_and_a_reader(
     tmp_path: Path, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pattern = store.write(record(timing={"windows": [0.5] * 2000}), tmp_path)
-    store.prepare(results)
+    pattern = attempts.write(record(timing={"windows": [0.5] * 2000}), tmp_path)
+    attempts.prepare(results)
     command = [sys.executable, "-c", WRITER, str(results), str(pattern)]
     writers = [subprocess.Popen([*command, str(n)], cwd=ROOT) for n in range(16)]
     looks = 0
     while any(writer.poll() is None for writer in writers):
-        assert all(len(found.timing["windows"]) == 2000 for found in store.records(results))
+        assert all(len(found.timing["windows"]) == 2000 for found in frames.records(results))
         looks += 1
     assert [writer.returncode for writer in writers] == [0] * 16
     assert looks > 3
@@ -212,7 +212,7 @@ def test_attempts_sort_as_they_were_made_whatever_the_clock_says(results: Path, 
     for root in (results, url):
         for n, when in enumerate((start, start - timedelta(hours=1), start, start)):
             stored(root, record(seed=n, key="one", started=when.isoformat()), when)
-        found = store.complete(root, "one", with_weights=False)
+        found = attempts.complete(root, "one", with_weights=False)
         assert found is not None
         assert found.seed == 3
         assert list(harness.load(root)["seed"]) == [3]
@@ -231,7 +231,7 @@ def test_a_directory_that_is_there_already_is_another_attempts(results: Path) ->
     moment = now()
     for name in ("99991231T235959.999999", "checkpoint", "20260231T999999.000000"):
         (results / "runs" / "one" / name).mkdir(parents=True)
-    first, second = (store.new_attempt(results, "one", moment) for _ in range(2))
+    first, second = (attempts.new_attempt(results, "one", moment) for _ in range(2))
     assert first.name == moment.strftime("%Y%m%dT%H%M%S.%f")
     assert second.name > first.name
 
@@ -304,7 +304,7 @@ def test_the_cache_changes_nothing_but_what_is_opened(many: Path, monkeypatch: p
     assert looked == []
     for frame in (first, again):
         same(frame, plain(many))
-    assert [one.seed for one in store.records(many)] == list(first["seed"])
+    assert [one.seed for one in frames.records(many)] == list(first["seed"])
 
 
 def test_a_document_that_changed_is_read_again(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:

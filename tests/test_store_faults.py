@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import harness
-from harness import store
 from harness.errors import StoreError
 from harness.measure.clock import now
 from harness.report import table as tables
+from harness.store import attempts
 from harness.store.record import RunRecord
 from tests import here
 from tests.conftest import SMALL, Shell
@@ -95,7 +95,7 @@ def test_a_damaged_document_is_named_and_passed_over(
     assert first.startswith(f"passed over: {path}: ")
     assert why in first
     assert last == "passed over 1 of 2 records"
-    assert store.complete(results, "damaged", with_weights=False) is None
+    assert attempts.complete(results, "damaged", with_weights=False) is None
     assert str(path) in capsys.readouterr().err
 
 
@@ -282,15 +282,15 @@ def test_a_full_bucket(url: str, tmp_path: Path, cache: Path, capsys: pytest.Cap
 
 
 def test_what_a_killed_process_left_is_removed(url: str, cache: Path) -> None:
-    left = store.new_attempt(url, "one", now())
+    left = attempts.new_attempt(url, "one", now())
     (left / "output.log").write_text("half of it")
-    store.recover(url, "one")
+    attempts.recover(url, "one")
     assert not left.exists()
 
 
 def test_what_a_killed_process_left_in_a_directory_is_removed_but_for_what_it_printed(results: Path) -> None:
     kept = stored(results, replace(GOOD, key="one"))
-    said, silent = (store.new_attempt(results, "one", now()) for _ in range(2))
+    said, silent = (attempts.new_attempt(results, "one", now()) for _ in range(2))
     for attempt, text in ((said, "half of it"), (silent, "")):
         (attempt / "output.log").write_text(text)
         (attempt / "weights.part").write_bytes(b"half")
@@ -298,8 +298,8 @@ def test_what_a_killed_process_left_in_a_directory_is_removed_but_for_what_it_pr
     half = results / "runs" / "one" / ".attempt.x8"
     half.mkdir()
     (half / "record.json").write_text("{")
-    store.lock(results, "one")
-    store.recover(results, "one")
+    attempts.lock(results, "one")
+    attempts.recover(results, "one")
     assert {path.name for path in (results / "runs" / "one").iterdir()} == {
         ".lock",
         said.name,
@@ -359,15 +359,15 @@ def test_where_nothing_at_all_can_be_written(run: Shell, results: Path, cache: P
 
 
 def test_weights_that_are_lost_are_not_claimed(results: Path, tmp_path: Path) -> None:
-    directory = store.new_attempt(results, GOOD.key, now())
+    directory = attempts.new_attempt(results, GOOD.key, now())
     results.rename(tmp_path / "gone")
     results.write_text("in the way")
-    with pytest.raises(store.NotStored, match="it is kept in"):
-        store.keep(replace(GOOD, weights_path="weights.safetensors"), results, directory)
+    with pytest.raises(attempts.NotStored, match="it is kept in"):
+        attempts.keep(replace(GOOD, weights_path="weights.safetensors"), results, directory)
     results.unlink()
-    store.recover(results, GOOD.key)
-    assert store.complete(results, GOOD.key, with_weights=True) is None
-    assert store.complete(results, GOOD.key, with_weights=False) is not None
+    attempts.recover(results, GOOD.key)
+    assert attempts.complete(results, GOOD.key, with_weights=True) is None
+    assert attempts.complete(results, GOOD.key, with_weights=False) is not None
 
 
 def test_text_that_is_no_unicode_does_not_stop_a_record(results: Path) -> None:

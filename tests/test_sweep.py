@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.api import configuration
+from harness.config.compose import configuration
 from harness.store.record import RunRecord
-from harness.sweep import Documents, Entry, Task, place
 from harness.sweep.display import Watch
 from harness.sweep.settle import VANISHED, settle
+from harness.sweep.status_files import Documents, place
+from harness.sweep.task import Entry, Task
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.test_ends import ALIVE, Shadow, child_of, start
 from tests.test_terminal import on_a_terminal
@@ -163,7 +164,8 @@ def test_a_run_that_is_still_ending_is_waited_for(results: Path) -> None:
     code = f"""
 import sys, time
 from dataclasses import replace
-from harness.sweep import Documents, Entry, Task
+from harness.sweep.status_files import Documents
+from harness.sweep.task import Entry, Task
 task = Task({config.number!r}, {config.config!r}, "", {config.directory!r}, ".")
 kept, entry = Documents({kept.place!r}), Entry.fresh(task)
 kept.write(entry)

@@ -14,7 +14,8 @@ from harness.config.schema import Config
 from harness.launcher.record_builder import Draft
 from harness.measure.clock import now
 from harness.report import table as tables
-from harness.store import load, new_attempt, write
+from harness.store.attempts import new_attempt, write
+from harness.store.frames import load
 from harness.store.record import RunRecord
 from tests.test_config import composed
 

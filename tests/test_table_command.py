@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from harness.commands.cli import app
 from harness.measure.clock import now
 from harness.report import table as tables
-from harness.store import load, new_attempt, write
+from harness.store.attempts import new_attempt, write
+from harness.store.frames import load
 from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.test_table import record

@@ -1,4 +1,4 @@
-"""What the documentation says about keys, cells and columns, made from what the program itself goes by.
+"""What the documentation says about keys, cells and columns, made from what the program itself uses.
 
 A page of `docs/` has `{{ name }}` where the part of that name belongs; `docs/hooks.py` puts it there.
 """

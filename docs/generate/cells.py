@@ -3,8 +3,8 @@
 from docs.generate.configuration import allowed
 from docs.generate.markdown import table
 from harness.commands.describe.page import variant
-from harness.commands.run import CONF
 from harness.config.checks import cell_option
+from harness.config.compose import CONF
 from harness.config.schema import HOUSE
 from harness.model.cell import CellSpec, cell_spec
 

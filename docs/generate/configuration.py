@@ -9,9 +9,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from docs.generate.markdown import table
-from harness.commands.run import CONF
 from harness.config import sections
 from harness.config.checks import Check
+from harness.config.compose import CONF
 from harness.config.schema import SECTIONS, Config
 from harness.errors import ConfigError
 

@@ -13,12 +13,13 @@ from rich.table import Table
 from rich.text import Text
 from threadpoolctl import threadpool_info
 
-from harness import data, store
+from harness import data
 from harness.config.schema import HOUSE
 from harness.errors import HarnessError
 from harness.launcher.lease import directory as lease_directory
 from harness.measure import machine
 from harness.measure.devices import gpus
+from harness.store import attempts
 
 PROBE = """
 import json, sys
@@ -124,7 +125,7 @@ def _dataset(name: str) -> Finding:
 
 def _results() -> Finding:
     try:
-        store.prepare("results")
+        attempts.prepare("results")
     except HarnessError as error:
         return Finding("results", False, str(error))
     return Finding("results", True, "can be written")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness import store
 from harness.config import dataset
 from harness.config.schema import Config
 from harness.errors import HarnessError, StoreError, Unavailable
@@ -24,7 +23,7 @@ from harness.measure import machine
 from harness.measure.clock import now
 from harness.measure.devices import label, thread_count, wanted_gpus
 from harness.runner.protocol import Job
-from harness.store import checkpoint, remote_checkpoints
+from harness.store import attempts, checkpoint, remote_checkpoints
 from harness.store.record import RunRecord
 
 
@@ -57,7 +56,7 @@ def launch(config: Config, *, command: str, display: Display, judge: Judge | Non
 
 def _launch(config: Config, *, command: str, display: Display, judge: Judge | None) -> Outcome:
     root = config.results.root
-    store.prepare(root)
+    attempts.prepare(root)
     try:
         threads, gpus = resources(config)
     except Unavailable as error:
@@ -68,9 +67,9 @@ def _launch(config: Config, *, command: str, display: Display, judge: Judge | No
     sha256 = dataset.fingerprint(config)
     key = run_key(config, threads)
     display.identify(key, threads)
-    with _only_one(store.lock(root, key), display):
-        store.recover(root, key)
-        done = store.complete(
+    with _only_one(attempts.lock(root, key), display):
+        attempts.recover(root, key)
+        done = attempts.complete(
             root, key, with_weights=config.save_weights, decided=judge.decided if judge else None
         )
         again = config.sweep.rerun == "all"
@@ -84,8 +83,8 @@ def _launch(config: Config, *, command: str, display: Display, judge: Judge | No
             remote_checkpoints.fetch(root, key)
         draft = Draft(config, key=key, threads=threads, command=command)
         draft.update({"details": {"data_sha256": sha256} if sha256 else {}})
-        directory = store.new_attempt(root, key, now())
-        feed = _feed(config, draft, store.checkpoints(root, key))
+        directory = attempts.new_attempt(root, key, now())
+        feed = _feed(config, draft, attempts.checkpoints(root, key))
         could_start = True
         try:
             dataset.provide(config, progress=display.interactive)
@@ -103,7 +102,7 @@ def _launch(config: Config, *, command: str, display: Display, judge: Judge | No
                     sha256,
                     key=key,
                     started=draft.values["started"],
-                    checkpoints=store.checkpoints(root, key),
+                    checkpoints=attempts.checkpoints(root, key),
                 )
                 with Child(job, held) as child:
                     status, reason, could_start = follow(child, draft, display, judge, feed)
@@ -123,7 +122,7 @@ def _launch(config: Config, *, command: str, display: Display, judge: Judge | No
 def _forget(root: str, key: str) -> None:
     """Removes a run's checkpoints. A copy that stays is said, and does no harm; raises StoreError for what
     stays here."""
-    checkpoint.remove(store.checkpoints(root, key))
+    checkpoint.remove(attempts.checkpoints(root, key))
     try:
         remote_checkpoints.remove(root, key)
     except StoreError as error:
@@ -139,7 +138,7 @@ def resources(config: Config) -> tuple[int, list[str]]:
 def lost(config: Config, *, key: str | None, threads: int, command: str, status: str, reason: str) -> Outcome:
     """Stores the record of a run whose own launcher is gone and could not. Raises HarnessError."""
     root = config.results.root
-    store.prepare(root)
+    attempts.prepare(root)
     if key is None:
         try:
             threads, _ = resources(config)
@@ -147,7 +146,7 @@ def lost(config: Config, *, key: str | None, threads: int, command: str, status:
             threads = config.threads or 0
         key = run_key(config, threads)
     draft = Draft(config, key=key, threads=threads, command=command)
-    feed = _feed(config, draft, store.checkpoints(root, key))
+    feed = _feed(config, draft, attempts.checkpoints(root, key))
     return _closed(feed, draft.ended(status, reason), root, could_start=True)
 
 
@@ -168,10 +167,10 @@ def _closed(
 
 
 def _stored(record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None) -> Outcome:
-    directory = directory or store.new_attempt(root, record.key, now())
+    directory = directory or attempts.new_attempt(root, record.key, now())
     try:
-        return Outcome(store.keep(record, root, directory), could_start=could_start)
-    except store.NotStored as error:
+        return Outcome(attempts.keep(record, root, directory), could_start=could_start)
+    except attempts.NotStored as error:
         status = "failed" if record.ok else record.status
         reason = "; ".join([record.reason or f"ended {record.status}", str(error)])
         return Outcome(replace(record, status=status, reason=reason), could_start=could_start)

@@ -1,12 +1,12 @@
 """Which runs a table is of, and which of their columns make its groups and its figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
-from typing import Any
 
 import pandas
 
+from harness.config.flat import flat
 from harness.errors import HarnessError
 from harness.report.format import missing
 from harness.store.record import COLUMNS, DETAIL, RunRecord
@@ -125,17 +125,6 @@ def with_config(frame: pandas.DataFrame) -> pandas.DataFrame:
         [flat(config) for config in frame["config"]], index=frame.index, dtype=object
     )
     return frame.join(flattened[[name for name in flattened.columns if name not in frame.columns]])
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A configuration by dotted keys; a value that is a list becomes text."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
-    return found
 
 
 def said(value: object) -> str:

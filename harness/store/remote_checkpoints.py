@@ -12,7 +12,9 @@ from pathlib import PurePosixPath
 
 from harness.store import checkpoint, files
 from harness.store.checkpoint import Checkpoints
-from harness.store.roots import CHECKPOINT, Bucket, root
+from harness.store.layout import CHECKPOINT
+from harness.store.remote import Bucket
+from harness.store.roots import root
 
 NAME = re.compile(r"(epoch-\d{8})\.(?:safetensors|json)")
 

@@ -8,8 +8,9 @@ import orjson
 from harness.errors import StoreError
 from harness.store import index
 from harness.store.index import Entry
+from harness.store.layout import Document
 from harness.store.record import COLUMNS, DETAIL, RunRecord
-from harness.store.roots import Document, Root
+from harness.store.roots import Root
 
 NAMED = 5  # of those passed over
 STALE_SHARE = 0.02  # of the documents: so many new ones, and the cache is written afresh

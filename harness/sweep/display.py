@@ -14,8 +14,9 @@ from rich.live import Live
 from rich.text import Text
 
 from harness.measure.clock import seconds
-from harness.sweep import Documents, Entry
 from harness.sweep.estimate import Estimate, Kind
+from harness.sweep.status_files import Documents
+from harness.sweep.task import Entry
 
 PLAIN_SECONDS = 10.0  # between plain lines of one run within an epoch, and of the whole
 OVERALL_SECONDS = 60.0  # between plain overall lines while no run ends

@@ -9,15 +9,15 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness import store
 from harness.backends.implementations import offers
 from harness.config.schema import HOUSE, Config
 from harness.errors import HarnessError, Unavailable
 from harness.launcher.key import run_key
 from harness.launcher.launch import resources
 from harness.launcher.titles import title_of
-from harness.sweep import Task
+from harness.store import attempts, frames
 from harness.sweep.estimate import Estimate, Kind
+from harness.sweep.task import Task
 
 WOULD, THERE, CANNOT = "would run", "complete already", "cannot start"
 
@@ -57,7 +57,7 @@ def _examine(config: Config, learnt: Estimate, seen: set[str]) -> Finding:
         threads, _ = resources(config)
         _offered(config)
         key = run_key(config, threads)
-        done = store.complete(config.results.root, key, with_weights=config.save_weights)
+        done = attempts.complete(config.results.root, key, with_weights=config.save_weights)
     except HarnessError as error:
         return Finding(title, CANNOT, str(error))
     again = config.sweep.rerun == "all"
@@ -100,7 +100,7 @@ def _learnt(roots: set[str]) -> Estimate:
     learnt = Estimate()
     for root in roots:
         try:
-            records = store.records(Path(root))
+            records = frames.records(Path(root))
         except HarnessError:  # no such directory yet
             continue
         for record in records:

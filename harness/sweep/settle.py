@@ -6,14 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness import store
 from harness.config.schema import Config
 from harness.errors import HarnessError
 from harness.launcher.launch import lost
 from harness.launcher.record_builder import Draft
+from harness.store import attempts
 from harness.store.record import RunRecord
-from harness.sweep import Documents, Entry
 from harness.sweep.display import Watch
+from harness.sweep.status_files import Documents
+from harness.sweep.task import Entry
 
 PATIENCE_SECONDS = 15.0  # for processes that are still ending
 PAUSE_SECONDS = 0.1
@@ -100,7 +101,7 @@ def _records(entry: Entry) -> Iterator[RunRecord]:
     assert entry.status is not None
     with suppress(HarnessError):
         if entry.record is not None:
-            yield store.read(entry.record)
+            yield attempts.read(entry.record)
             return
     with suppress(HarnessError):
         config = Config.from_mapping(entry.config)

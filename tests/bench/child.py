@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.api import configuration
 from harness.backends.keras import engines
 from harness.commands.race.side_process import Contender
+from harness.config.compose import configuration
 from harness.launcher import process
 from harness.launcher.lease import Lease
 from tests.bench.task import Task

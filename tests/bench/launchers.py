@@ -18,7 +18,8 @@ from statistics import median
 
 import psutil
 
-from harness.sweep import Documents, Entry
+from harness.sweep.status_files import Documents
+from harness.sweep.task import Entry
 from tests.bench.child import ROOT
 
 LAUNCHERS = ("basic", "joblib", "submitit_local", "ray")

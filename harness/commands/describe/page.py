@@ -38,7 +38,7 @@ class Chosen:
 def choose(overrides: Sequence[str]) -> Chosen:
     """The model that `python run.py *overrides` would run; raises ConfigError, and DataError for a
     person's own file that says no shape."""
-    from harness.api import configuration
+    from harness.config.compose import configuration
     from harness.config.dataset import shape_of
 
     config = configuration(overrides)

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.api import configuration
 from harness.config.checks import refuse
+from harness.config.compose import configuration
 from harness.config.schema import Config
 from harness.errors import HarnessError
 from harness.launcher import launch

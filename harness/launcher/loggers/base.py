@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_cache_dir
 
-from harness import store
 from harness.config.checks import refuse
 from harness.config.schema import Config
 from harness.errors import ConfigError
+from harness.store import roots
 from harness.store.record import RunRecord
 from harness.text import one_line
 
@@ -90,7 +90,7 @@ def tracking_uri(config: Config) -> str | None:
 
 def directory(config: Config, name: str) -> Path:
     """Where a logger may keep files: beside the runs, or in this user's cache if those are at a URL."""
-    root = store.local(config.results.root) or Path(user_cache_dir("harness"))
+    root = roots.local(config.results.root) or Path(user_cache_dir("harness"))
     path = root.absolute() / name
     path.mkdir(parents=True, exist_ok=True)
     return path

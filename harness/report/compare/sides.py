@@ -15,10 +15,10 @@ from difflib import get_close_matches
 
 import pandas
 
-from harness import store
 from harness.measure.machine import PROJECT
 from harness.report import table
 from harness.report.compare.errors import CompareError
+from harness.store import frames
 from harness.store.record import DETAIL
 
 REVISION = "rev:"
@@ -51,7 +51,7 @@ class Stored:
 def read(place: str) -> pandas.DataFrame:
     """Every good attempt at a run there, beside its columns the configuration's keys; raises CompareError
     where there are none, and StoreError."""
-    frame = store.load(place, attempts=True)
+    frame = frames.load(place, attempts=True)
     if frame.empty:
         raise CompareError(f"no runs in {place}; make some with: python run.py data=digits")
     return table.with_config(frame)

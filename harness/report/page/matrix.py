@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from harness.commands import matrix
+from harness.config import catalogue
 from harness.report.page.figures import figure
 from harness.report.page.series import Series, Set
 from harness.report.table import MARK, text
@@ -34,7 +34,7 @@ class Grid:
 def grid(runs: Sequence[RunRecord], found: Sequence[Set]) -> Grid:
     """The grid of all runs. Figures of a square are those of one series, that with the most runs in the first
     set that it has runs of; where that is another set than the first, its number says which."""
-    there = matrix.build()
+    there = catalogue.build()
     place = {
         run.key: (n, k)
         for n, one in enumerate(found)
@@ -61,7 +61,7 @@ def grid(runs: Sequence[RunRecord], found: Sequence[Set]) -> Grid:
     return Grid(columns, rows, notes)
 
 
-def _implementation(run: RunRecord, there: matrix.Matrix) -> str:
+def _implementation(run: RunRecord, there: catalogue.Matrix) -> str:
     """What ran, or for a run that did not get so far what would have."""
     if run.implementation != "auto":
         return run.implementation

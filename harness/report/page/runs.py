@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pandas
 
-from harness import store
 from harness.errors import HarnessError
 from harness.report import table as tables
+from harness.store import frames
 from harness.store.record import COLUMNS, RunRecord
 
 PARTS = ("config", "environment", "history", "details")  # the raw windows are not shown
@@ -22,7 +22,7 @@ def read(results: str, filters: Sequence[str]) -> list[RunRecord]:
     Raises StoreError where there are no results, TableError for an unknown column, ReportError where no run
     is left.
     """
-    stored = store.load(results)
+    stored = frames.load(results)
     if stored.empty:
         raise ReportError(f"no runs in {results}; make one with: python run.py data=digits")
     frame = tables.where(tables.with_config(stored), filters)

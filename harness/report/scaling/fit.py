@@ -14,9 +14,9 @@ from typing import TypeVar
 import numpy as np
 from scipy.optimize import nnls
 
-from harness import store
 from harness.errors import HarnessError
 from harness.report.table import APART, BY, flat, framed, markdown, not_ok, provenance, text
+from harness.store import frames
 from harness.store.record import RunRecord
 
 K = TypeVar("K")
@@ -219,7 +219,7 @@ def _labels(runs: Sequence[RunRecord]) -> dict[tuple[str, ...], str]:
 def read(results: str) -> list[RunRecord]:
     """The runs of `mode=throughput` below a results directory or URL; raises StoreError for one that is
     not there, ScalingError where it holds none."""
-    found = [record for record in store.records(results) if record.mode == "throughput"]
+    found = [record for record in frames.records(results) if record.mode == "throughput"]
     if not found:
         raise ScalingError(f"no runs of mode=throughput in {results}; {MAKE}")
     return found

@@ -6,6 +6,7 @@ best        which figure is better than all others      output     in a format, 
 figures     numbers as people read them                 terminal   with lines around it
 """
 
+from harness.config.flat import flat
 from harness.report.format import MARK, figure, text
 from harness.report.frame import (
     APART,
@@ -13,7 +14,6 @@ from harness.report.frame import (
     METRICS,
     TableError,
     columns,
-    flat,
     framed,
     not_ok,
     split,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas
 
-from harness import store
 from harness.report.frame import BY, METRIC, TableError, columns, matching, usual, with_config
 from harness.report.table import output as outputs
 from harness.report.table.groups import group
+from harness.store import frames
 
 
 def table(
@@ -28,7 +28,7 @@ def table(
     style = outputs.chosen(style, output)
     if output is not None:
         outputs.check(output)
-    stored = with_config(store.load(results))
+    stored = with_config(frames.load(results))
     down, side = _sides(stored, by, rows, across)
     figures = [] if targets or metric is None else columns(metric, stored, option=METRIC)
     frame = matching(stored, filters, results)

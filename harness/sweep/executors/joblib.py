@@ -12,7 +12,9 @@ from harness.config.schema import Config
 from harness.errors import Unavailable
 from harness.launcher.launch import resources
 from harness.measure.machine import cores
-from harness.sweep import Documents, Task, make
+from harness.sweep.run_one import make
+from harness.sweep.status_files import Documents
+from harness.sweep.task import Task
 
 LOOK_SECONDS = 1.0
 

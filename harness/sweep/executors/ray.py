@@ -9,7 +9,8 @@ from harness.config.schema import Config
 from harness.errors import Unavailable
 from harness.measure.devices import gpus
 from harness.measure.machine import cores
-from harness.sweep import Task, make
+from harness.sweep.run_one import make
+from harness.sweep.task import Task
 
 OBJECTS_BYTES = 80 * 2**20  # about the least that Ray takes: nothing of a run goes through it
 GRACE_SECONDS = 20.0  # for runs to end and to be stored after Ctrl-C

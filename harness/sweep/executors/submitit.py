@@ -12,7 +12,8 @@ from typing import Any
 from harness.config.schema import Config
 from harness.errors import Unavailable
 from harness.measure.devices import gpus
-from harness.sweep import Task, make
+from harness.sweep.run_one import make
+from harness.sweep.task import Task
 
 PAUSE_SECONDS = 1.0
 GRACE_SECONDS = 30.0  # for runs to end and to be stored after Ctrl-C
