@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import forked
+from tests.support import forked
 
 ROOT = Path(__file__).parent.parent
 # the parity tests compile hundreds of small models, which is most of their time; a run as a person types

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.bench import store
 from tests.conftest import environment
-from tests.pages import chromium, opened, trained
+from tests.support.pages import chromium, opened, trained
 
 COUNTS = (5_000,)
 

@@ -1,0 +1,229 @@
+"""Damaged data files: each is named, with what was found and what was expected; none is used or touched."""
+
+import gzip
+import hashlib
+import os
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.data import idx
+from harness.data.dataset import read
+from harness.data.mnist import MNIST, Collection, DataFile, Hash
+from harness.errors import DataError
+
+TRAIN, TEST = 12, 5
+HASHES: tuple[Hash, ...] = ("sha256 of the content", "md5 of the file")
+
+
+def encode(array: np.ndarray) -> bytes:
+    """The IDX file of a uint8 array."""
+    return struct.pack(f">I{array.ndim}I", 0x800 | array.ndim, *array.shape) + array.tobytes()
+
+
+def small_arrays() -> dict[str, np.ndarray]:
+    """A dataset of 12 + 5 random images: the same in every process that asks."""
+    stream = np.random.default_rng(5)
+    shapes = {
+        "train-images-idx3-ubyte.gz": (TRAIN, 28, 28),
+        "train-labels-idx1-ubyte.gz": (TRAIN,),
+        "t10k-images-idx3-ubyte.gz": (TEST, 28, 28),
+        "t10k-labels-idx1-ubyte.gz": (TEST,),
+    }
+    return {
+        name: stream.integers(0, 256 if len(shape) == 3 else 10, shape).astype(np.uint8)
+        for name, shape in shapes.items()
+    }
+
+
+def small_files(level: int = 9) -> dict[str, bytes]:
+    """The same dataset as gzip files."""
+    return {name: gzip.compress(encode(array), level, mtime=0) for name, array in small_arrays().items()}
+
+
+def small_collection(mirrors: tuple[str, ...] = (), hash: Hash = HASHES[0]) -> Collection:
+    files = []
+    for (name, array), packed in zip(small_arrays().items(), small_files().values(), strict=True):
+        if hash == "md5 of the file":
+            digest = hashlib.md5(packed).hexdigest()
+        else:
+            digest = hashlib.sha256(encode(array)).hexdigest()
+        files.append(DataFile(name, array.shape, hash, digest))
+    return Collection("small", *files, mirrors=mirrors, validation=2)
+
+
+def put(root: Path, contents: dict[str, bytes] | None = None) -> Path:
+    folder = root / "small"
+    folder.mkdir(parents=True)
+    for name, packed in (contents or small_files()).items():
+        (folder / name).write_bytes(packed)
+    return folder
+
+
+def real_mnist() -> Path:
+    """The root below which real MNIST lies; skips the test that asks where it does not."""
+    root = Path(os.environ.get("HARNESS_DATA") or Path(__file__).parents[3] / "shared" / "data")
+    if missing := MNIST.missing(root):
+        pytest.skip(f"no {missing[0].name} in {MNIST.folder(root)}")
+    return root
+
+
+IMAGES = "train-images-idx3-ubyte.gz"
+GOOD = encode(small_arrays()[IMAGES])
+PACKED = small_files()[IMAGES]
+
+
+def changed(content: bytes, at: int, value: bytes) -> bytes:
+    return content[:at] + value + content[at + len(value) :]
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    return changed(content, bit // 8, bytes([content[bit // 8] ^ 1 << bit % 8]))
+
+
+SIZE = "a gzip file holding 9,424 bytes"
+BAD = {
+    "empty": (b"", "an empty file", SIZE),
+    "truncated": (PACKED[:3000], "breaks off after 3,000 bytes", SIZE),
+    "without its last byte": (PACKED[:-1], "breaks off after", SIZE),
+    "a web page": (b"<html>404</html>", "not gzip (they start with 3c 68 74 6d)", SIZE),
+    "not compressed": (GOOD, "not gzip (they start with 00 00 08 03)", SIZE),
+    "bit flip": (flipped(PACKED, 8 * 4000), "a corrupt gzip stream (incorrect data check)", SIZE),
+    "bytes behind": (PACKED + b"more", "4 bytes after the end of the gzip stream", SIZE),
+    "bomb": (gzip.compress(bytes(5_000_000)), "a gzip file that holds more", SIZE),
+    "huge": (bytes(50_000), "50,000 bytes", "a gzip file of at most 13,614 bytes"),
+    "no header": (gzip.compress(GOOD[:7]), "7 bytes", "an IDX header of 16 bytes"),
+    "labels": (gzip.compress(changed(GOOD, 3, b"\1")), "magic number 0x00000801", "0x00000803"),
+    "float32": (gzip.compress(changed(GOOD, 2, b"\r")), "magic number 0x00000d03", "0x00000803"),
+    "count": (gzip.compress(changed(GOOD, 7, b"\x0b")), "11 × 28 × 28 values in its header", "12 × 28 × 28"),
+    "overflow": (
+        gzip.compress(changed(GOOD, 4, b"\xff" * 12)),
+        "4,294,967,295 × 4,294,967,295 × 4,294,967,295 values in its header",
+        "12 × 28 × 28",
+    ),
+    "short": (gzip.compress(GOOD[:-28]), "9,396 bytes uncompressed", "9,424 for 12 × 28 × 28 values"),
+    "another pixel": (
+        gzip.compress(flipped(GOOD, 8 * 500)),
+        f"checksum {hashlib.sha256(flipped(GOOD, 8 * 500)).hexdigest()}",
+        hashlib.sha256(GOOD).hexdigest(),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_damaged_file(kind: str, tmp_path: Path) -> None:
+    packed, found, expected = BAD[kind]
+    path = put(tmp_path, small_files() | {IMAGES: packed}) / IMAGES
+    with pytest.raises(DataError) as caught:
+        read(small_collection(), tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: found ")
+    assert found in message.split(", expected ")[0]
+    assert expected in message.split(", expected ")[1]
+    assert "remove it to fetch it again" in message
+    assert len(message.splitlines()) == 2
+    assert path.read_bytes() == packed
+
+
+@pytest.mark.parametrize("name", small_files())
+def test_each_of_the_four_is_verified(name: str, tmp_path: Path) -> None:
+    folder = put(tmp_path)
+    content = gzip.decompress((folder / name).read_bytes())
+    (folder / name).write_bytes(gzip.compress(flipped(content, 8 * len(content) - 1)))
+    with pytest.raises(DataError, match=f"{name}: found checksum"):
+        read(small_collection(), tmp_path)
+
+
+def test_md5_is_that_of_the_gzip_file(tmp_path: Path) -> None:
+    put(tmp_path / "same")
+    read(small_collection(hash="md5 of the file"), tmp_path / "same")
+    put(tmp_path / "recompressed", small_files(level=1))
+    read(small_collection(), tmp_path / "recompressed")
+    with pytest.raises(DataError, match=r"found checksum .* \(md5 of the file\), expected [0-9a-f]{32}\."):
+        read(small_collection(hash="md5 of the file"), tmp_path / "recompressed")
+
+
+def test_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    path = put(tmp_path) / IMAGES
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match="found no regular file, expected a gzip file"):
+        read(small_collection(), tmp_path)
+    assert path.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("file", "packed"),
+    [
+        (small_collection().train_images, gzip.compress(bytes(5_000_000))),
+        (MNIST.train_images, PACKED),
+        (MNIST.train_images, b"\x1f\x8b"),
+    ],
+    ids=["a bomb", "a small file", "two bytes"],
+)
+def test_memory_stays_below_what_the_file_justifies(file: DataFile, packed: bytes, tmp_path: Path) -> None:
+    """Neither what a bomb holds is unpacked, nor room for 60,000 images reserved for a small file."""
+    (tmp_path / IMAGES).write_bytes(packed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError):
+            file.read(tmp_path / IMAGES)
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()
+
+
+FIELDS = st.sampled_from([0, 1, 2, 11, 12, 13, 28, 255, 2**16, 2**31, 2**32 - 1])
+
+
+@st.composite
+def mutations(draw: st.DrawFn, content: bytes) -> bytes:
+    """One to three changes of any kind: bits, cuts, insertions, header fields."""
+    for _ in range(draw(st.integers(1, 3))):
+        kind = draw(st.sampled_from(["flip", "cut", "drop", "insert", "field"]))
+        at = draw(st.integers(0, max(len(content) - 1, 0)))
+        if kind == "flip" and content:
+            content = flipped(content, 8 * at + draw(st.integers(0, 7)))
+        elif kind == "cut":
+            content = content[:at]
+        elif kind == "drop":
+            content = content[:at] + content[at + draw(st.integers(1, 900)) :]
+        elif kind == "insert":
+            content = content[:at] + draw(st.binary(min_size=1, max_size=40)) + content[at:]
+        elif kind == "field":
+            content = changed(content, 4 * draw(st.integers(0, 3)), struct.pack(">I", draw(FIELDS)))
+    return content
+
+
+@settings(max_examples=400, deadline=None)
+@given(content=mutations(GOOD))
+def test_parser_gives_the_values_or_a_data_error(content: bytes) -> None:
+    shape = (TRAIN, 28, 28)
+    if content[:16] == GOOD[:16] and len(content) == len(GOOD):
+        array = idx.parse(content, shape=shape, label="file")
+        assert array.shape == shape
+        assert array.tobytes() == content[16:]
+    else:
+        with pytest.raises(DataError, match=r"^file: found .*, expected "):
+            idx.parse(content, shape=shape, label="file")
+
+
+@settings(max_examples=400, deadline=None)
+@given(packed=mutations(PACKED) | mutations(GOOD).map(gzip.compress) | st.binary())
+def test_a_mutated_file_gives_the_very_array_or_a_data_error(
+    packed: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "mutated"
+    path.write_bytes(packed)
+    try:
+        array = small_collection().train_images.read(path)
+    except DataError:
+        array = None
+    if array is not None:
+        np.testing.assert_array_equal(array, small_arrays()[IMAGES])
+    assert path.read_bytes() == packed

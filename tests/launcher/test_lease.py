@@ -1,0 +1,146 @@
+"""Leases on cores: held alone, given back, also by the dead."""
+
+import multiprocessing
+import os
+import signal
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from harness.errors import LeaseError
+from harness.launcher.lease import lease
+from harness.measure import devices
+from harness.measure.machine import cores
+from harness.store.record import RunRecord
+from tests.conftest import Shell
+from tests.launcher.test_ends import Shadow, sabotage, start
+
+
+def hold(directory: str, count: int, pipe: Connection) -> None:
+    os.environ["HARNESS_LEASES"] = directory
+    with lease(count, [], lambda text: pipe.send(text)) as held:
+        pipe.send(held.cores)
+        pipe.recv()
+
+
+class Holder:
+    """Another process that takes a lease."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=hold, args=(str(directory), count, theirs))
+        self.process.start()
+
+    def says(self) -> object:
+        assert self.pipe.poll(30)
+        return self.pipe.recv()
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_LEASES", str(tmp_path / "leases"))
+    return tmp_path / "leases"
+
+
+def test_a_second_run_waits_until_the_cores_are_free(own_locks: Path) -> None:
+    everything = len(cores())
+    with lease(everything, [], pytest.fail) as held:
+        assert held.cores == tuple(cores())
+        other = Holder(own_locks, 1)
+        assert "waiting for 1 of" in str(other.says())
+        assert not other.pipe.poll(1)
+    assert other.says() == (cores()[0],)
+    other.pipe.send("done")
+    other.process.join(10)
+
+
+def test_two_runs_on_different_cores_do_not_wait(own_locks: Path) -> None:
+    if len(cores()) < 2:
+        pytest.skip("one core only")
+    with lease(1, [], pytest.fail) as held:
+        other = Holder(own_locks, 1)
+        assert other.says() != held.cores
+        other.pipe.send("done")
+        other.process.join(10)
+
+
+def test_the_dead_hold_nothing(own_locks: Path) -> None:
+    other = Holder(own_locks, len(cores()))
+    assert other.says() == tuple(cores())
+    os.kill(other.process.pid or 0, signal.SIGKILL)
+    other.process.join(10)
+    with lease(len(cores()), [], pytest.fail):
+        pass
+
+
+def test_a_gpu_is_leased_alone(own_locks: Path) -> None:
+    with lease(1, ["0", "1"], pytest.fail) as first:
+        if len(cores()) > 1:
+            with lease(1, ["0", "1"], pytest.fail) as second:
+                assert {first.gpu, second.gpu} == {"0", "1"}
+        assert first.gpu == "0"
+
+
+def test_two_runs_with_device_auto_spread_over_the_gpus(
+    own_locks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,../b")
+    if len(cores()) < 2:
+        pytest.skip("one core only")
+    names = devices.wanted_gpus("auto", ("cpu", "cuda"))
+    threads = devices.thread_count(None, gpu=True)
+    assert threads == len(cores()) // 2
+    with lease(threads, names, pytest.fail) as first, lease(threads, names, pytest.fail) as second:
+        assert [first.gpu, second.gpu] == ["GPU-a", "../b"]
+        assert not set(first.cores) & set(second.cores)
+        assert [devices.label(held.gpu) for held in (first, second)] == ["cuda:0", "cuda:1"]
+    assert {path.parent for path in own_locks.parent.rglob("*.lock")} == {own_locks}
+
+
+def test_a_sweep_spreads_over_the_gpus(results: Path, tmp_path: Path, shadow: Shadow) -> None:
+    """Two sweeps at once, each on a GPU by its name, as far as that goes without one."""
+    if len(cores()) < 2:
+        pytest.skip("one core only")
+    code = "import time\nwhile len(list(__import__('pathlib').Path({0!r}).glob('*'))) < 2: time.sleep(0.05)\n"
+    there = tmp_path / "there"
+    there.mkdir()
+    begun = f"import os; open({str(there)!r} + '/' + os.environ['CUDA_VISIBLE_DEVICES'], 'w').close()\n"
+    env = sabotage(shadow, begun + code.format(str(there)))
+    more = {**env, "HARNESS_LEASES": str(tmp_path / "leases"), "CUDA_VISIBLE_DEVICES": "0,1"}
+    both = [start(results / str(n), "backend=torch", "device=auto", f"seed={n}", env=more) for n in range(2)]
+    for process in both:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    found = [RunRecord.read(path) for path in results.glob("*/runs/*/*/record.json")]
+    assert sorted(record.environment["gpu"] for record in found) == ["0", "1"]
+
+
+@pytest.mark.parametrize("place", ["/proc/leases", "{file}", "{file}/below", "{locked}"])
+def test_a_place_that_cannot_hold_leases_is_named(run: Shell, tmp_path: Path, place: str) -> None:
+    file, locked = tmp_path / "file", tmp_path / "locked"
+    file.write_text("in the way")
+    (locked / "core-0.lock").mkdir(parents=True)  # as good as another user's: it cannot be opened for writing
+    for core in cores():
+        (locked / f"core-{core}.lock").mkdir(exist_ok=True)
+    path = place.format(file=file, locked=locked)
+    done = run("backend=numpy", env={"HARNESS_LEASES": path})
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"leases: {path}" in done.stderr
+    assert "set HARNESS_LEASES to a directory" in done.stderr
+    assert "leases: " in done.stdout  # and it is a row
+
+
+def test_a_lock_of_another_user_that_may_not_be_opened(
+    own_locks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", denied)
+    said = rf"leases: {own_locks}/core-\d+\.lock cannot be used \(Permission denied\); set HARNESS_LEASES"
+    with pytest.raises(LeaseError, match=said), lease(1, [], pytest.fail):
+        pass

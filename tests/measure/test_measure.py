@@ -1,0 +1,263 @@
+"""Statistics, parity distances, products, memory and contention."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from harness.backends.base import Gradients, Setup
+from harness.errors import ParityFailed
+from harness.measure.clock import timed
+from harness.measure.contention import SWITCHES_LEVEL, Contended, Contention
+from harness.measure.machine import cores
+from harness.measure.statistics import estimate, pooled
+from harness.model.network import ModelSpec
+from harness.model.optimizer import OptimizerSpec
+from harness.runner import parity, roofline
+from tests.support.parity import Case, open_session
+
+
+def test_the_interval_of_a_median_is_that_of_order_statistics() -> None:
+    """Against the tables of David and Nagaraja: for n = 20 the 6th and 15th values, coverage 0.9586."""
+    figure = estimate(range(1, 21))
+    assert (figure.median, figure.low, figure.high) == (10.5, 6, 15)
+    assert figure.coverage == pytest.approx(0.9586, abs=1e-4)
+
+
+def test_few_windows_say_how_little_they_cover() -> None:
+    assert estimate([3, 1, 2])[1:] == (1, 3, 0.75)
+    assert estimate([5.0]) == (5, 5, 5, 0)
+    assert estimate(range(6)).coverage > 0.95
+
+
+def test_the_interval_covers_the_median_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    for n in (7, 12, 40):
+        figures = [estimate(rng.lognormal(size=n)) for _ in range(2000)]
+        hits = np.mean([f.low <= 1.0 <= f.high for f in figures])
+        assert hits == pytest.approx(figures[0].coverage, abs=0.02)
+        assert hits > 0.94
+
+
+@pytest.mark.parametrize("n", [*range(1, 60), 100, 999, 4000])
+def test_the_interval_is_that_of_the_binomial_distribution(n: int) -> None:
+    outside = max(0, int(binom.ppf(0.025, n, 0.5)) - 1)
+    figure = estimate(range(n))
+    assert (figure.low, figure.high) == (outside, n - 1 - outside)
+    assert figure.coverage == pytest.approx(1 - 2 * binom.cdf(outside, n, 0.5))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 500), st.floats(0.001, 3)), min_size=1, max_size=50),
+    st.floats(0.01, 2),
+)
+def test_pooling_keeps_all_work_and_all_time(windows: list[tuple[int, float]], at_least: float) -> None:
+    work, seconds = zip(*windows, strict=True)
+    rates = pooled(work, seconds, at_least)
+    assert 1 <= len(rates) <= max(1, sum(seconds) / at_least)
+    assert min(rates) <= sum(work) / sum(seconds) * (1 + 1e-9)
+    assert max(rates) >= sum(work) / sum(seconds) * (1 - 1e-9)
+
+
+def setup_and_case() -> tuple[Setup, Case]:
+    case = Case("gru")
+    return Setup(model=case.model, optimizer=OptimizerSpec(), precision="float64"), case
+
+
+class Wrong:
+    """A session whose gradient of one parameter is off by a factor."""
+
+    def __init__(self, name: str, factor: float) -> None:
+        self.session = open_session("numpy", Case("gru"), "loop", OptimizerSpec())
+        self.name, self.factor = name, factor
+
+    def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
+        found = self.session.gradients(x, y)
+        found.gradients[self.name] = found.gradients[self.name] * self.factor
+        return found
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-3, float("nan"), float("inf")])
+def test_parity_names_the_parameter_that_is_off(factor: float) -> None:
+    setup, case = setup_and_case()
+    name = "layers.0.forward.W_hz"
+    found = parity.measure(Wrong(name, factor), setup, case.weights(), *case.data())
+    assert found.worst == name
+    with pytest.raises(ParityFailed, match=name):
+        parity.hold(found)
+
+
+def test_parity_of_the_reference_with_itself_is_nothing() -> None:
+    setup, case = setup_and_case()
+    found = parity.measure(Wrong("readout.b", 1.0), setup, case.weights(), *case.data())
+    parity.hold(found)
+    assert found.gradient == 0
+    assert found.loss == 0
+
+
+def test_float32_is_held_to_its_own_limit() -> None:
+    setup, case = setup_and_case()
+    found = parity.measure(
+        Wrong("readout.b", 1 + 5e-5), replace(setup, precision="float32"), case.weights(), *case.data()
+    )
+    assert found.gradient == pytest.approx(5e-5, rel=1e-3)
+    parity.hold(found)
+
+
+@pytest.mark.parametrize(
+    ("cell", "layers", "expected"),
+    [
+        ("lstm", 1, (100, 16, 64)),  # (B, H) by the matrices of four gates
+        ("gru", 2, (100, 16, 48)),
+        ("rnn", 1, (100, 16, 16)),
+        ("hopfield", 1, (100, 16, 16)),
+        ("mingru", 1, (2800, 20, 32)),  # nothing multiplies the state: (T·B, I) by those of two gates
+        ("mingru", 2, (2800, 16, 32)),  # the upper layer reads H
+        ("fir", 1, (2800, 3 * 20, 16)),
+        ("mlp", 1, (100, 28 * 20, 16)),
+    ],
+)
+def test_the_own_shape_of_a_run(cell: str, layers: int, expected: tuple[int, int, int]) -> None:
+    model = ModelSpec(cell, 28, 20, 16, 10, layers, options={"taps": 3} if cell == "fir" else {})
+    assert roofline.own_shape(model, batch=100, steps=28) == expected
+
+
+def test_more_rows_than_matter_are_left_out() -> None:
+    model = ModelSpec("indrnn", 784, 1, 16, 10)
+    assert roofline.own_shape(model, batch=128, steps=784) == (4096, 1, 16)
+
+
+class Slow:
+    """A session whose products take as many seconds as they have, except the first, at 1 GFLOP/s."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[int, ...]] = []
+
+    def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
+        first = (m, k, n) not in self.done
+        self.done.append((m, k, n))
+        time.sleep(0.01 * first + 4e-9 * m * k * n * repeats)
+
+    def synchronize(self) -> None: ...
+
+
+def test_products_count_there_and_back_and_large_ones_that_take_long_are_left_out() -> None:
+    session = Slow()
+    found = roofline.measure(session, (100, 100, 100))
+    assert set(session.done) == {(100, 100, 100), (512, 512, 512)}
+    assert found.at_own_shape == pytest.approx(1e9, rel=0.2)
+    assert list(found.by_name()) == ["100×100×100", "512×512×512"]
+    assert found.peak == max(found.by_name().values())
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("backend", ["numpy", "torch", "keras"])
+def test_products_of_a_backend_do_the_work_that_is_asked_for(backend: str) -> None:
+    """Four times the repeats take about four times as long: none is skipped, none is still under way."""
+    session = open_session(backend, Case("gru"), "loop", OptimizerSpec())
+    session.matmul(64, 256, 512, 1)
+    seconds = {
+        repeats: min(timed(session, partial(session.matmul, 64, 256, 512, repeats))[1] for _ in range(7))
+        for repeats in (20, 80)
+    }
+    assert 2 < seconds[80] / seconds[20] < 8
+
+
+def test_peak_memory_is_that_of_this_program_and_grows_with_what_is_held() -> None:
+    """In a small child of this large process: what it was forked from must not count."""
+    code = (
+        "from harness.measure.memory import peak_memory_bytes\n"
+        "before = peak_memory_bytes(); held = bytearray(200_000_000)\n"
+        "print(before, peak_memory_bytes() - before)"
+    )
+    held = np.ones(60_000_000)  # 480 MB here
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, grown = map(int, done.stdout.split())
+    assert before < held.nbytes / 2
+    assert 190e6 < grown < 230e6
+
+
+@pytest.mark.parametrize(
+    ("others", "switches", "load", "verdict"),
+    [
+        (None, None, 0.0, None),
+        (0.0, 3.0, 0.5, False),
+        (0.06, 3.0, 0.5, True),
+        (0.04, 270.0, 0.5, True),  # short, and often
+        (0.02, 270.0, 0.5, False),  # its own threads, and the sweep's own processes
+        (None, 270.0, 0.5, True),
+        (None, 3.0, 0.5, False),
+        (0.0, 3.0, 1.5, False),  # a load that was over before the run began
+        (0.04, 3.0, 1.5, True),
+        (None, 3.0, 1.5, True),
+        (None, None, 1.5, None),
+    ],
+)
+def test_which_levels_mean_contended(
+    others: float | None, switches: float | None, load: float, verdict: bool | None
+) -> None:
+    assert Contended(others, switches, (os.cpu_count() or 1) + load).verdict is verdict
+
+
+@pytest.mark.alone
+def test_being_put_off_a_core_is_counted() -> None:
+    """A busy loop beside another on the same core: both are put off it, many times a second."""
+    core = cores()[-1]
+    code = "import os, sys; from tests.measure.test_measure import spin; spin(int(sys.argv[1]), 30.0)"
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("no process can be pinned to a core here")
+    other = subprocess.Popen([sys.executable, "-c", code, str(core)], stdout=subprocess.DEVNULL)
+    before = os.sched_getaffinity(0)
+    try:
+        while psutil.Process(other.pid).cpu_times().user < 1.0:
+            time.sleep(0.05)
+        contention = Contention([core])
+        spin(core, 2.0)
+        found = contention.found()
+    finally:
+        os.sched_setaffinity(0, before)
+        other.kill()
+        other.wait()
+    assert found.involuntary_switches_per_second is not None
+    assert found.involuntary_switches_per_second > SWITCHES_LEVEL
+
+
+def spin(core: int, seconds: float) -> None:
+    import os
+
+    os.sched_setaffinity(0, [core])
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@pytest.mark.alone
+def test_others_on_the_same_core_are_noticed_and_own_processes_are_not() -> None:
+    core = cores()[-1]
+    contention = Contention([core])
+    if not contention.known:
+        pytest.skip("only Linux tells how long each core was busy")
+    assert contention.found().others_share_of_cores is None  # too short to tell
+    own = multiprocessing.get_context("spawn").Process(target=spin, args=(core, 3.0))
+    own.start()
+    own.join()
+    share = contention.found().others_share_of_cores
+    assert share is not None
+    assert share < 0.3
+    contention = Contention([core])
+    code = f"import os; from tests.measure.test_measure import spin; os.fork() or spin({core}, 6.0)"
+    subprocess.run([sys.executable, "-c", code], check=True)  # leaves another behind that is not ours
+    time.sleep(4.0)
+    share = contention.found().others_share_of_cores
+    assert share is not None
+    assert share > 0.4

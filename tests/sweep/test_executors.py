@@ -1,0 +1,521 @@
+"""The same sweep by every launcher: whatever dies, every run is a row, and the others are made."""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.config.compose import configuration
+from harness.measure.machine import cores
+from harness.store.record import RunRecord
+from harness.sweep.executors.joblib import most
+from harness.sweep.executors.submitit import share
+from harness.sweep.status_files import Documents
+from harness.sweep.task import Entry, Task
+from tests.conftest import ROOT, SMALL, Shell, environment
+from tests.launcher.test_ends import Shadow, sabotage
+
+PACKAGES = {"joblib": "joblib", "submitit_local": "submitit"}  # for Ray see test_ray
+
+
+def spread(*names: str) -> list[object]:
+    """Launchers as parameters of a test, skipped where their package is missing."""
+    return [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                name in PACKAGES and find_spec(PACKAGES[name]) is None,
+                reason=f"pip install -c constraints.txt {PACKAGES.get(name)}",
+            ),
+        )
+        for name in names
+    ]
+
+
+ALL = spread("basic", "joblib", "submitit_local")
+ELSEWHERE = spread("joblib", "submitit_local")
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_LEASES", str(tmp_path / "leases"))
+
+
+def records(results: Path) -> dict[int, RunRecord]:
+    found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
+    assert len({record.key for record in found}) == len(found)
+    return {record.seed: record for record in found}
+
+
+def in_seed_one(code: str) -> str:
+    """Code of a child that runs `code` in place of its run where the seed is 1."""
+    return f"""
+import os, signal, time
+import harness.runner.run
+run = harness.runner.run
+def broken(job, emit):
+    if job.config.seed == 1:
+        {code}
+    run(job, emit)
+harness.runner.run = broken
+"""
+
+
+@pytest.mark.parametrize("launcher", ALL)
+def test_children_that_die_are_rows_and_the_others_are_made(
+    run: Shell, results: Path, shadow: Shadow, launcher: str
+) -> None:
+    signs = {1: "SIGSEGV", 3: "SIGKILL"}
+    code = f"""
+import os, signal
+import harness.runner.run
+run = harness.runner.run
+def broken(job, emit):
+    if job.config.seed in {signs}:
+        os.kill(os.getpid(), getattr(signal, {signs}[job.config.seed]))
+    run(job, emit)
+harness.runner.run = broken
+"""
+    done = run(
+        "-m", "backend=numpy", "seed=0,1,2,3", f"hydra/launcher={launcher}", env=sabotage(shadow, code)
+    )
+    assert done.returncode == 1, done.stderr
+    found = records(results)
+    assert [found[seed].status for seed in range(4)] == ["ok", "crashed", "ok", "crashed"]
+    for seed, sign in signs.items():
+        assert sign in str(found[seed].reason)
+        assert f"| crashed | ended by {sign}" in done.stdout
+    assert "Traceback" not in done.stderr
+    for seed in range(4):
+        ended = "crashed" if seed in signs else "ok"
+        assert f"[{seed + 1}/4] numpy lstm-8 digits row seed {seed}: {ended}: " in done.stderr
+
+
+def command(results: Path, launcher: str, *overrides: str, env: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "run.py",
+            "-m",
+            f"results.root={results}",
+            f"hydra/launcher={launcher}",
+            *SMALL,
+            *overrides,
+        ],
+        cwd=ROOT,
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def entries(results: Path) -> dict[int, Entry]:
+    found: dict[int, Entry] = {}
+    for directory in results.glob("sweeps/*"):
+        found |= {entry.number: entry for entry in Documents(str(directory)).read()}
+    return found
+
+
+def await_(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 90
+    while not what():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+
+
+def children_of(pid: int) -> list[psutil.Process]:
+    """The children of runs anywhere below a process."""
+    return [child for child in psutil.Process(pid).children(recursive=True) if makes_a_run(child)]
+
+
+def makes_a_run(process: psutil.Process) -> bool:
+    try:
+        return "harness.runner" in process.cmdline()
+    except psutil.Error:  # it has just ended
+        return False
+
+
+@pytest.mark.parametrize("launcher", ELSEWHERE)
+def test_a_worker_that_is_killed_is_a_row(results: Path, shadow: Shadow, launcher: str) -> None:
+    env = sabotage(shadow, in_seed_one("time.sleep(600)"))
+    process = command(results, launcher, "backend=numpy", "seed=1,2,3,4", "threads=1", env=env)
+
+    def others_are_over() -> bool:
+        found = entries(results)
+        return 0 in found and found[0].key is not None and sum(e.status == "ok" for e in found.values()) == 3
+
+    await_(others_are_over, process)
+    os.kill(entries(results)[0].pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    found = records(results)
+    assert {seed: record.status for seed, record in found.items()} == {
+        1: "crashed",
+        2: "ok",
+        3: "ok",
+        4: "ok",
+    }
+    assert found[1].reason == "its process ended without a word"
+    assert "its process ended without a word" in out
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(len(cores()) < 2, reason="one core only")
+def test_runs_that_had_not_begun_are_made_when_joblibs_processes_die(results: Path, shadow: Shadow) -> None:
+    env = sabotage(shadow, in_seed_one("time.sleep(600)"))
+    options = ("hydra.launcher.n_jobs=2", "backend=numpy", "seed=1,2", "init=keras,torch")
+    process = command(results, "joblib", *options, env=env)
+    await_(lambda: len([e for e in entries(results).values() if e.key]) == 2, process)
+    os.kill(entries(results)[0].pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 1, err
+    found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
+    assert sorted((r.seed, r.status) for r in found) == [(1, "crashed"), (1, "crashed"), (2, "ok"), (2, "ok")]
+    assert out.count("its process ended without a word") == 2
+
+
+@pytest.mark.parametrize("launcher", spread("joblib"))
+def test_what_goes_on_when_the_command_is_killed_ends_and_is_made_again(
+    results: Path, shadow: Shadow, launcher: str
+) -> None:
+    env = sabotage(shadow, in_seed_one("time.sleep(600)"))
+    process = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env=env)
+    here = min(2, len(cores()))
+    await_(lambda: len([entry for entry in entries(results).values() if entry.key]) == here, process)
+    leases = os.environ["HARNESS_LEASES"]
+    everybody = [each for each in psutil.process_iter() if belongs(each, leases)]
+    assert len(everybody) > here
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(everybody, timeout=30)
+    assert alive == []
+    again = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env={})
+    _, err = again.communicate(timeout=200)
+    assert again.returncode == 0, err
+    found = [RunRecord.read(path).status for path in results.glob("runs/*/*/record.json")]
+    assert found == ["ok", "ok"]
+
+
+def belongs(process: psutil.Process, leases: str) -> bool:
+    """Whether a process is one of this test's, wherever it was started, by what its environment says."""
+    try:
+        return process.pid != os.getpid() and process.environ().get("HARNESS_LEASES") == leases
+    except psutil.Error:
+        return False
+
+
+@pytest.mark.parametrize("launcher", spread("submitit_local"))
+def test_what_goes_on_when_the_command_is_killed_is_finished(
+    results: Path, shadow: Shadow, tmp_path: Path, launcher: str
+) -> None:
+    """And leaves no process behind."""
+    go = tmp_path / "go"
+    env = sabotage(shadow, in_seed_one(f"while not os.path.exists({str(go)!r}): time.sleep(0.05)"))
+    process = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env=env)
+    here = min(2, len(cores()))
+    await_(lambda: len([entry for entry in entries(results).values() if entry.key]) == here, process)
+    everybody = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    go.touch()
+    _, alive = psutil.wait_procs(everybody, timeout=60)
+    assert alive == []
+    found = [RunRecord.read(path).status for path in results.glob("runs/*/*/record.json")]
+    assert len(found) >= here
+    assert set(found) == {"ok"}
+
+
+def test_one_at_a_time(run: Shell, results: Path) -> None:
+    """joblib then makes the runs in the command's own process."""
+    done = run("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "backend=numpy", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    assert "[2/2] numpy lstm-8 digits row seed 1: ok" in done.stderr
+    assert len(records(results)) == 2
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("launcher", ELSEWHERE)
+def test_ctrl_c(results: Path, shadow: Shadow, launcher: str, sign: signal.Signals) -> None:
+    env = sabotage(shadow, in_seed_one("time.sleep(600)"))
+    process = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env=env)
+    here = min(2, len(cores()))
+    await_(lambda: len([e for e in entries(results).values() if e.key]) == here, process)
+    await_(lambda: len(children_of(process.pid)) == here, process)
+    everybody = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(sign)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    _, alive = psutil.wait_procs(everybody, timeout=20)
+    assert alive == []
+    statuses = [RunRecord.read(path).status for path in results.glob("runs/*/*/record.json")]
+    assert set(statuses) == {"interrupted"}
+    assert len(statuses) >= here
+    assert out.count("interrupted") >= here
+    assert "Traceback" not in err
+
+
+def test_two_sweeps_of_the_same_runs_make_each_once(results: Path) -> None:
+    processes = [command(results, "joblib", "backend=numpy", "seed=0,1,2", env={}) for _ in range(2)]
+    for process in processes:
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        assert "numpy" in out
+    assert len(records(results)) == 3
+    assert len(list(results.glob("runs/*/*/record.json"))) == 3
+
+
+def test_joblib_makes_as_many_at_a_time_as_there_are_leases() -> None:
+    here = len(cores())
+
+    def tasks(count: int, threads: str) -> list[Task]:
+        config = configuration(["backend=numpy", f"threads={threads}"]).to_mapping()
+        return [Task(k, config, "", None, "") for k in range(count)]
+
+    assert most(tasks(100, "1")) == here
+    assert most(tasks(1, "1")) == 1
+    assert most(tasks(100, "null")) == 1
+    assert most(tasks(3, "4096")) == 1
+    assert most(tasks(50, "null") + tasks(50, "1")) == here
+
+
+def test_what_a_cluster_is_asked_for() -> None:
+    def asked(*overrides: str) -> tuple[int | None, bool, int]:
+        return share(configuration(["backend=torch", *overrides]), 60)
+
+    assert asked("threads=4") == (4, False, 60)
+    assert asked("threads=4", "device=cuda", "run.timeout_seconds=90") == (4, True, 12)
+    assert asked() == (None, False, 60)
+
+
+@pytest.mark.skipif(len(cores()) < 2, reason="one core only")
+@pytest.mark.parametrize("launcher", ELSEWHERE)
+def test_runs_at_once_are_in_processes_and_on_cores_of_their_own(
+    results: Path, shadow: Shadow, tmp_path: Path, launcher: str
+) -> None:
+    """Each of two runs waits, in its child, until the other is there: they are made at once or never."""
+    meet = f"""
+import os, time
+import harness.runner.run
+run = harness.runner.run
+def meeting(job, emit):
+    open(f"{tmp_path}/here-{{job.config.seed}}", "w").close()
+    while not os.path.exists(f"{tmp_path}/here-{{1 - job.config.seed}}"):
+        time.sleep(0.05)
+    run(job, emit)
+harness.runner.run = meeting
+"""
+    env = sabotage(shadow, meet)
+    process = command(results, launcher, "backend=numpy", "seed=0,1", "run.timeout_seconds=90", env=env)
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    first, second = records(results).values()
+    assert not set(first.environment["cores"]) & set(second.environment["cores"])
+    made_by = {entry.pid for entry in entries(results).values()}
+    assert len(made_by) == 2
+    assert process.pid not in made_by
+
+
+@pytest.fixture
+def fake_slurm(tmp_path: Path) -> Iterator[Path]:
+    """`sbatch`, `srun`, `sacct` and `scancel` that run a job array's scripts here, one after another."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    programs = {
+        "sbatch": """#!/bin/bash
+script="${@: -1}"
+cp "$script" "$SLURM_FAKE/script-$$.sh"
+n=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
+export SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0
+(
+  for k in $(seq 0 ${n:-0}); do
+    export SLURM_JOB_ID=$$
+    if [ -n "$n" ]; then export SLURM_ARRAY_JOB_ID=$$ SLURM_ARRAY_TASK_ID=$k; fi
+    bash "$script"
+    echo "$$_$k" >> "$SLURM_FAKE/over"
+  done
+) > "$SLURM_FAKE/log" 2>&1 < /dev/null &
+echo "Submitted batch job $$"
+""",
+        "srun": """#!/bin/bash
+while [[ "$1" == --* ]]; do if [[ "$1" == *=* || "$1" == --unbuffered ]]; then shift; else shift 2; fi; done
+exec "$@"
+""",
+        "sacct": """#!/bin/bash
+echo "JobID|State|NodeList"
+while read -r id; do echo "$id|COMPLETED|here"; done < "$SLURM_FAKE/over"
+""",
+        "scancel": "#!/bin/bash\n",
+    }
+    for name, text in programs.items():
+        path = folder / name
+        path.write_text(text)
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    (folder / "over").touch()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(find_spec("submitit") is None, reason="pip install -c constraints.txt submitit")
+def test_a_slurm_cluster_that_is_none(run: Shell, results: Path, fake_slurm: Path) -> None:
+    """The batch script asks for what the runs need, and running it as SLURM would makes them."""
+    env = {"PATH": f"{fake_slurm}:{os.environ['PATH']}", "SLURM_FAKE": str(fake_slurm)}
+    done = run(
+        "-m",
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.partition=short",
+        "hydra.launcher.mem=2GB",
+        "hydra.launcher.array_parallelism=1",
+        "backend=numpy",
+        "seed=0,1",
+        "run.timeout_seconds=301",
+        env=env,
+    )
+    (script,) = fake_slurm.glob("script-*.sh")
+    lines = script.read_text().splitlines()
+    for wanted in (
+        "--cpus-per-task=1",
+        "--time=16",
+        "--partition=short",
+        "--mem=2GB",
+        "--array=0-1%1",
+        "--job-name=harness",
+    ):
+        assert f"#SBATCH {wanted}" in lines, lines
+    assert not any("gres" in line or "gpu" in line for line in lines)
+    assert done.returncode == 0, done.stderr + (fake_slurm / "log").read_text()
+    assert [record.status for record in records(results).values()] == ["ok", "ok"]
+
+
+@pytest.mark.skipif(find_spec("submitit") is None, reason="pip install -c constraints.txt submitit")
+def test_a_run_on_a_gpu_asks_slurm_for_one(run: Shell, fake_slurm: Path) -> None:
+    env = {"PATH": f"{fake_slurm}:{os.environ['PATH']}", "SLURM_FAKE": str(fake_slurm)}
+    run("-m", "hydra/launcher=submitit_slurm", "backend=torch", "device=cuda", "seed=0", env=env)
+    (script,) = fake_slurm.glob("script-*.sh")
+    assert "#SBATCH --gres=gpu:1" in script.read_text().splitlines()
+    assert "#SBATCH --time=60" in script.read_text().splitlines()
+
+
+@pytest.mark.skipif(shutil.which("srun") is not None, reason="this is a SLURM cluster")
+def test_no_slurm_is_said(run: Shell, results: Path) -> None:
+    done = run("-m", "hydra/launcher=submitit_slurm", "backend=numpy", "seed=0,1")
+    assert done.returncode == 2, done.stderr
+    assert "there is no srun here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "choice"),
+    [
+        ("ray", "hydra/launcher=ray"),
+        ("submitit", "hydra/launcher=submitit_local"),
+        ("optuna", "hydra/sweeper=optuna"),
+    ],
+)
+def test_a_package_that_is_missing_is_said_with_its_extra(
+    run: Shell, shadow: Shadow, package: str, choice: str
+) -> None:
+    env = shadow(package, f"raise ModuleNotFoundError(\"No module named '{package}'\")")
+    done = run("-m", choice, "backend=numpy", "seed=0,1", "objective=val_accuracy", env=env)
+    assert done.returncode == 2, done.stderr
+    assert f"{package} is not installed: pip install -c constraints.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="pip install -c constraints.txt optuna")
+SEARCH = (
+    "-m",
+    "hydra/sweeper=optuna",
+    "hydra.sweeper.n_trials=4",
+    "backend=numpy",
+    "train.learning_rate=tag(log,interval(1e-3,1e-1))",
+)
+
+
+@needs_optuna
+def test_a_search_is_found_again_and_goes_on(run: Shell, results: Path) -> None:
+    first = run(*SEARCH, "objective=val_accuracy")
+    assert first.returncode == 0, first.stderr
+    found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
+    assert len(found) == 4
+    best = max(found, key=lambda record: record.validation_accuracy or 0)
+    rate = best.config["train"]["learning_rate"]
+    assert f"best val_accuracy {best.validation_accuracy:.6g}, of run " in first.stderr
+    assert f"train.learning_rate={rate}" in first.stderr
+    more = run(*SEARCH, "objective=val_accuracy", "hydra.sweeper.n_trials=5")
+    assert more.returncode == 0, more.stderr
+    assert more.stderr.count("complete already") == 4
+    assert len(list(results.glob("runs/*/*/record.json"))) == 5
+
+
+@needs_optuna
+def test_failed_and_diverged_runs_stay_rows_and_are_told_to_the_search(
+    run: Shell, results: Path, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    spy = tmp_path / "spy"
+    spy.mkdir()
+    (spy / "sitecustomize.py").write_text(f"""
+import optuna.study
+tell = optuna.study.Study.tell
+def telling(self, trial, values=None, state=None, **more):
+    with open({str(told)!r}, "a") as file:
+        print(trial.params, values, None if state is None else state.name, file=file)
+    return tell(self, trial, values, state, **more)
+optuna.study.Study.tell = telling
+""")
+    done = run(
+        "-m",
+        "hydra/sweeper=optuna",
+        "hydra.sweeper.n_trials=6",
+        "hydra.sweeper.n_jobs=3",
+        "hydra/launcher=joblib",
+        "objective=seconds_to_target",
+        "measure.targets=[0.05,1.0]",
+        "backend=numpy",
+        "backend.implementation=fused,loop",
+        "cell=rnn",
+        "cell.activation=relu",
+        "train.optimizer=sgd",
+        "train.clip_norm=null",
+        "train.learning_rate=0.01,1000",
+        "train.epochs=5",
+        env={"PYTHONPATH": f"{spy}{os.pathsep}{ROOT}"},
+    )
+    assert done.returncode == 1, done.stderr
+    lines = told.read_text().splitlines()
+    assert len(lines) == 6
+    for line in lines:
+        if "'fused'" in line:
+            assert line.endswith("None FAIL")
+        else:
+            assert line.endswith("inf COMPLETE")
+    found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
+    for record in found:
+        fused = record.config["backend"]["implementation"] == "fused"
+        wild = record.config["train"]["learning_rate"] > 1
+        assert record.status == ("skipped" if fused else "diverged" if wild else "ok"), record
+        assert fused is False or "fused" in done.stdout
+
+
+def test_a_search_needs_an_objective(run: Shell, results: Path) -> None:
+    pytest.importorskip("optuna")
+    done = run(*SEARCH)
+    assert done.returncode == 2, done.stderr
+    assert "objective=null: hydra/sweeper=optuna needs one of val_accuracy" in done.stderr
+    bad = run(*SEARCH, "objective=val_accuracy", "mode=throughput")
+    assert bad.returncode == 2
+    assert "objective='val_accuracy': is not measured there: needs mode=train" in bad.stderr
+    out = run(*SEARCH, "objective=val_accuracy", "cell.hidden=range(0,9)")
+    assert out.returncode == 2
+    assert "cell.hidden=0" in out.stderr
