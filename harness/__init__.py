@@ -27,7 +27,7 @@ def __getattr__(name: str) -> object:
     rooms = {
         "run": "harness.api",
         "open_session": "harness.api",
-        "load": "harness.store",
+        "load": "harness.store.frames",
         "RunRecord": "harness.store.record",
     }
     if name not in rooms:

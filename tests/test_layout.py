@@ -1,4 +1,4 @@
-"""The house: a room imports only from floors below; a framework only in its folder; one file reads the clock."""
+"""The house: imports go down its floors, a framework stays in its folder, one file reads the clock."""
 
 import ast
 from collections.abc import Iterator

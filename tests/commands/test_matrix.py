@@ -68,7 +68,7 @@ def test_a_backend_that_cannot_be_asked_is_no_hole(monkeypatch: pytest.MonkeyPat
             raise ModuleNotFoundError("No module named 'torch'")
         return import_module(name)
 
-    monkeypatch.setattr(matrix, "import_module", gone)
+    monkeypatch.setattr(catalogue, "import_module", gone)
     built = catalogue.build()
     assert built.silent == {"torch": "No module named 'torch'"}
     assert built.mark("lstm", "torch", "fused") == catalogue.UNKNOWN

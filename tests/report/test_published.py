@@ -117,7 +117,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(publish, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "run", run)
     monkeypatch.setattr(publish, "check", lambda _: type("Plan", (), {"total": 1}))
-    monkeypatch.setattr(publish.environment, "git_revision", lambda: "a" * 40)
+    monkeypatch.setattr(publish.machine, "git_revision", lambda: "a" * 40)
     old = tmp_path / publish.PUBLISHED / "gone/runs/a/1/record.json"
     old.parent.mkdir(parents=True)
     old.touch()
@@ -142,7 +142,7 @@ def test_nothing_is_published_that_should_not_be(
     what: str, measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if what == "changed files":
-        monkeypatch.setattr(publish.environment, "git_revision", lambda: "a" * 40 + "+")
+        monkeypatch.setattr(publish.machine, "git_revision", lambda: "a" * 40 + "+")
         why = "commit first"
     elif what == "a run too many":
         monkeypatch.setattr(publish, "check", lambda _: type("Plan", (), {"total": 2}))

@@ -63,7 +63,7 @@ WRITER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from harness import store
+from harness.store import attempts
 from harness.measure.clock import now
 from harness.store.record import RunRecord
 root, pattern, writer = sys.argv[1:]
