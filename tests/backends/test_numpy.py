@@ -9,8 +9,7 @@ from harness.backends.base import Setup
 from harness.backends.numpy.backend import open_session as open_numpy
 from harness.errors import Unavailable
 from harness.model.optimizer import OptimizerSpec
-from tests.backends.test_parity import CASES
-from tests.support.parity import RATE, STEPS, Case, compare, open_session, optimizers, worst
+from tests.support.parity import CASES, RATE, STEPS, Case, compare, open_session, optimizers, worst
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -4,59 +4,30 @@ Nothing here names a cell: what is tested is what lies in the folders.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-import harness
 from harness.backends.base import Session
-from harness.model.cell import Choice, cell_spec
 from harness.model.optimizer import OptimizerSpec
-from tests.support.parity import Case, compare, defaults, distance, open_session, optimizers, train, worst
+from tests.support.parity import (
+    CELLS,
+    HOUSE,
+    Case,
+    cases,
+    compare,
+    distance,
+    open_session,
+    optimizers,
+    train,
+    worst,
+)
 
-HOUSE = Path(harness.__file__).parent
-CELLS = sorted(path.stem for path in (HOUSE / "cells").glob("*.py") if path.stem != "__init__")
 BACKENDS = sorted(path.parent.name for path in (HOUSE / "backends").glob("*/backend.py"))
-
-
-def cases(cell: str) -> list[Case]:
-    """Layers, directions, readouts, initial states and chunks, as far as the cell takes them; and every
-    word that its options allow. Readouts, which no cell knows of, take turns over the cells."""
-    spec = cell_spec(cell)
-    steps = 7 if spec.whole else 8  # seven leaves: one without a neighbour on every level
-    both_ways, chunks = ("attention", "last") if CELLS.index(cell) // 2 % 2 else ("last", "max")
-    shapes = [
-        Case(cell, steps=steps, layers=2, readout="mean", initial_state="learned"),
-        Case(cell, steps=steps, layers=2, bidirectional=True, readout=both_ways, initial_state="learned"),
-        Case(cell, steps=steps, readout=chunks, truncate=4),
-    ]
-    plain = {
-        "layers": {"layers": 1},
-        "bidirectional": {"bidirectional": False},
-        "readout": {"readout": "last"},
-        "initial_state": {"initial_state": "zeros"},
-        "truncate": {"truncate": None},
-    }
-    allowed = {}  # without what the cell refuses some shapes become the same
-    for case in shapes:
-        for key, change in plain.items():
-            if key in spec.refuses:
-                case = replace(case, **change)
-        allowed[case] = None
-    options = [
-        Case(cell, steps=steps, options=((key, value),))
-        for key, option in spec.options.items()
-        if isinstance(option, Choice)
-        for value in option.allowed
-        if value != defaults(cell)[key]
-    ]
-    return [*allowed, *options]
 
 
 def squares() -> Iterator[Any]:
@@ -70,7 +41,6 @@ def squares() -> Iterator[Any]:
                     yield pytest.param(backend, implementation, case, id=name)
 
 
-CASES = [case for cell in CELLS for case in cases(cell)]
 SQUARES = list(squares())
 FIRST = [square for square in SQUARES if square.values[2] == cases(square.values[2].cell)[0]]
 

@@ -11,11 +11,10 @@ from harness.errors import Unavailable
 from harness.model.optimizer import OptimizerSpec
 from harness.runner.parity import LIMITS
 from harness.store.record import RunRecord
-from tests.backends.test_parity import CELLS
-from tests.backends.test_torch import session
-from tests.config.test_schema import composed
 from tests.conftest import Shell
-from tests.support.parity import Case, open_session, train, worst
+from tests.support.configurations import composed
+from tests.support.parity import CELLS, Case, open_session, train, worst
+from tests.support.torch_sessions import session
 
 ADAM = OptimizerSpec("adam")
 

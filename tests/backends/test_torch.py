@@ -14,27 +14,13 @@ from harness.backends.base import Setup
 from harness.backends.torch import backend, device, kernel
 from harness.backends.torch.cells import gru, lstm
 from harness.backends.torch.optimizer import Optimizer
-from harness.backends.torch.session import TorchSession
 from harness.errors import Unavailable
 from harness.model.initializers import draw
 from harness.model.optimizer import OptimizerSpec
-from tests.backends.test_parity import CELLS
-from tests.support.parity import Case, compare, open_session, optimizers, train, worst
+from tests.support.parity import CELLS, Case, compare, open_session, optimizers, train, worst
+from tests.support.torch_sessions import ADAM, session
 
 STOCK = ("rnn", "lstm", "gru")  # the cells with a recurrent layer of PyTorch's own
-ADAM = OptimizerSpec("adam", clip_norm=0.5)
-
-
-def session(
-    case: Case, implementation: str = "fused", optimizer: OptimizerSpec = ADAM, **setup: object
-) -> TorchSession:
-    chosen = Setup(model=case.model, optimizer=optimizer, implementation=implementation)
-    opened = backend.open_session(replace(chosen, **setup))
-    assert isinstance(opened, TorchSession)
-    opened.put_weights(case.weights())
-    x, y = case.data()
-    opened.load("train", x.astype(np.float32), y)
-    return opened
 
 
 # Redundant biases

@@ -11,8 +11,8 @@ from torch._dynamo.testing import CompileCounter
 from harness.backends.torch import inductor, loop
 from harness.backends.torch.cells import State, Stored
 from harness.errors import Unavailable
-from tests.backends.test_torch import session
 from tests.support.parity import Case, train, worst
+from tests.support.torch_sessions import session
 
 
 def forget() -> None:

@@ -9,8 +9,8 @@ from torch import nn
 
 from harness.backends.torch.session import TorchSession
 from harness.model.optimizer import OptimizerSpec
-from tests.backends.test_torch import ADAM, session
 from tests.support.parity import Case, distance, open_session, optimizers, train, worst
+from tests.support.torch_sessions import ADAM, session
 
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 DEEP = Case("lstm", layers=3)

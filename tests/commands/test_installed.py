@@ -9,7 +9,7 @@ import pytest
 from harness.measure.clock import now
 from harness.store.attempts import new_attempt, write
 from tests.conftest import ROOT, Shell, environment
-from tests.report.test_table import record
+from tests.support.records import record
 
 RUN = (sys.executable, "-c", "import sys; from harness.commands.run import main; sys.exit(main())")
 

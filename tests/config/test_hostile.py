@@ -20,9 +20,9 @@ from harness.config.schema import Config
 from harness.errors import ConfigError
 from harness.report import table as tables
 from harness.sweep.plan import check
-from tests.config.test_schema import DEFAULT, KEYS
 from tests.conftest import ROOT, SMALL, environment
-from tests.report.test_table import BY, METRICS, frame, record
+from tests.support.configurations import DEFAULT, KEYS
+from tests.support.records import BY, METRICS, frame, record
 
 # the typed configuration
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config.compose import CONF, from_hydra
+from harness.config.compose import CONF
 from harness.config.schema import Config
 from harness.errors import ConfigError
 from harness.sweep.plan import check
+from tests.support.configurations import DEFAULT, KEYS, composed
 
 JUNK = st.one_of(
     st.none(),
@@ -25,24 +25,8 @@ JUNK = st.one_of(
 )
 
 
-def composed(*overrides: str) -> Config:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return from_hydra(compose("config", list(overrides)))
-
-
 EXPERIMENTS_OWN = ("contender", "size")  # groups that no run has by default
 NEEDS = {"data=npz": ("data.path=mine.npz",)}  # what a choice cannot do without
-
-
-def keys(values: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    found = []
-    for key, value in values.items():
-        found += keys(value, (*prefix, key)) if isinstance(value, dict) else [(*prefix, key)]
-    return found
-
-
-DEFAULT = composed()
-KEYS = keys(DEFAULT.to_mapping())
 
 
 def test_the_default_is_the_run_of_the_readme() -> None:

@@ -11,7 +11,7 @@ from harness.data import DATASETS, default_root, load
 from harness.data.dataset import read
 from harness.data.mnist import COLLECTIONS, FASHION_MNIST, MNIST
 from harness.errors import ConfigError, DataError
-from tests.data.test_mnist import put, real_mnist, small_arrays, small_collection
+from tests.support.collections import put, real_mnist, small_arrays, small_collection
 
 
 def test_parts(tmp_path: Path) -> None:

@@ -13,10 +13,19 @@ from harness.data.dataset import read
 from harness.data.fetch import fetch
 from harness.data.mnist import MNIST
 from harness.errors import ConfigError, DataError
-from tests.data.test_download import Server, serving
-from tests.data.test_mnist import IMAGES, flipped, put, real_mnist, small_collection, small_files
+from tests.support.collections import (
+    IMAGES,
+    NAMES,
+    contents,
+    flipped,
+    parts,
+    put,
+    real_mnist,
+    small_collection,
+    small_files,
+)
+from tests.support.server import Server, serving
 
-NAMES = tuple(small_files())
 LABELS = NAMES[1]
 
 
@@ -31,14 +40,6 @@ def closed_address() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}/"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".download.lock"}
-
-
-def parts(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.part"))
 
 
 def test_missing_files_are_brought_once(server: Server, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from harness.data import npz
 from harness.data.mnist import MNIST
 from harness.data.npz import ALWAYS, RATIO, Split, load, read
 from harness.errors import DataError
-from tests.data.test_mnist import GOOD, IMAGES, PACKED, mutations, small_arrays, small_collection
+from tests.support.collections import GOOD, IMAGES, PACKED, mutations, small_arrays, small_collection
 
 MIB = 2**20
 X = np.random.default_rng(3).normal(size=(6, 4, 2)).astype("<f4")

@@ -25,9 +25,9 @@ from harness.errors import ConfigError, DataError
 from harness.launcher import preflight
 from harness.launcher.key import run_key
 from harness.store.record import RunRecord
-from tests.commands.test_bad_input import refused
-from tests.config.test_schema import composed
 from tests.conftest import ROOT, Shell, environment
+from tests.support.configurations import composed
+from tests.support.refusals import refused
 
 SPLIT = Split(0.2, 0)
 NUMBERS = ("<f4", "<f8", ">f8", "<f2", "|i1", "|u1", "<i2", ">i4", "<i8", "<u8")

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.data.fetch import fetch
-from tests.data.test_download import Server, serving
-from tests.data.test_fetch import NAMES, contents, parts
-from tests.data.test_mnist import IMAGES, small_collection, small_files
+from tests.support.collections import IMAGES, NAMES, contents, parts, small_collection, small_files
+from tests.support.server import Server, serving
 
 FETCH = """
 import sys

@@ -3,20 +3,15 @@
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from harness.store.record import STATUSES, RunRecord
-from tests.conftest import ROOT, SMALL, Shell, environment
-
-Shadow = Callable[[str, str], dict[str, str]]
-ALIVE = "import time; time.sleep(600)"
+from tests.conftest import Shell
+from tests.support.children import ALIVE, Shadow, child_of, sabotage, start
 
 
 def by_backend(results: Path) -> dict[str, RunRecord]:
@@ -67,12 +62,6 @@ def test_a_missing_keras_engine(run: Shell, results: Path, shadow: Shadow) -> No
     assert (found["keras"].status, found["numpy"].status) == ("skipped", "ok")
     assert "pip install" in str(found["keras"].reason)
     assert "tensorflow" in str(found["keras"].reason)
-
-
-def sabotage(shadow: Shadow, code: str) -> dict[str, str]:
-    """An environment in which every child of the harness, and nothing else, first runs `code`."""
-    indented = "".join(f"    {line}\n" for line in code.splitlines())
-    return shadow("sitecustomize", f"import sys\nif 'harness.runner' in sys.orig_argv:\n{indented}")
 
 
 def test_an_exception_in_the_run(run: Shell, results: Path, shadow: Shadow) -> None:
@@ -137,27 +126,6 @@ def test_not_enough_memory(run: Shell, results: Path) -> None:
     found = {r.hidden: r for r in (RunRecord.read(p) for p in results.glob("runs/*/*/record.json"))}
     assert found[8].status == "ok", found[8].reason
     assert found[65536].status == "out_of_memory", found[65536].reason
-
-
-def start(results: Path, *overrides: str, env: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "run.py", "-m", f"results.root={results}", *SMALL, *overrides],
-        cwd=ROOT,
-        env=environment(**env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def child_of(process: subprocess.Popen[str]) -> psutil.Process:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for child in psutil.Process(process.pid).children():
-            if "harness.runner" in child.cmdline():
-                return child
-        time.sleep(0.05)
-    raise AssertionError("no child process")
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])

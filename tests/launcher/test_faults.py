@@ -16,7 +16,7 @@ from harness.launcher.events import NoEvent
 from harness.launcher.output_log import PART, Output
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, SMALL, Shell, environment
-from tests.launcher.test_ends import Shadow, sabotage
+from tests.support.children import Shadow, sabotage
 
 # What happens in a child, by seed: when its training begins, but for NAN; `fd` are its events, `left` a file
 # for the numbers of processes that it leaves behind.

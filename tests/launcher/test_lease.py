@@ -15,7 +15,7 @@ from harness.measure import devices
 from harness.measure.machine import cores
 from harness.store.record import RunRecord
 from tests.conftest import Shell
-from tests.launcher.test_ends import Shadow, sabotage, start
+from tests.support.children import Shadow, sabotage, start
 
 
 def hold(directory: str, count: int, pipe: Connection) -> None:

@@ -22,10 +22,11 @@ from harness.launcher.loggers import worker as feeds
 from harness.launcher.loggers.worker import Feed
 from harness.store.checkpoint import Checkpoint, Checkpoints
 from harness.store.record import RunRecord
-from tests.config.test_schema import composed
 from tests.conftest import ROOT, Shell, environment
-from tests.report.test_table import record as made
-from tests.runner.test_checkpointing import KILLED_IN_EPOCH, sabotage
+from tests.support.checkpoints import KILLED_IN_EPOCH
+from tests.support.children import sabotage
+from tests.support.configurations import composed
+from tests.support.records import record as made
 
 NUMPY = ("backend=numpy", "train.epochs=3")
 EPOCH = ("train_loss", "validation_accuracy", "validation_loss", "train_throughput", "seconds")

@@ -23,10 +23,10 @@ from harness.report.page.summary import sentences
 from harness.report.page.throughput import throughput
 from harness.store.record import RunRecord
 from tests.bench import report as bench
-from tests.commands.test_bad_input import refused
 from tests.conftest import ROOT, Shell, environment
-from tests.report.test_table import record
 from tests.support.pages import CELLS, RATES, chromium, everything, opened, store, streamed, trained
+from tests.support.records import record
+from tests.support.refusals import refused
 
 pytestmark = pytest.mark.xdist_group("page")
 FIGURES = ("curves", "throughput", "scaling", "roofline", "flow", "rows", "confusion")

@@ -132,8 +132,8 @@ def test_records_alone_are_published_and_none_that_others_disturbed(
     files = [path for path in (tmp_path / publish.PUBLISHED).rglob("*") if path.is_file()]
     assert {path.name for path in files} == {"record.json"}
     assert len(files) == len(publish.EXPERIMENTS)
-    frames = [frames.load(tmp_path / publish.PUBLISHED / name) for name in publish.EXPERIMENTS]
-    assert not any(frame["contended"].any() for frame in frames)
+    loaded = [frames.load(tmp_path / publish.PUBLISHED / name) for name in publish.EXPERIMENTS]
+    assert not any(frame["contended"].any() for frame in loaded)
     assert not (tmp_path / publish.MEASURED).exists(), "the next time everything is measured anew"
 
 

@@ -20,31 +20,11 @@ from harness.report.scaling import plot as scaling_plot
 from harness.runner import parity
 from harness.store.attempts import new_attempt, write
 from harness.store.record import RunRecord
-from tests.commands.test_bad_input import refused
 from tests.conftest import Shell
-from tests.report.test_table import record
+from tests.support.records import PEAK, measured, record
+from tests.support.refusals import refused
 
 QUICK = ("mode=throughput", "measure.seconds=0.05", "cell.hidden=8")
-PEAK = 1e11
-
-
-def measured(
-    backend: str, overhead: float, step: float, rate: float, *overrides: str, **fields: object
-) -> RunRecord:
-    """A run whose updates take `overhead` + T · `step` + FLOPs / `rate` seconds."""
-    made = record("ok", None, f"backend={backend}", "mode=throughput", *overrides)
-    steps = 784 if made.sequence == "pixel" else 28 // made.config["sequence"]["rows_per_step"]
-    flops = 3 * made.batch_size * made.flops_per_sequence
-    seconds = overhead + steps * step + flops / rate
-    values = {
-        "train_throughput": made.batch_size / seconds,
-        "train_flops_per_second": flops / seconds,
-        "peak_flops_per_second": PEAK,
-        "peak_fraction": flops / seconds / PEAK,
-        "device_name": "Some CPU",
-        "details": {"shape": {"steps": steps, "features": 784 // steps, "classes": 10}},
-    }
-    return RunRecord(**{**vars(made), **values, **fields})
 
 
 SIZES = [

@@ -4,33 +4,17 @@ import json
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pandas
 import pytest
 from rich.console import Console
 
-from harness.config.schema import Config
-from harness.launcher.record_builder import Draft
 from harness.measure.clock import now
 from harness.report import table as tables
 from harness.store.attempts import new_attempt, write
 from harness.store.frames import load
 from harness.store.record import RunRecord
-from tests.config.test_schema import composed
-
-BY, METRICS = ["backend", "cell"], ["test_accuracy", "train_throughput", "parity_gradient"]
-
-
-def record(status: str = "ok", reason: str | None = None, *overrides: str, **fields: Any) -> RunRecord:
-    config: Config = composed(*overrides)
-    draft = Draft(config, key=f"{status}{overrides}{fields}", threads=2, command="python run.py")
-    return replace(draft.ended(status, reason), **fields)
-
-
-def frame(*records: RunRecord) -> pandas.DataFrame:
-    return tables.framed(records)
-
+from tests.support.records import BY, METRICS, frame, record
 
 TORCH = {"test_accuracy": 0.98, "train_throughput": 9000.0, "parity_gradient": 1e-6}
 AGAIN = {"test_accuracy": 0.99, "train_throughput": 9500.0, "parity_gradient": 3e-6}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from harness.report import table as tables
 from harness.store.record import RunRecord
-from tests.report.test_table import record
-from tests.report.test_table_command import drawn
+from tests.support.drawn import drawn
+from tests.support.records import record
 
 TEXT = st.text(max_size=8) | st.sampled_from(
     ["a|b", "**x**", "__x__", "[x](y)", "![x](http://y)", "<b>", "&lt;", "`", "\\", "$x$", "%", "=1+1", "＝1",

@@ -18,7 +18,8 @@ from harness.store.attempts import new_attempt, write
 from harness.store.frames import load
 from harness.store.record import RunRecord
 from tests.conftest import Shell
-from tests.report.test_table import record
+from tests.support.drawn import drawn
+from tests.support.records import record
 
 PLAIN = {
     (b, c): record("ok", None, f"backend={b}", f"cell={c}")
@@ -63,15 +64,6 @@ def typed(*arguments: str) -> str:
     done = CliRunner().invoke(app, ["table", *arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
-
-
-def drawn(text: str) -> list[list[list[str]]]:
-    """The tables of a markdown text: rows of cells, the head first."""
-    found = []
-    for part in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
-        rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in part.splitlines()]
-        found.append([row for row in rows if not set("".join(row)) <= set("-:")])
-    return found
 
 
 def pivot(*records: RunRecord, metrics: tuple[str, ...] = ("train_throughput",), **more: Any) -> str:

@@ -15,17 +15,13 @@ import psutil
 import pytest
 
 from harness.errors import StoreError
-from harness.store.checkpoint import Checkpoint, Checkpoints
+from harness.store.checkpoint import Checkpoints
 from harness.store.record import RunRecord
-from tests.conftest import ROOT, SMALL, environment, python
+from tests.conftest import ROOT, environment, python
+from tests.support.checkpoints import BASE, EPOCHS, KEEP, KILLED_IN_EPOCH, NUMPY, checkpoint, curves, equal
 
 Shadow = Callable[[str, str], dict[str, str]]
-EPOCHS = 4
-BASE = (*SMALL, f"train.epochs={EPOCHS}", "save_weights=true")
-KEEP = "train.checkpoint_epochs=1"
-CURVES = ("epoch", "train_loss", "validation_accuracy", "validation_loss")
 
-NUMPY = ("backend=numpy", "cell=gru", "model.layers=2", "model.dropout=0.3")  # Adam, cosine
 TORCH = ("backend=torch", "model.layers=2", "model.dropout=0.3")
 CASES = [
     NUMPY,
@@ -67,17 +63,6 @@ def fsync(fd):
         os.kill(os.getpid(), 9)
     real(fd)
 os.fsync = fsync
-"""
-# dies in the midst of an epoch, after its first window
-KILLED_IN_EPOCH = """
-import os
-import harness.runner.training as training
-Window = training.Window
-def window(epoch, *rest):
-    if epoch == {epoch}:
-        os.kill(os.getpid(), 9)
-    return Window(epoch, *rest)
-training.Window = window
 """
 # dies when the oldest generation is being removed
 KILLED_IN_REMOVAL = """
@@ -155,10 +140,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str
         return found[overrides]
 
     return record
-
-
-def curves(record: RunRecord) -> list[list[float]]:
-    return [[epoch[name] for name in CURVES] for epoch in record.history]
 
 
 def same(found: RunRecord, expected: RunRecord) -> None:
@@ -485,32 +466,6 @@ def test_a_checkpoint_every_so_many_epochs(results: Path, shadow: Shadow) -> Non
 
 
 # The files themselves
-
-
-def checkpoint(epoch: int) -> Checkpoint:
-    rng = np.random.default_rng(epoch)
-    weights = {"readout.W": rng.normal(size=(3, 2)).astype(np.float32), "readout.b": rng.normal(size=2)}
-    return Checkpoint(
-        epoch,
-        weights,
-        {"step": np.array(epoch * 7), **weights},
-        {"best": 0.1 * epoch, "lost": [float("nan")]},
-    )
-
-
-def equal(found: Checkpoint | None, expected: Checkpoint) -> bool:
-    assert found is not None
-    pairs = ((found.weights, expected.weights), (found.optimizer, expected.optimizer))
-    return (
-        found.epoch == expected.epoch
-        and repr(found.more) == repr(expected.more)
-        and all(a.keys() == b.keys() for a, b in pairs)
-        and all(
-            a[name].dtype == b[name].dtype and np.array_equal(a[name], b[name])
-            for a, b in pairs
-            for name in a
-        )
-    )
 
 
 def test_the_last_two_are_kept_as_they_were_written(tmp_path: Path) -> None:

@@ -8,9 +8,8 @@ import torch
 
 from harness.model.optimizer import OptimizerSpec
 from harness.store.record import RunRecord
-from tests.backends.test_parity import CASES
 from tests.conftest import Shell
-from tests.support.parity import Case, open_session
+from tests.support.parity import CASES, Case, open_session
 
 
 def test_gradient_flow_is_that_of_autograd() -> None:

@@ -5,9 +5,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,39 +22,13 @@ from harness.store import attempts, frames
 from harness.store.frames import LATER
 from harness.store.local import Directory
 from harness.store.record import COLUMNS, DETAIL, RunRecord
-from tests.commands.test_bad_input import refused
 from tests.conftest import ROOT, SMALL, Shell, environment
-from tests.report.test_table import record
 from tests.support import here
+from tests.support.records import record
+from tests.support.refusals import refused
+from tests.support.stores import files, stored
 
 Shadow = Callable[[str, str], dict[str, str]]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's cache in a directory of the test's own, here and in processes that are started."""
-    for name in ("HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    """A root like an object store."""
-    fsspec.register_implementation("here", here.Here, clobber=True)
-    fsspec.register_implementation("moved", here.Moved, clobber=True)
-    here.Moved.moves.clear()
-    return f"here://{tmp_path}/bucket"
-
-
-def stored(root: str | Path, found: RunRecord, when: datetime | None = None) -> RunRecord:
-    return attempts.keep(found, root, attempts.new_attempt(root, found.key, when or now()))
-
-
-def files(place: Path) -> set[str]:
-    """What lies below a directory, locks aside."""
-    found = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
-    return {name for name in found if not name.endswith(".lock")}
 
 
 # many at once

@@ -24,12 +24,11 @@ from harness.report import table as tables
 from harness.store import attempts
 from harness.store.record import RunRecord
 from tests.conftest import SMALL, Shell
-from tests.launcher.test_ends import sabotage
-from tests.report.test_table import record
-from tests.store.test_attempts import cache, files, stored, url
 from tests.support import here
+from tests.support.children import sabotage
+from tests.support.records import record
+from tests.support.stores import files, stored
 
-__all__ = ["cache", "url"]
 Shadow = Callable[[str, str], dict[str, str]]
 
 

@@ -17,20 +17,10 @@ from harness.store import attempts, remote_checkpoints, roots
 from harness.store.checkpoint import Checkpoints
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, environment
-from tests.runner.test_checkpointing import (
-    BASE,
-    KEEP,
-    KILLED_IN_EPOCH,
-    NUMPY,
-    checkpoint,
-    curves,
-    equal,
-    sabotage,
-)
-from tests.store.test_attempts import cache, url
 from tests.support import here
+from tests.support.checkpoints import BASE, KEEP, KILLED_IN_EPOCH, NUMPY, checkpoint, curves, equal
+from tests.support.children import sabotage
 
-__all__ = ["cache", "url"]
 Shadow = Callable[[str, str], dict[str, str]]
 RUN = (*BASE, *NUMPY, KEEP)
 NAMES = [f"epoch-0000000{epoch}{suffix}" for epoch in (1, 2) for suffix in (".json", ".safetensors")]

@@ -11,7 +11,7 @@ from harness.measure.clock import now
 from harness.measure.statistics import estimate
 from harness.store.attempts import new_attempt, write
 from harness.store.record import RunRecord
-from tests.report.test_table import record
+from tests.support.records import record
 
 WINDOWS, WINDOW_SECONDS = 12, 0.5
 HERE = {"machine": {}, "versions": {"torch": "2.13"}, "git_revision": "a" * 40}

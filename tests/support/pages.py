@@ -15,8 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from harness.measure.clock import now
 from harness.store.attempts import new_attempt, write
 from harness.store.record import RunRecord
-from tests.report.test_scaling import measured
-from tests.report.test_table import record
+from tests.support.records import measured, record
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 RATES = {"keras": 7_000.0, "numpy": 8_000.0, "torch": 9_000.0}

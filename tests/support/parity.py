@@ -3,13 +3,15 @@
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import yaml
 
+import harness
 from harness.backends.base import Session, Setup, Weights
 from harness.config.compose import CONF
-from harness.model.cell import Value, cell_spec
+from harness.model.cell import Choice, Value, cell_spec
 from harness.model.initializers import draw
 from harness.model.network import ModelSpec
 from harness.model.optimizer import OptimizerSpec
@@ -133,3 +135,46 @@ def compare(session: Session, reference: Session, case: Case) -> dict[str, float
         found["parts"] = distance(np.concatenate([first.sequence, second.sequence], axis=1), theirs.sequence)
         found["carried"] = worst(second.states, theirs.states)[0] if theirs.states else 0.0
     return found
+
+
+HOUSE = Path(harness.__file__).parent
+
+
+CELLS = sorted(path.stem for path in (HOUSE / "cells").glob("*.py") if path.stem != "__init__")
+
+
+def cases(cell: str) -> list[Case]:
+    """Layers, directions, readouts, initial states and chunks, as far as the cell takes them; and every
+    word that its options allow. Readouts, which no cell knows of, take turns over the cells."""
+    spec = cell_spec(cell)
+    steps = 7 if spec.whole else 8  # seven leaves: one without a neighbour on every level
+    both_ways, chunks = ("attention", "last") if CELLS.index(cell) // 2 % 2 else ("last", "max")
+    shapes = [
+        Case(cell, steps=steps, layers=2, readout="mean", initial_state="learned"),
+        Case(cell, steps=steps, layers=2, bidirectional=True, readout=both_ways, initial_state="learned"),
+        Case(cell, steps=steps, readout=chunks, truncate=4),
+    ]
+    plain = {
+        "layers": {"layers": 1},
+        "bidirectional": {"bidirectional": False},
+        "readout": {"readout": "last"},
+        "initial_state": {"initial_state": "zeros"},
+        "truncate": {"truncate": None},
+    }
+    allowed = {}  # without what the cell refuses some shapes become the same
+    for case in shapes:
+        for key, change in plain.items():
+            if key in spec.refuses:
+                case = replace(case, **change)
+        allowed[case] = None
+    options = [
+        Case(cell, steps=steps, options=((key, value),))
+        for key, option in spec.options.items()
+        if isinstance(option, Choice)
+        for value in option.allowed
+        if value != defaults(cell)[key]
+    ]
+    return [*allowed, *options]
+
+
+CASES = [case for cell in CELLS for case in cases(cell)]

@@ -4,10 +4,7 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,10 +16,10 @@ from harness.measure.machine import cores
 from harness.store.record import RunRecord
 from harness.sweep.executors.joblib import most
 from harness.sweep.executors.submitit import share
-from harness.sweep.status_files import Documents
-from harness.sweep.task import Entry, Task
-from tests.conftest import ROOT, SMALL, Shell, environment
-from tests.launcher.test_ends import Shadow, sabotage
+from harness.sweep.task import Task
+from tests.conftest import ROOT, Shell
+from tests.support.children import Shadow, sabotage
+from tests.support.sweeps import await_, command, entries, in_seed_one, records
 
 PACKAGES = {"joblib": "joblib", "submitit_local": "submitit"}  # for Ray see test_ray
 
@@ -48,26 +45,6 @@ ELSEWHERE = spread("joblib", "submitit_local")
 @pytest.fixture(autouse=True)
 def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_LEASES", str(tmp_path / "leases"))
-
-
-def records(results: Path) -> dict[int, RunRecord]:
-    found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
-    assert len({record.key for record in found}) == len(found)
-    return {record.seed: record for record in found}
-
-
-def in_seed_one(code: str) -> str:
-    """Code of a child that runs `code` in place of its run where the seed is 1."""
-    return f"""
-import os, signal, time
-import harness.runner.run
-run = harness.runner.run
-def broken(job, emit):
-    if job.config.seed == 1:
-        {code}
-    run(job, emit)
-harness.runner.run = broken
-"""
 
 
 @pytest.mark.parametrize("launcher", ALL)
@@ -98,40 +75,6 @@ harness.runner.run = broken
     for seed in range(4):
         ended = "crashed" if seed in signs else "ok"
         assert f"[{seed + 1}/4] numpy lstm-8 digits row seed {seed}: {ended}: " in done.stderr
-
-
-def command(results: Path, launcher: str, *overrides: str, env: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "run.py",
-            "-m",
-            f"results.root={results}",
-            f"hydra/launcher={launcher}",
-            *SMALL,
-            *overrides,
-        ],
-        cwd=ROOT,
-        env=environment(**env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def entries(results: Path) -> dict[int, Entry]:
-    found: dict[int, Entry] = {}
-    for directory in results.glob("sweeps/*"):
-        found |= {entry.number: entry for entry in Documents(str(directory)).read()}
-    return found
-
-
-def await_(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 90
-    while not what():
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
 
 
 def children_of(pid: int) -> list[psutil.Process]:

@@ -22,8 +22,8 @@ from harness.store.record import RunRecord
 from harness.sweep.display import Watch
 from harness.sweep.task import Entry
 from tests.conftest import ROOT, SMALL, Shell, environment
-from tests.launcher.test_ends import Shadow, sabotage
-from tests.sweep.test_run_one import task
+from tests.support.children import Shadow, sabotage
+from tests.support.sweeps import task
 
 optuna = pytest.importorskip("optuna", reason="pip install -c constraints.txt optuna")
 

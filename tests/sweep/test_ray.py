@@ -14,8 +14,8 @@ from harness.config.compose import configuration
 from harness.measure.machine import cores
 from harness.sweep.executors.ray import share
 from tests.conftest import ROOT, Shell, environment
-from tests.launcher.test_ends import Shadow, sabotage
-from tests.sweep.test_executors import await_, command, entries, in_seed_one, records
+from tests.support.children import Shadow, sabotage
+from tests.support.sweeps import await_, command, entries, in_seed_one, records
 
 pytest.importorskip("ray", reason="pip install -c constraints.txt ray")
 pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all

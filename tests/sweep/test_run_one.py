@@ -13,24 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from harness.config.compose import configuration
 from harness.store.record import RunRecord
 from harness.sweep.display import Watch
 from harness.sweep.settle import VANISHED, settle
 from harness.sweep.status_files import Documents, place
-from harness.sweep.task import Entry, Task
+from harness.sweep.task import Entry
 from tests.conftest import ROOT, SMALL, Shell, environment
-from tests.launcher.test_ends import ALIVE, Shadow, child_of, start
-from tests.sweep.test_display import on_a_terminal
+from tests.support.children import ALIVE, Shadow, child_of, start
+from tests.support.sweeps import task
+from tests.support.terminal import on_a_terminal
 
 
 def documents(results: Path) -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in sorted(results.glob("sweeps/*/run-*.json"))]
-
-
-def task(results: Path, number: int = 0, *overrides: str) -> Task:
-    config = configuration([f"results.root={results}", "backend=numpy", *SMALL, f"seed={number}", *overrides])
-    return Task(number, config.to_mapping(), "python run.py", str(results / "sweeps" / "one"), str(ROOT))
 
 
 def test_every_run_leaves_a_document(run: Shell, results: Path) -> None:

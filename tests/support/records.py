@@ -1,0 +1,46 @@
+"""Records made without a run."""
+
+from dataclasses import replace
+from typing import Any
+
+import pandas
+
+from harness.config.schema import Config
+from harness.launcher.record_builder import Draft
+from harness.report import table as tables
+from harness.store.record import RunRecord
+from tests.support.configurations import composed
+
+BY, METRICS = ["backend", "cell"], ["test_accuracy", "train_throughput", "parity_gradient"]
+
+
+def record(status: str = "ok", reason: str | None = None, *overrides: str, **fields: Any) -> RunRecord:
+    config: Config = composed(*overrides)
+    draft = Draft(config, key=f"{status}{overrides}{fields}", threads=2, command="python run.py")
+    return replace(draft.ended(status, reason), **fields)
+
+
+def frame(*records: RunRecord) -> pandas.DataFrame:
+    return tables.framed(records)
+
+
+PEAK = 1e11
+
+
+def measured(
+    backend: str, overhead: float, step: float, rate: float, *overrides: str, **fields: object
+) -> RunRecord:
+    """A run whose updates take `overhead` + T · `step` + FLOPs / `rate` seconds."""
+    made = record("ok", None, f"backend={backend}", "mode=throughput", *overrides)
+    steps = 784 if made.sequence == "pixel" else 28 // made.config["sequence"]["rows_per_step"]
+    flops = 3 * made.batch_size * made.flops_per_sequence
+    seconds = overhead + steps * step + flops / rate
+    values = {
+        "train_throughput": made.batch_size / seconds,
+        "train_flops_per_second": flops / seconds,
+        "peak_flops_per_second": PEAK,
+        "peak_fraction": flops / seconds / PEAK,
+        "device_name": "Some CPU",
+        "details": {"shape": {"steps": steps, "features": 784 // steps, "classes": 10}},
+    }
+    return RunRecord(**{**vars(made), **values, **fields})
