@@ -1,4 +1,4 @@
-"""The clock. Only here is it read, and only the runner and the launcher ask for it."""
+"""The clock: the only module that imports `time`."""
 
 import time
 from collections.abc import Callable
@@ -16,8 +16,18 @@ def seconds() -> float:
     return time.perf_counter()
 
 
+def cpu_seconds() -> float:
+    """Processor seconds that all threads of this process have used."""
+    return time.process_time()
+
+
+def sleep(seconds: float) -> None:
+    """Lets the calling thread wait."""
+    time.sleep(seconds)
+
+
 def now() -> datetime:
-    """The time of day, for names and records, never for durations."""
+    """The date and time in UTC, for names and records. Never for durations: the system may set it back."""
     return datetime.now(UTC)
 
 

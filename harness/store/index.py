@@ -9,7 +9,6 @@ another version is as if it were not there.
 """
 
 import hashlib
-import time
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from typing import NamedTuple
 import orjson
 import platformdirs
 
+from harness.measure import clock
 from harness.store import files
 from harness.store.record import COLUMNS, DETAIL, SCHEMA
 
@@ -98,5 +98,5 @@ def _check(parts: Iterable[bytes | memoryview]) -> bytes:
 def _forget_unused(place: Path) -> None:
     """Removes files of roots that nothing new was read from in three months, and what a crash left."""
     for path in place.iterdir():
-        if path.stat().st_mtime < time.time() - UNUSED_SECONDS:
+        if path.stat().st_mtime < clock.now().timestamp() - UNUSED_SECONDS:
             path.unlink(missing_ok=True)

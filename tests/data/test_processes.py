@@ -17,7 +17,7 @@ FETCH = """
 import sys
 from pathlib import Path
 from harness.data.fetch import fetch
-from tests.test_data_files import small_collection
+from tests.support.collections import small_collection
 brought = fetch(small_collection((sys.argv[1],)), Path(sys.argv[2]), progress=True)
 print(len(brought))
 """
