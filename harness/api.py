@@ -9,7 +9,7 @@ from harness.config.checks import refuse
 from harness.config.compose import command_line, configuration
 from harness.store import attempts
 from harness.store.record import RunRecord
-from harness.sweep.display import Watch
+from harness.sweep.display import ProgressDisplay
 from harness.sweep.run_one import make_alone
 from harness.sweep.task import Task
 
@@ -28,12 +28,12 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     if config.sweep.dry_run:
         raise refuse("sweep.dry_run", True, "is for the command: python run.py … sweep.dry_run=true")
     attempts.prepare(config.results.root)
-    watch = Watch(total=1)
+    display = ProgressDisplay(total=1)
     task = Task(0, config.to_mapping(), command_line(overrides), None, str(Path.cwd()))
     try:
-        return make_alone(task, watch.tell, interactive=watch.interactive).record
+        return make_alone(task, display.tell, interactive=display.interactive).record
     finally:
-        watch.stop()
+        display.stop()
 
 
 def open_session(overrides: Sequence[str] = ()) -> "Session":

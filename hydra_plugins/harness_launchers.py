@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from harness.commands import run
 from harness.sweep import plan
-from harness.sweep.task import Entry
+from harness.sweep.task import RunStatus
 
 
 class _Spread(Launcher):
@@ -33,8 +33,8 @@ class _Spread(Launcher):
             plan.task_of(self.config, self.loader, overrides, initial_job_idx + number)
             for number, overrides in enumerate(job_overrides)
         ]
-        if run.watch is not None:
-            run.watch.expect(Entry.expected(task) for task in tasks)
+        if run.display is not None:
+            run.display.expect(RunStatus.expected(task) for task in tasks)
         self.spread(tasks, {key: _plain(value) for key, value in self.options.items()})
         return [JobReturn(_return_value=None, status=JobStatus.COMPLETED) for _ in tasks]
 

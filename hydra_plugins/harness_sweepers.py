@@ -15,8 +15,8 @@ from harness.errors import Unavailable
 from harness.store import roots
 from harness.sweep import pruning, search
 from harness.sweep.objective import DIRECTIONS, WORST
-from harness.sweep.status_files import Documents, place
-from harness.sweep.task import Entry
+from harness.sweep.status_files import StatusFiles, place
+from harness.sweep.task import RunStatus
 
 
 class OptunaSweeper(Sweeper):
@@ -55,7 +55,7 @@ class OptunaSweeper(Sweeper):
         pruning.check(self.pruner, objective=objective, local=local, launcher=launcher)
         fixed, axes = search.space(search.asked(self.config), self.loader)
         Path(directory).mkdir(parents=True, exist_ok=True)
-        documents = Documents(place(root, directory))
+        documents = StatusFiles(place(root, directory))
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sampler = optuna.samplers.TPESampler(seed=self.seed)
         study = optuna.create_study(
@@ -77,7 +77,7 @@ class OptunaSweeper(Sweeper):
         _say_best(study, objective)
 
 
-def _told(entry: Entry | None, worst: float) -> tuple[float | None, str]:
+def _told(entry: RunStatus | None, worst: float) -> tuple[float | None, str]:
     """A trial's value and Optuna's name for how it ended. FAIL: it says nothing about what was chosen."""
     if entry is not None and entry.status == "pruned":
         return None, "PRUNED"

@@ -13,48 +13,50 @@ from omegaconf import DictConfig
 
 from harness.config.compose import CONF, UNREADABLE, command_line, explain, from_hydra, typed
 from harness.sweep import dry_run, run_one, status_files
-from harness.sweep.display import Watch
+from harness.sweep.display import ProgressDisplay
+from harness.sweep.finish import SweepResult, finish_runs
 from harness.sweep.plan import check
-from harness.sweep.pruning import Trial
-from harness.sweep.settle import Ending, settle
-from harness.sweep.task import Entry, Task
+from harness.sweep.pruning import SearchTrial
+from harness.sweep.task import RunStatus, Task
 
 INTERRUPTED = 130
 
-watch: Watch | None = None  # of this process' command; other processes that make its runs have none
+display: ProgressDisplay | None = (
+    None  # of this process' command; other processes that make its runs have none
+)
 
 
 def main() -> int:
     """Exit status: 0 all ok or complete, 1 some are not, 2 nothing could start, 130 interrupted."""
-    global watch
+    global display
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand exceptions to us instead of printing them
     signal.signal(signal.SIGTERM, _interrupt)
-    watch = Watch()
+    display = ProgressDisplay()
     place, interrupted, error = None, False, None
     try:
         plan = check(sys.argv[1:])
         if plan is not None:
             if plan.dry:
                 return dry_run.show(plan.runs, plan.total)
-            watch.total = plan.total
-            watch.expect(Entry.expected(task) for task in plan.runs or ())
+            display.total = plan.total
+            display.expect(RunStatus.expected(task) for task in plan.runs or ())
             if plan.directory is not None:
                 place = plan.place
                 _say_directory(plan.directory)
-        with watch.reading(place):
+        with display.reading(place):
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
     except KeyboardInterrupt:
         interrupted = True
     except UNREADABLE as problem:
         error = explain(problem)
     finally:
-        watch.stop()
+        display.stop()
     return _finish(
-        settle(watch, place, interrupted=interrupted, failed=error is not None), interrupted, error
+        finish_runs(display, place, interrupted=interrupted, failed=error is not None), interrupted, error
     )
 
 
-def _finish(ending: Ending, interrupted: bool, error: str | None) -> int:
+def _finish(ending: SweepResult, interrupted: bool, error: str | None) -> int:
     if ending.records:
         from harness.report.table import show_runs  # pandas takes a while: not before the runs
 
@@ -88,11 +90,11 @@ def task(composed: DictConfig) -> None:
         command_line(typed(settings)),
         status_files.place(config.results.root, str(settings.sweep.dir)) if several else None,
         str(Path.cwd()),
-        Trial.of(settings, number) if several else None,
+        SearchTrial.of(settings, number) if several else None,
     )
-    told = watch.tell if watch else None
+    told = display.tell if display else None
     make = run_one.make if several else run_one.make_alone
-    make(run, told, interactive=watch is not None and watch.interactive)
+    make(run, told, interactive=display is not None and display.interactive)
 
 
 def _interrupt(*_: object) -> None:

@@ -15,10 +15,10 @@ from harness.errors import HarnessError, StoreError, Unavailable
 from harness.launcher import preflight
 from harness.launcher.key import run_key
 from harness.launcher.lease import lease
-from harness.launcher.loggers.worker import Feed
+from harness.launcher.loggers.thread import LoggerThread
 from harness.launcher.process import Child
 from harness.launcher.record_builder import Draft
-from harness.launcher.supervise import Display, Judge, follow
+from harness.launcher.supervise import Display, Pruner, follow
 from harness.measure import machine
 from harness.measure.clock import now
 from harness.measure.devices import label, thread_count, wanted_gpus
@@ -36,7 +36,7 @@ class Outcome:
     could_start: bool = True
 
 
-def launch(config: Config, *, command: str, display: Display, judge: Judge | None = None) -> Outcome:
+def launch(config: Config, *, command: str, display: Display, pruner: Pruner | None = None) -> Outcome:
     """Makes the run in a child process, unless it is complete already or was pruned by this very search, and
     stores its record.
 
@@ -47,14 +47,14 @@ def launch(config: Config, *, command: str, display: Display, judge: Judge | Non
     """
     preflight.check(config)
     try:
-        return _launch(config, command=command, display=display, judge=judge)
+        return _launch(config, command=command, display=display, pruner=pruner)
     except StoreError as error:  # the results could be written to when the sweep began
         asked = config.threads or 0
         draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
         return Outcome(draft.ended("failed", str(error)), could_start=False)
 
 
-def _launch(config: Config, *, command: str, display: Display, judge: Judge | None) -> Outcome:
+def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | None) -> Outcome:
     root = config.results.root
     attempts.prepare(root)
     try:
@@ -63,32 +63,32 @@ def _launch(config: Config, *, command: str, display: Display, judge: Judge | No
         asked = config.threads or 0
         draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
         record = draft.ended("skipped", str(error))
-        return _closed(_feed(config, draft), record, root, could_start=False)
+        return _closed(_logger_thread(config, draft), record, root, could_start=False)
     sha256 = dataset.fingerprint(config)
     key = run_key(config, threads)
     display.identify(key, threads)
     with _only_one(attempts.lock(root, key), display):
         attempts.recover(root, key)
         done = attempts.complete(
-            root, key, with_weights=config.save_weights, decided=judge.decided if judge else None
+            root, key, with_weights=config.save_weights, decided=pruner.pruned_here if pruner else None
         )
         again = config.sweep.rerun == "all"
         if (done is not None and done.ok) or again:
             _forget(root, key)
         if done is not None and not again:
-            if judge:
-                judge.replay(done)
+            if pruner:
+                pruner.replay(done)
             return Outcome(done, reused=True)
         if not again:
             remote_checkpoints.fetch(root, key)
         draft = Draft(config, key=key, threads=threads, command=command)
         draft.update({"details": {"data_sha256": sha256} if sha256 else {}})
         directory = attempts.new_attempt(root, key, now())
-        feed = _feed(config, draft, attempts.checkpoints(root, key))
+        logger = _logger_thread(config, draft, attempts.checkpoints(root, key))
         could_start = True
         try:
             dataset.provide(config, progress=display.interactive)
-            feed.wait()
+            logger.wait()
             draft.phases.begin("lease")
             with lease(threads, gpus, display.note) as held:
                 draft.phases.begin("launch")
@@ -105,7 +105,7 @@ def _launch(config: Config, *, command: str, display: Display, judge: Judge | No
                     checkpoints=attempts.checkpoints(root, key),
                 )
                 with Child(job, held) as child:
-                    status, reason, could_start = follow(child, draft, display, judge, feed)
+                    status, reason, could_start = follow(child, draft, display, pruner, logger)
             if child.output.failed:
                 draft.update({"details": {"output_incomplete": str(child.output.failed)}})
             record = draft.ended(status, reason)
@@ -113,7 +113,7 @@ def _launch(config: Config, *, command: str, display: Display, judge: Judge | No
             record = draft.ended("interrupted", "stopped from outside")
         except (HarnessError, OSError) as error:
             record, could_start = draft.ended("failed", str(error)), False
-        outcome = _closed(feed, record, root, could_start=could_start, directory=directory)
+        outcome = _closed(logger, record, root, could_start=could_start, directory=directory)
         if outcome.record.ok:
             _forget(root, key)
         return outcome
@@ -146,23 +146,25 @@ def lost(config: Config, *, key: str | None, threads: int, command: str, status:
             threads = config.threads or 0
         key = run_key(config, threads)
     draft = Draft(config, key=key, threads=threads, command=command)
-    feed = _feed(config, draft, attempts.checkpoints(root, key))
-    return _closed(feed, draft.ended(status, reason), root, could_start=True)
+    logger = _logger_thread(config, draft, attempts.checkpoints(root, key))
+    return _closed(logger, draft.ended(status, reason), root, could_start=True)
 
 
-def _feed(config: Config, draft: Draft, checkpoints: Path | None = None) -> Feed:
-    return Feed(config, key=draft.values["key"], started=draft.values["started"], checkpoints=checkpoints)
+def _logger_thread(config: Config, draft: Draft, checkpoints: Path | None = None) -> LoggerThread:
+    return LoggerThread(
+        config, key=draft.values["key"], started=draft.values["started"], checkpoints=checkpoints
+    )
 
 
 def _closed(
-    feed: Feed, record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None
+    logger: LoggerThread, record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None
 ) -> Outcome:
     """Stores a record that its logger was told of, and that says what came of that; also when the wait for
     the logger is interrupted, which then is raised."""
     try:
-        feed.end(record, directory)
+        logger.end(record, directory)
     finally:
-        outcome = _stored(feed.noted(record), root, could_start=could_start, directory=directory)
+        outcome = _stored(logger.annotated(record), root, could_start=could_start, directory=directory)
     return outcome
 
 

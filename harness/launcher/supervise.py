@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from harness.errors import StoreError
 from harness.launcher.events import NoEvent
-from harness.launcher.loggers.worker import Feed
+from harness.launcher.loggers.thread import LoggerThread
 from harness.launcher.process import GRACE_SECONDS, Child, TimedOut, kernel_oom_kills
 from harness.launcher.record_builder import Draft
 from harness.runner import out_of_memory
@@ -27,21 +27,21 @@ class Display(Protocol):
     def progress(self, event: Mapping[str, Any]) -> None: ...
 
 
-class Judge(Protocol):
+class Pruner(Protocol):
     """What may end a run early, see `pruning`."""
 
     @property
     def details(self) -> Mapping[str, Any]: ...
 
-    def after(self, epoch: Mapping[str, Any]) -> str | None: ...
+    def report_epoch(self, epoch: Mapping[str, Any]) -> str | None: ...
 
-    def decided(self, record: RunRecord) -> bool: ...
+    def pruned_here(self, record: RunRecord) -> bool: ...
 
     def replay(self, record: RunRecord) -> None: ...
 
 
 def follow(
-    child: Child, draft: Draft, display: Display, judge: Judge | None, feed: Feed
+    child: Child, draft: Draft, display: Display, pruner: Pruner | None, logger: LoggerThread
 ) -> tuple[str, str | None, bool]:
     """Reads a child's events to their end; status, reason, and whether the run could start."""
     ooms = kernel_oom_kills()
@@ -58,11 +58,11 @@ def follow(
             elif kind == "update":
                 draft.update(event)
                 if "history" in event:
-                    feed.epoch(event["history"])
-                reason = judge.after(event["history"]) if judge and "history" in event else None
-                if judge and reason:
+                    logger.epoch(event["history"])
+                reason = pruner.report_epoch(event["history"]) if pruner and "history" in event else None
+                if pruner and reason:
                     child.kill()
-                    draft.update({"details": {"pruned": judge.details}})
+                    draft.update({"details": {"pruned": pruner.details}})
                     return "pruned", reason, True
             elif kind == "checkpoint":
                 _copy(child, draft, event["epoch"], not_uploaded)

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from harness.measure.clock import seconds
 from harness.sweep.estimate import Estimate, Kind
-from harness.sweep.status_files import Documents
-from harness.sweep.task import Entry
+from harness.sweep.status_files import StatusFiles
+from harness.sweep.task import RunStatus
 
 PLAIN_SECONDS = 10.0  # between plain lines of one run within an epoch, and of the whole
 OVERALL_SECONDS = 60.0  # between plain overall lines while no run ends
@@ -25,15 +25,15 @@ LOOK_REMOTE_SECONDS = 10.0  # … and at a URL
 SHOWN = 4  # runs on a terminal at once
 
 
-class Watch:
+class ProgressDisplay:
     """The runs of one command. `total` is how many there will be, None if that is not known."""
 
     def __init__(self, total: int | None = None) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
         self.interactive = self.console.is_terminal
         self.total = total
-        self.entries: dict[int, Entry] = {}
-        self.expected: dict[int, Entry] = {}
+        self.entries: dict[int, RunStatus] = {}
+        self.expected: dict[int, RunStatus] = {}
         self.estimate = Estimate()
         self._waiting: dict[int, Kind] = {}  # what is to come, and …
         self._going: dict[int, Kind] = {}  # … what is going on
@@ -46,7 +46,7 @@ class Watch:
         self._said_overall = seconds()
         self._lock = threading.RLock()
 
-    def expect(self, entries: Iterable[Entry]) -> None:
+    def expect(self, entries: Iterable[RunStatus]) -> None:
         """Names runs that are to come."""
         with self._lock:
             for entry in entries:
@@ -54,13 +54,13 @@ class Watch:
                 if entry.number not in self.entries:
                     self._waiting[entry.number] = Kind.of(entry.config)
 
-    def tell(self, entry: Entry) -> None:
+    def tell(self, entry: RunStatus) -> None:
         """What this process knows of a run now."""
         with self._lock:
             self._told.add(entry.number)
             self._take(entry)
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: RunStatus) -> None:
         with self._lock:
             before = self.entries.get(entry.number)
             if before == entry:
@@ -79,7 +79,7 @@ class Watch:
             else:
                 self._plain(entry, before)
 
-    def _count(self, entry: Entry) -> None:
+    def _count(self, entry: RunStatus) -> None:
         """A run has ended."""
         kind = self._going.pop(entry.number)
         self._done += entry.status == "ok"
@@ -102,9 +102,9 @@ class Watch:
         finally:
             over.set()
             thread.join()
-            self.look(Documents(place))
+            self.look(StatusFiles(place))
 
-    def look(self, documents: Documents) -> None:
+    def look(self, documents: StatusFiles) -> None:
         """Takes over what runs have written that this process is not told about."""
         with self._lock:
             known = (self.entries.keys() - self._going.keys()) | self._told
@@ -148,7 +148,7 @@ class Watch:
         return still / min(self._at_once, left)
 
     def _follow(self, place: str, over: threading.Event) -> None:
-        documents = Documents(place)
+        documents = StatusFiles(place)
         pause = LOOK_REMOTE_SECONDS if documents.remote else LOOK_SECONDS
         while not over.wait(pause):
             try:
@@ -161,12 +161,12 @@ class Watch:
                 elif not self.interactive and seconds() - self._said_overall > OVERALL_SECONDS:
                     self._say_overall()
 
-    def _title(self, entry: Entry) -> str:
+    def _title(self, entry: RunStatus) -> str:
         several = self.total is None or self.total > 1
         of = "" if self.total is None else f"/{self.total}"
         return (f"[{entry.number + 1}{of}] " if several else "") + entry.title
 
-    def _draw(self, entry: Entry) -> None:
+    def _draw(self, entry: RunStatus) -> None:
         if entry.status is not None:
             self.stop()
             self.console.print(f"{self._title(entry)}: {entry.result}")
@@ -185,7 +185,7 @@ class Watch:
             lines.insert(0, self.overall() + (f"; {more} more going on" if more > 0 else ""))
         return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
-    def _plain(self, entry: Entry, before: Entry | None) -> None:
+    def _plain(self, entry: RunStatus, before: RunStatus | None) -> None:
         title = self._title(entry)
         if entry.status is not None:
             self.console.print(f"{title}: {entry.result}")

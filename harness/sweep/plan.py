@@ -18,7 +18,7 @@ from harness.config.schema import Config
 from harness.launcher import preflight
 from harness.store import attempts, roots
 from harness.sweep import search, status_files
-from harness.sweep.pruning import Trial
+from harness.sweep.pruning import SearchTrial
 from harness.sweep.task import Task
 
 
@@ -85,7 +85,7 @@ def task_of(whole: DictConfig, loader: ConfigLoader, overrides: Sequence[str], n
     config = _checked(from_hydra(composed))
     command = command_line(typed(composed.hydra))
     directory = status_files.place(config.results.root, str(whole.hydra.sweep.dir))
-    trial = Trial.of(whole.hydra, number)
+    trial = SearchTrial.of(whole.hydra, number)
     return Task(number, config.to_mapping(), command, directory, str(Path.cwd()), trial)
 
 

@@ -23,7 +23,7 @@ STUDY = "search"
 
 
 @dataclass(frozen=True)
-class Trial:
+class SearchTrial:
     """A run's place in a search that prunes: plain data. `seed` is the search's."""
 
     pruner: str
@@ -32,12 +32,12 @@ class Trial:
     directory: str
 
     @staticmethod
-    def of(hydra: Any, number: int) -> "Trial | None":
+    def of(hydra: Any, number: int) -> "SearchTrial | None":
         """From Hydra's own configuration; None where nothing prunes."""
         pruner = hydra.sweeper.get("pruner")
         if pruner is None:
             return None
-        return Trial(pruner, hydra.sweeper.seed, number, str(Path(str(hydra.sweep.dir)).absolute()))
+        return SearchTrial(pruner, hydra.sweeper.seed, number, str(Path(str(hydra.sweep.dir)).absolute()))
 
 
 def check(pruner: Any, *, objective: str, local: bool, launcher: str) -> None:
@@ -80,10 +80,10 @@ def build(pruner: str | None) -> Any:
     }[pruner]()
 
 
-class Judge:
-    """What a search says about one of its runs. Satisfies `follow.Judge`."""
+class OptunaPruner:
+    """What a search says about one of its runs. Satisfies `supervise.Pruner`."""
 
-    def __init__(self, trial: Trial, config: Config) -> None:
+    def __init__(self, trial: SearchTrial, config: Config) -> None:
         """Raises HarnessError where the search cannot be asked."""
         import optuna
 
@@ -116,11 +116,11 @@ class Judge:
         ours = {name: value for name, value in asdict(self.trial).items() if name != "directory"}
         return {"objective": self.objective, **ours}
 
-    def decided(self, record: RunRecord) -> bool:
+    def pruned_here(self, record: RunRecord) -> bool:
         """Whether a run was pruned by this search, be it by an earlier command."""
         return record.status == "pruned" and record.details.get("pruned") == self.details
 
-    def after(self, epoch: Mapping[str, Any]) -> str | None:
+    def report_epoch(self, epoch: Mapping[str, Any]) -> str | None:
         """Tells the search what came of an epoch, see `RunRecord.history`; why the run is to end there, or
         None. A run that has had its last epoch, or reached its target, goes on."""
         number, accuracy = epoch["epoch"], epoch["validation_accuracy"]
@@ -137,7 +137,7 @@ class Judge:
     def replay(self, record: RunRecord) -> None:
         """Tells the search of a run that was made before."""
         for epoch in record.history:
-            self.after(epoch)
+            self.report_epoch(epoch)
 
     def _value(self, accuracy: float) -> float:
         """What the search compares: where it looks for the least, the error. Its own inverse."""

@@ -16,9 +16,9 @@ from harness.launcher.launch import Outcome, launch
 from harness.launcher.titles import summary
 from harness.measure.clock import seconds
 from harness.sweep import objective
-from harness.sweep.pruning import Judge
-from harness.sweep.status_files import Documents
-from harness.sweep.task import Entry, Task
+from harness.sweep.pruning import OptunaPruner
+from harness.sweep.status_files import StatusFiles
+from harness.sweep.task import RunStatus, Task
 
 LOCAL_SECONDS = 1.0  # between two writings of how far a run is, on a disk …
 
@@ -33,14 +33,14 @@ class Report:
     """
 
     def __init__(
-        self, task: Task, told: Callable[[Entry], None] | None, *, interactive: bool = False
+        self, task: Task, told: Callable[[RunStatus], None] | None, *, interactive: bool = False
     ) -> None:
         self.interactive = interactive
         self.told = told
-        self.documents = Documents(task.directory) if task.directory else None
+        self.documents = StatusFiles(task.directory) if task.directory else None
         self.every = REMOTE_SECONDS if self.documents and self.documents.remote else LOCAL_SECONDS
         self.written = 0.0
-        self.entry = Entry.fresh(task)
+        self.entry = RunStatus.fresh(task)
         self._tell(write=True)
 
     def identify(self, key: str, threads: int) -> None:
@@ -61,7 +61,7 @@ class Report:
         self.entry = replace(self.entry, doing=text, milestone=event["step"] == event["steps"])
         self._tell(write=seconds() - self.written > self.every)
 
-    def ended(self, outcome: Outcome) -> Entry:
+    def ended(self, outcome: Outcome) -> RunStatus:
         record = outcome.record
         spent = record.timing.get("phases", {})
         total = record.total_seconds
@@ -79,11 +79,11 @@ class Report:
             worst=found.worst,
         )
 
-    def failed(self, status: str, reason: str, *, could_start: bool) -> Entry:
+    def failed(self, status: str, reason: str, *, could_start: bool) -> RunStatus:
         """Ended without a record."""
         return self._end(status=status, reason=reason, could_start=could_start, result=f"{status}: {reason}")
 
-    def _end(self, **values: Any) -> Entry:
+    def _end(self, **values: Any) -> RunStatus:
         self.entry = replace(self.entry, doing="", milestone=True, **values)
         self._tell(write=True)
         return self.entry
@@ -104,7 +104,9 @@ class Report:
                 sys.stderr.write(f"{self.documents.place}: cannot be written to: {error}\n")
 
 
-def make(task: Task, told: Callable[[Entry], None] | None = None, *, interactive: bool = False) -> Entry:
+def make(
+    task: Task, told: Callable[[RunStatus], None] | None = None, *, interactive: bool = False
+) -> RunStatus:
     """Makes one run of a sweep, in this process, and tells what came of it, whatever it is.
 
     Raises KeyboardInterrupt if the run was interrupted, and nothing else.
@@ -114,8 +116,8 @@ def make(task: Task, told: Callable[[Entry], None] | None = None, *, interactive
     report = Report(task, told, interactive=interactive)
     try:
         config = Config.from_mapping(task.config)
-        judge = Judge(task.trial, config) if task.trial else None
-        outcome = launch(config, command=task.command, display=report, judge=judge)
+        pruner = OptunaPruner(task.trial, config) if task.trial else None
+        outcome = launch(config, command=task.command, display=report, pruner=pruner)
     except KeyboardInterrupt:
         report.failed("interrupted", "stopped from outside", could_start=True)
         raise
@@ -131,7 +133,7 @@ def make(task: Task, told: Callable[[Entry], None] | None = None, *, interactive
 
 
 def make_alone(
-    task: Task, told: Callable[[Entry], None] | None = None, *, interactive: bool = False
+    task: Task, told: Callable[[RunStatus], None] | None = None, *, interactive: bool = False
 ) -> Outcome:
     """Makes a run that is no part of a sweep.
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from harness.store import files, roots
-from harness.sweep.task import Entry
+from harness.sweep.task import RunStatus
 
 
-class Documents:
+class StatusFiles:
     """The entries of one sweep, in its directory."""
 
     def __init__(self, place: str) -> None:
@@ -21,7 +21,7 @@ class Documents:
 
             self.files, self.path = url_to_fs(place)
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: RunStatus) -> None:
         """Whole or not at all. Raises OSError."""
         name, text = f"run-{entry.number:05}.json", json.dumps(asdict(entry))
         if self.remote:
@@ -31,13 +31,13 @@ class Documents:
         directory.mkdir(parents=True, exist_ok=True)
         files.write(directory / name, [text.encode()])
 
-    def read(self, but: Container[int] = ()) -> Iterator[Entry]:
+    def read(self, but: Container[int] = ()) -> Iterator[RunStatus]:
         """All that are there and whole, but for those of some numbers."""
-        names = {f.name for f in fields(Entry)}
+        names = {f.name for f in fields(RunStatus)}
         for text in self._texts(but):
             try:
                 values = json.loads(text)
-                yield Entry(**{name: value for name, value in values.items() if name in names})
+                yield RunStatus(**{name: value for name, value in values.items() if name in names})
             except (ValueError, TypeError, AttributeError):
                 continue  # another version's, or damaged: what is missing is told as missing
 

@@ -10,7 +10,7 @@ import psutil
 from harness.config.schema import Config
 from harness.launcher.titles import title_of
 from harness.measure.clock import now
-from harness.sweep.pruning import Trial
+from harness.sweep.pruning import SearchTrial
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Task:
     command: str
     directory: str | None
     cwd: str
-    trial: Trial | None = None
+    trial: SearchTrial | None = None
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunStatus:
     """What is known of one run of a sweep; `status` is None as long as it goes on."""
 
     number: int
@@ -56,11 +56,11 @@ class Entry:
     worst: bool = False  # no value, and none is worse
 
     @staticmethod
-    def fresh(task: Task) -> "Entry":
+    def fresh(task: Task) -> "RunStatus":
         """Of a run that this process begins now."""
         process = psutil.Process()
         return replace(
-            Entry.expected(task),
+            RunStatus.expected(task),
             host=socket.gethostname(),
             pid=process.pid,
             process_started=process.create_time(),
@@ -68,9 +68,9 @@ class Entry:
         )
 
     @staticmethod
-    def expected(task: Task) -> "Entry":
+    def expected(task: Task) -> "RunStatus":
         """Of a run that nobody has begun yet."""
-        return Entry(task.number, title_of(Config.from_mapping(task.config)), task.command, task.config)
+        return RunStatus(task.number, title_of(Config.from_mapping(task.config)), task.command, task.config)
 
     @property
     def alive(self) -> bool:

@@ -18,8 +18,8 @@ from statistics import median
 
 import psutil
 
-from harness.sweep.status_files import Documents
-from harness.sweep.task import Entry
+from harness.sweep.status_files import StatusFiles
+from harness.sweep.task import RunStatus
 from tests.bench.child import ROOT
 
 LAUNCHERS = ("basic", "joblib", "submitit_local", "ray")
@@ -48,8 +48,8 @@ def _processor_seconds(process: psutil.Process) -> float:
     return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 
-def _entries(root: Path) -> list[Entry]:
-    return [entry for sweep in root.glob("sweeps/*") for entry in Documents(str(sweep)).read()]
+def _entries(root: Path) -> list[RunStatus]:
+    return [entry for sweep in root.glob("sweeps/*") for entry in StatusFiles(str(sweep)).read()]
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ import pytest
 import requests
 
 from harness.launcher import launch
-from harness.launcher.loggers import worker as feeds
-from harness.launcher.loggers.worker import Feed
+from harness.launcher.loggers import thread
+from harness.launcher.loggers.thread import LoggerThread
 from harness.store.checkpoint import Checkpoint, Checkpoints
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, Shell, environment
@@ -51,13 +51,13 @@ def interrupted(directory: Path, key: str) -> Path:
     return directory
 
 
-def told(feed: Feed, epochs: range, record: RunRecord) -> RunRecord:
+def told(logger: LoggerThread, epochs: range, record: RunRecord) -> RunRecord:
     """A run's whole way with a logger, without the run."""
-    feed.wait()
+    logger.wait()
     for epoch in epochs:
-        feed.epoch(entry(epoch))
-    feed.end(record, None)
-    return feed.noted(record)
+        logger.epoch(entry(epoch))
+    logger.end(record, None)
+    return logger.annotated(record)
 
 
 # TensorBoard
@@ -105,12 +105,12 @@ def test_tensorboard_has_epochs_columns_configuration_and_files(run: Shell, resu
 
 def test_tensorboard_goes_on_with_the_same_run(results: Path) -> None:
     config = composed("logger=tensorboard", f"results.root={results}")
-    told(Feed(config, key="k", started=STARTED), range(1, 4), made("crashed", "ended by SIGKILL"))
+    told(LoggerThread(config, key="k", started=STARTED), range(1, 4), made("crashed", "ended by SIGKILL"))
     checkpoints = interrupted(results / "runs" / "k" / "checkpoint", "k")
-    alone = Feed(config, key="k", started="2026-01-02T09:00:00+00:00", checkpoints=checkpoints)
+    alone = LoggerThread(config, key="k", started="2026-01-02T09:00:00+00:00", checkpoints=checkpoints)
     told(alone, range(0), made("crashed", "its process ended without a word"))
     assert [step for step, _ in series(events(results), "epoch/train_loss")] == [1, 2, 3]
-    later = Feed(config, key="k", started="2026-01-03T00:00:00+00:00", checkpoints=checkpoints)
+    later = LoggerThread(config, key="k", started="2026-01-03T00:00:00+00:00", checkpoints=checkpoints)
     told(later, range(1, 6), made("ok", test_accuracy=0.5))
     found = events(results)
     assert series(found, "epoch/train_loss") == [(n, pytest.approx(1 / n)) for n in range(1, 6)]
@@ -298,14 +298,14 @@ def test_a_server_that_is_away_costs_a_line(run: Shell, results: Path) -> None:
 def test_a_server_that_never_answers_is_given_up(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(feeds, "BEGIN_SECONDS", 0.1)
-    monkeypatch.setattr(feeds, "END_SECONDS", 0.2)
+    monkeypatch.setattr(thread, "BEGIN_SECONDS", 0.1)
+    monkeypatch.setattr(thread, "END_SECONDS", 0.2)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
         uri = f"http://127.0.0.1:{mute.getsockname()[1]}"
         config = composed("logger=mlflow", f"logger.uri={uri}", f"results.root={results}")
-        record = told(Feed(config, key="k", started=STARTED), range(1, 3), made("ok"))
+        record = told(LoggerThread(config, key="k", started=STARTED), range(1, 3), made("ok"))
     assert record.details["logger"]["problem"] == "not done 0.2 s after the run's end"
     assert capsys.readouterr().err.count("logger=mlflow") == 1
 
@@ -316,12 +316,12 @@ def test_a_record_is_stored_when_the_wait_for_its_logger_is_interrupted(
     def end(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Feed, "end", end)
+    monkeypatch.setattr(LoggerThread, "end", end)
     config = composed("logger=tensorboard", f"results.root={results}")
-    feed = Feed(config, key="k", started=STARTED)
-    feed.wait()  # its thread is not to meet what the next test makes of the logger
+    logger = LoggerThread(config, key="k", started=STARTED)
+    logger.wait()  # its thread is not to meet what the next test makes of the logger
     with pytest.raises(KeyboardInterrupt):
-        launch._closed(feed, replace(made("ok"), key="k"), str(results), could_start=True)
+        launch._closed(logger, replace(made("ok"), key="k"), str(results), could_start=True)
     assert stored(results).details["logger"]["name"] == "tensorboard"
 
 
@@ -352,7 +352,7 @@ def test_a_logger_that_breaks_is_left_alone(
     module.begin = Log  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "harness.launcher.loggers.tensorboard", module)
     config = composed("logger=tensorboard", f"results.root={results}")
-    record = told(Feed(config, key="k", started=STARTED), range(1, 4), made("ok"))
+    record = told(LoggerThread(config, key="k", started=STARTED), range(1, 4), made("ok"))
     assert record.details["logger"]["problem"] == "SystemExit: it has had enough"
     assert calls.count(broken) == 1
     assert calls[-1] == broken

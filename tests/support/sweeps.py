@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.config.compose import configuration
 from harness.store.record import RunRecord
-from harness.sweep.status_files import Documents
-from harness.sweep.task import Entry, Task
+from harness.sweep.status_files import StatusFiles
+from harness.sweep.task import RunStatus, Task
 from tests.conftest import ROOT, SMALL, environment
 
 
@@ -52,10 +52,10 @@ def command(results: Path, launcher: str, *overrides: str, env: dict[str, str]) 
     )
 
 
-def entries(results: Path) -> dict[int, Entry]:
-    found: dict[int, Entry] = {}
+def entries(results: Path) -> dict[int, RunStatus]:
+    found: dict[int, RunStatus] = {}
     for directory in results.glob("sweeps/*"):
-        found |= {entry.number: entry for entry in Documents(str(directory)).read()}
+        found |= {entry.number: entry for entry in StatusFiles(str(directory)).read()}
     return found
 
 

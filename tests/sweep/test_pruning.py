@@ -19,8 +19,8 @@ from harness.launcher.record_builder import Draft
 from harness.measure.clock import now
 from harness.store.attempts import new_attempt, write
 from harness.store.record import RunRecord
-from harness.sweep.display import Watch
-from harness.sweep.task import Entry
+from harness.sweep.display import ProgressDisplay
+from harness.sweep.task import RunStatus
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.support.children import Shadow, sabotage
 from tests.support.sweeps import task
@@ -271,7 +271,9 @@ def test_what_cannot_prune(run: Shell) -> None:
 
 
 def test_the_overall_line_counts_them(results: Path) -> None:
-    watch = Watch(total=3)
+    display = ProgressDisplay(total=3)
     for number, status in enumerate(("ok", "pruned")):
-        watch.tell(replace(Entry.expected(task(results, number)), status=status, seconds=12.0, result=status))
-    assert watch.overall() == "1 done, 1 pruned, 0 failed, 1 left, about 0:00:12 to go"
+        display.tell(
+            replace(RunStatus.expected(task(results, number)), status=status, seconds=12.0, result=status)
+        )
+    assert display.overall() == "1 done, 1 pruned, 0 failed, 1 left, about 0:00:12 to go"

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from harness.store.record import RunRecord
-from harness.sweep.display import Watch
-from harness.sweep.settle import VANISHED, settle
-from harness.sweep.status_files import Documents, place
-from harness.sweep.task import Entry
+from harness.sweep.display import ProgressDisplay
+from harness.sweep.finish import VANISHED, finish_runs
+from harness.sweep.status_files import StatusFiles, place
+from harness.sweep.task import RunStatus
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.support.children import ALIVE, Shadow, child_of, start
 from tests.support.sweeps import task
@@ -78,35 +78,39 @@ def test_plain_overall_lines(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr("harness.sweep.display.seconds", lambda: clock[0])
-    watch = Watch(total=4)
-    watch.expect(Entry.expected(task(results, number)) for number in range(4))
+    display = ProgressDisplay(total=4)
+    display.expect(RunStatus.expected(task(results, number)) for number in range(4))
     for number in range(2):
-        watch.tell(Entry.expected(task(results, number)))
+        display.tell(RunStatus.expected(task(results, number)))
         clock[0] += 12
-        ended = replace(Entry.expected(task(results, number)), status="ok", seconds=12.0, result="ok: fine")
-        watch.tell(ended)
-    watch.tell(replace(Entry.expected(task(results, 2)), status="crashed", reason="x", result="crashed: x"))
+        ended = replace(
+            RunStatus.expected(task(results, number)), status="ok", seconds=12.0, result="ok: fine"
+        )
+        display.tell(ended)
+    display.tell(
+        replace(RunStatus.expected(task(results, 2)), status="crashed", reason="x", result="crashed: x")
+    )
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "[1/4] numpy lstm-8 digits row seed 0: starting"
     assert "2 done, 0 failed, 2 left, about 0:00:24 to go" in lines
     assert "[3/4] numpy lstm-8 digits row seed 2: crashed: x" in lines
-    assert watch.overall() == "2 done, 1 failed, 1 left, about 0:00:12 to go"
+    assert display.overall() == "2 done, 1 failed, 1 left, about 0:00:12 to go"
 
 
 def test_it_shows_what_other_processes_write(capsys: pytest.CaptureFixture[str], results: Path) -> None:
-    kept = Documents(str(results / "sweeps" / "one"))
-    watch = Watch(total=1)
-    other = replace(Entry.fresh(task(results)), pid=1)
-    with watch.reading(kept.place):
+    kept = StatusFiles(str(results / "sweeps" / "one"))
+    display = ProgressDisplay(total=1)
+    other = replace(RunStatus.fresh(task(results)), pid=1)
+    with display.reading(kept.place):
         kept.write(other)
         kept.write(replace(other, status="ok", result="ok: far away"))
     assert "numpy lstm-8 digits row seed 0: ok: far away" in capsys.readouterr().err
-    assert watch.entries[0].status == "ok"
+    assert display.entries[0].status == "ok"
 
 
 def test_documents_that_are_damaged_are_passed_over(results: Path) -> None:
-    kept = Documents(str(results))
-    kept.write(Entry.fresh(task(results)))
+    kept = StatusFiles(str(results))
+    kept.write(RunStatus.fresh(task(results)))
     (results / "run-00001.json").write_bytes(b'{"number": 1, "tit')
     (results / "run-00002.json").write_bytes(b"\xff\x00")
     (results / "run-00003.json").write_text("[]")
@@ -117,13 +121,13 @@ def test_documents_that_are_damaged_are_passed_over(results: Path) -> None:
 def test_documents_at_a_url(results: Path) -> None:
     where = place(f"memory://bucket/{results.name}", "/somewhere/sweeps/2026")
     assert where == f"memory://bucket/{results.name}/sweeps/2026"
-    kept = Documents(where)
+    kept = StatusFiles(where)
     assert list(kept.read()) == []
-    entries = [Entry.fresh(task(results, number)) for number in range(3)]
+    entries = [RunStatus.fresh(task(results, number)) for number in range(3)]
     for entry in entries:
         kept.write(entry)
     kept.write(replace(entries[1], status="ok"))
-    found = {entry.number: entry for entry in Documents(where).read()}
+    found = {entry.number: entry for entry in StatusFiles(where).read()}
     assert found == {0: entries[0], 1: replace(entries[1], status="ok"), 2: entries[2]}
 
 
@@ -135,12 +139,12 @@ def test_a_run_whose_process_is_gone(results: Path, interrupted: bool, status: s
     gone = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
-    kept = Documents(str(results / "sweeps" / "one"))
-    kept.write(replace(Entry.fresh(task(results)), pid=int(gone.stdout), key="0" * 20, threads=1))
-    watch = Watch(total=2)
-    watch.expect(Entry.expected(task(results, number)) for number in range(2))
+    kept = StatusFiles(str(results / "sweeps" / "one"))
+    kept.write(replace(RunStatus.fresh(task(results)), pid=int(gone.stdout), key="0" * 20, threads=1))
+    display = ProgressDisplay(total=2)
+    display.expect(RunStatus.expected(task(results, number)) for number in range(2))
     began = time.monotonic()
-    ending = settle(watch, kept.place, interrupted=interrupted, failed=False)
+    ending = finish_runs(display, kept.place, interrupted=interrupted, failed=False)
     assert time.monotonic() - began < 5
     first, *rest = ending.records
     assert (first.status, first.reason, first.key) == (status, reason, "0" * 20)
@@ -154,15 +158,15 @@ def test_a_run_whose_process_is_gone(results: Path, interrupted: bool, status: s
 
 
 def test_a_run_that_is_still_ending_is_waited_for(results: Path) -> None:
-    kept = Documents(str(results / "sweeps" / "one"))
+    kept = StatusFiles(str(results / "sweeps" / "one"))
     config = task(results)
     code = f"""
 import sys, time
 from dataclasses import replace
-from harness.sweep.status_files import Documents
-from harness.sweep.task import Entry, Task
+from harness.sweep.status_files import StatusFiles
+from harness.sweep.task import RunStatus, Task
 task = Task({config.number!r}, {config.config!r}, "", {config.directory!r}, ".")
-kept, entry = Documents({kept.place!r}), Entry.fresh(task)
+kept, entry = StatusFiles({kept.place!r}), RunStatus.fresh(task)
 kept.write(entry)
 print("begun", flush=True)
 sys.stdin.readline()
@@ -174,11 +178,11 @@ kept.write(replace(entry, status="ok", result="ok"))
     ) as process:
         assert process.stdin and process.stdout  # noqa: PT018
         assert process.stdout.readline() == "begun\n"
-        watch = Watch(total=1)
-        watch.look(kept)
+        display = ProgressDisplay(total=1)
+        display.look(kept)
         process.stdin.write("\n")
         process.stdin.flush()
-        ending = settle(watch, kept.place, interrupted=False, failed=False)
+        ending = finish_runs(display, kept.place, interrupted=False, failed=False)
     assert [record.status for record in ending.records] == ["ok"]
 
 
@@ -255,6 +259,6 @@ def test_a_killed_command_is_said_by_its_documents(results: Path, shadow: Shadow
     child_of(process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    (entry,) = Documents(str(next(results.glob("sweeps/*")))).read()
+    (entry,) = StatusFiles(str(next(results.glob("sweeps/*")))).read()
     assert (entry.status, entry.pid) == (None, process.pid)
     assert not entry.alive

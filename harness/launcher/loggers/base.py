@@ -1,7 +1,7 @@
-"""Loggers: what a run finds, told to TensorBoard, MLflow or Weights & Biases as it goes.
+"""Loggers: TensorBoard, MLflow and Weights & Biases follow a run as it goes.
 
-One module each, all alike (`Logger`); `feed` runs one in a thread of the process that makes the run, never in
-the one that is timed. What they are given of a run is in `content`.
+There is one module per logger, and each has the interface of `Logger`. `thread` calls it from a thread of the
+launcher, never from the process that is timed. `fields` has what a logger is given.
 """
 
 import os

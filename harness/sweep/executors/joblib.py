@@ -13,7 +13,7 @@ from harness.errors import Unavailable
 from harness.launcher.launch import resources
 from harness.measure.machine import cores
 from harness.sweep.run_one import make
-from harness.sweep.status_files import Documents
+from harness.sweep.status_files import StatusFiles
 from harness.sweep.task import Task
 
 LOOK_SECONDS = 1.0
@@ -36,7 +36,7 @@ def spread(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
             )
             return
         except BrokenProcessPool:
-            begun = {entry.number for task in left[:1] for entry in Documents(str(task.directory)).read()}
+            begun = {entry.number for task in left[:1] for entry in StatusFiles(str(task.directory)).read()}
             rest = [task for task in left if task.number not in begun]
             if len(rest) == len(left):  # it cannot even begin one
                 return

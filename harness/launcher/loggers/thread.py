@@ -27,7 +27,7 @@ BEGIN_SECONDS = 10.0  # that a run waits for its logger to begin …
 END_SECONDS = 60.0  # … and, when it is over, to take over its files
 
 
-class Feed:
+class LoggerThread:
     """What passes from a run to its logger; with `logger=none` to nobody."""
 
     def __init__(self, config: Config, *, key: str, started: str, checkpoints: Path | None = None) -> None:
@@ -60,12 +60,12 @@ class Feed:
         """The run is over; returns when the logger is done with it, or has had long enough."""
         if self.idle:
             return
-        told = self.noted(record)
+        told = self.annotated(record)
         self.queue.put(lambda logger: self._end(logger, told, directory))
         if not self.over.wait(END_SECONDS):
             self._failed(f"not done {END_SECONDS:g} s after the run's end")
 
-    def noted(self, record: RunRecord) -> RunRecord:
+    def annotated(self, record: RunRecord) -> RunRecord:
         """The record with what is known of its logger: `details.logger`."""
         if self.idle:
             return record
