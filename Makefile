@@ -1,16 +1,18 @@
 # The two commands: `make run`, `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench results docs clean
+.PHONY: help run test test-full lint bench results docs clean
 
 # the first Python from 3.11 to 3.13 that is here
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+AT_ONCE := --numprocesses 2 --dist worksteal
 
 help:
 	@echo "make run    sweep of three backends and two cells on the embedded digits, ends with the table"
-	@echo "make test   the tests"
+	@echo "make test   the tests of a change: at most eight minutes on two cores"
+	@echo "make test-full  the tests that take longer: at most seventeen minutes more"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  the harness against bare loops, frameworks against one another, in twenty minutes"
 	@echo "make results  everything that is published, measured anew: two hours on two cores"
@@ -20,8 +22,12 @@ run: $(VENV)/.installed
 	$(BIN)/python run.py -m +experiment=quickstart
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist worksteal
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m "not long and not alone" $(AT_ONCE)
+	$(BIN)/python -m pytest -m "not long and alone"
+
+test-full: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "long and not alone" $(AT_ONCE)
+	$(BIN)/python -m pytest -m "long and alone"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

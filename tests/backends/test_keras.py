@@ -96,7 +96,7 @@ from harness.backends.base import Setup
 from harness.backends.keras import backend
 from harness.errors import Unavailable
 from harness.model.optimizer import OptimizerSpec
-from tests.parity import Case
+from tests.support.parity import Case
 try:
     backend.open_session(Setup(Case("lstm").model, OptimizerSpec()))
 except Unavailable as error:
@@ -245,7 +245,9 @@ def test_put_weights_starts_anew_and_takes_a_copy() -> None:
         assert array.dtype == np.float64
 
 
-@pytest.mark.parametrize("implementation", ["fused", "loop", "compiled"])
+@pytest.mark.parametrize(
+    "implementation", ["fused", "loop", pytest.param("compiled", marks=pytest.mark.long)]
+)
 def test_long_sequences(implementation: str) -> None:
     case = Case("gru", steps=784)
     session = opened(case, implementation)
@@ -368,7 +370,7 @@ def dropping(implementation: str, *, dropout: float = 0.5, seed: int = 0, layers
     return session
 
 
-@pytest.mark.parametrize("implementation", ["fused", "compiled"])
+@pytest.mark.parametrize("implementation", ["fused", pytest.param("compiled", marks=pytest.mark.long)])
 def test_dropout_is_the_seeds_and_only_in_training(implementation: str) -> None:
     case, session = Case("gru", layers=2), dropping(implementation)
     x, y = case.data()

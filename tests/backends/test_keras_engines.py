@@ -19,6 +19,8 @@ from harness.errors import Unavailable
 from harness.model.optimizer import OptimizerSpec
 from tests.support.parity import Case, compare, distance, open_session, optimizers, train, worst
 
+pytestmark = pytest.mark.long
+
 HOUSE = Path(__file__).parents[2]
 KERNELS = {
     "jax": {

@@ -38,7 +38,8 @@ def squares() -> Iterator[Any]:
             for implementation in offered(cell):
                 for case in cases(cell):
                     name = f"{backend}-{implementation}-{case}"
-                    yield pytest.param(backend, implementation, case, id=name)
+                    marks = [pytest.mark.long] if implementation == "compiled" else []
+                    yield pytest.param(backend, implementation, case, id=name, marks=marks)
 
 
 SQUARES = list(squares())

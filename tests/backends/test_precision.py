@@ -29,6 +29,7 @@ def test_precisions_that_a_configuration_may_have(precision: str) -> None:
     assert LIMITS[precision] < 1
 
 
+@pytest.mark.long
 def test_bfloat16_learns_what_float32_learns_and_is_honestly_less_exact(run: Shell, results: Path) -> None:
     chosen = ("device=cpu", "cell=gru", "cell.hidden=32", "train.epochs=4", "save_weights=true")
     done = run("-m", "precision=bfloat16,float32", *chosen)
@@ -58,6 +59,7 @@ def test_what_a_backend_does_not_compute_in_is_skipped_with_the_reason(run: Shel
     assert found == {**expected, ("torch", "tf32"): ("skipped", tf32)}
 
 
+@pytest.mark.long
 def test_compiling_is_reported_apart(run: Shell, results: Path) -> None:
     try:
         inductor.require(torch.device("cpu"))

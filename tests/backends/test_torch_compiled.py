@@ -79,6 +79,7 @@ def test_warming_up_compiles_everything_that_training_needs(graphs: CompileCount
     np.testing.assert_array_equal(first[0], second[0])
 
 
+@pytest.mark.long
 def test_inductor_computes_what_the_loop_computes() -> None:
     case = Case("rnn", steps=30)
     found, expected = (session(case, name, precision="float64") for name in ("compiled", "loop"))

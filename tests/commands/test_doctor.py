@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.conftest import Shell
 
 Shadow = Callable[[str, str], dict[str, str]]
 
 
+@pytest.mark.long
 def test_what_works_and_what_to_do_about_the_rest(harness_command: Shell, shadow: Shadow, mnist: str) -> None:
     env = shadow("torch", "raise ImportError('libtorch.so is broken')") | {"HARNESS_DATA": mnist}
     done = harness_command("doctor", env=env)

@@ -50,6 +50,7 @@ def sides_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     raise AssertionError(process.communicate())
 
 
+@pytest.mark.long
 def test_a_race_ends_when_its_interval_is_narrow(harness_command: Shell, tmp_path: Path) -> None:
     output = tmp_path / "race.json"
     sides = ("backend=numpy", "backend=numpy cell=gru, cell.hidden=64")
@@ -111,8 +112,8 @@ def until(said: bytes, terminal: int) -> bytes:
     ("sign", "when"),
     [
         (signal.SIGINT, b"heat 1, round 3"),
-        (signal.SIGTERM, b"heat 1, round 3"),
-        (signal.SIGINT, b"heat 2: st"),
+        pytest.param(signal.SIGTERM, b"heat 1, round 3", marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, b"heat 2: st", marks=pytest.mark.long),
     ],
 )
 def test_stopping_shows_what_was_measured(sign: signal.Signals, when: bytes) -> None:
@@ -131,6 +132,7 @@ def test_stopping_shows_what_was_measured(sign: signal.Signals, when: bytes) -> 
     assert alive == []
 
 
+@pytest.mark.long
 def test_a_side_that_dies_in_a_later_heat_leaves_what_was_measured() -> None:
     ours, theirs = pty.openpty()
     with racing(NUMPY, NUMPY, "--precision=1e-9", stderr=theirs) as process:

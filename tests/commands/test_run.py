@@ -102,7 +102,7 @@ def test_where_results_lie_does_not_change_the_run(run: Shell, results: Path, tm
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=pytest.mark.long)])
 def test_two_runs_are_bit_identical(run: Shell, results: Path, backend: str) -> None:
     for _ in range(2):
         done = run(
@@ -133,6 +133,7 @@ def test_warming_up_leaves_no_trace(run: Shell, results: Path) -> None:
     assert first.test_loss == second.test_loss
 
 
+@pytest.mark.long
 def test_weights_trained_in_one_backend_mean_the_same_in_the_others(run: Shell, results: Path) -> None:
     trained = run("backend=torch", "cell=gru", "save_weights=true", "train.epochs=4", "model.layers=2")
     assert trained.returncode == 0, trained.stderr
@@ -184,6 +185,7 @@ def test_what_can_be_chosen_runs(run: Shell, results: Path, overrides: tuple[str
         assert re.fullmatch("[0-9a-f]{64}", record.details["permutation_sha256"])
 
 
+@pytest.mark.long
 @pytest.mark.alone
 def test_the_first_command_of_the_readme(run: Shell, results: Path) -> None:
     done = run("-m", "+experiment=quickstart", small=False)

@@ -402,6 +402,7 @@ def records(results: Path) -> list[RunRecord]:
 OWN = ("data=npz", "train.batch_size=16", "data.normalize=standard")
 
 
+@pytest.mark.long
 def test_a_file_of_ones_own_in_two_backends(
     run: Shell, results: Path, mine: Path, tmp_path: Path, harness_command: Shell
 ) -> None:
@@ -473,6 +474,7 @@ def test_digits_as_ever(run: Shell, results: Path) -> None:
     assert "data_sha256" not in record.details
 
 
+@pytest.mark.long
 def test_the_example_of_its_page(tmp_path: Path) -> None:
     """Its Python and its two commands, line by line as they stand there."""
     section = (ROOT / "docs" / "own-sequences.md").read_text("utf-8").split("\n## ")[0]

@@ -36,6 +36,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.long
 def test_every_page_is_built_and_fetches_nothing(site: Path) -> None:
     for page in PAGES:
         html = (site / f"{page.stem}.html").read_text("utf-8")
@@ -101,6 +102,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.long
 def test_the_tutorial_works_as_it_is_typed(tmp_path: Path) -> None:
     tutorial = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
     commands = re.findall(r"```console\n(.*?)\n```", tutorial, re.DOTALL)

@@ -128,7 +128,7 @@ def test_not_enough_memory(run: Shell, results: Path) -> None:
     assert found[65536].status == "out_of_memory", found[65536].reason
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_ctrl_c(results: Path, shadow: Shadow, sign: signal.Signals) -> None:
     process = start(results, "backend=torch,numpy", env=shadow("torch", ALIVE))
     child = child_of(process)
@@ -159,6 +159,7 @@ def test_a_killed_launcher_takes_its_child_along(results: Path, shadow: Shadow) 
     assert left == []
 
 
+@pytest.mark.long
 def test_concurrent_runs_never_share_a_core(results: Path, tmp_path: Path) -> None:
     """Two sweeps at once on one core each: their children are pinned to different ones, or take turns."""
     env = {"HARNESS_LEASES": str(tmp_path / "leases")}

@@ -194,6 +194,7 @@ def rows(place: Path) -> dict[int, RunRecord]:
     return {record.seed: record for record in found}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", FAULTS)
 def test_a_fault_is_its_row(sweep: Sweep, seed: int) -> None:
     record = rows(sweep[1])[seed]
@@ -205,6 +206,7 @@ def test_a_fault_is_its_row(sweep: Sweep, seed: int) -> None:
     assert record.parity_gradient is not None  # what was known by then is kept
 
 
+@pytest.mark.long
 def test_the_other_runs_are_ok_and_all_are_in_the_table(
     sweep: Sweep,
 ) -> None:
@@ -218,12 +220,14 @@ def test_the_other_runs_are_ok_and_all_are_in_the_table(
     assert len(lines) == len(FAULTS)
 
 
+@pytest.mark.long
 def test_nothing_is_left_running(sweep: Sweep) -> None:
     left = [int(pid) for pid in (sweep[1] / "left").read_text().split()]
     assert len(left) == 2
     assert alive(left) == []
 
 
+@pytest.mark.long
 def test_a_time_limit_ends_what_will_not_end_and_the_sweep_goes_on(
     run: Shell, results: Path, shadow: Shadow, tmp_path: Path
 ) -> None:
@@ -274,6 +278,7 @@ def memory_group(limit: int) -> Path:
     pytest.skip("no control group with a memory limit may be made here")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
 def test_killed_by_the_kernel_for_memory(run: Shell, results: Path, shadow: Shadow) -> None:
     group = memory_group(500 * 2**20)

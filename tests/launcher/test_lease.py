@@ -100,6 +100,7 @@ def test_two_runs_with_device_auto_spread_over_the_gpus(
     assert {path.parent for path in own_locks.parent.rglob("*.lock")} == {own_locks}
 
 
+@pytest.mark.long
 def test_a_sweep_spreads_over_the_gpus(results: Path, tmp_path: Path, shadow: Shadow) -> None:
     """Two sweeps at once, each on a GPU by its name, as far as that goes without one."""
     if len(cores()) < 2:

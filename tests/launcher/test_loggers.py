@@ -117,12 +117,14 @@ def test_tensorboard_goes_on_with_the_same_run(results: Path) -> None:
     assert text(found, "status") == "ok"
 
 
+@pytest.mark.long
 def test_wandb_may_be_disabled_without_a_problem(run: Shell, results: Path) -> None:
     done = run(*NUMPY, "logger=wandb", env={"WANDB_MODE": "disabled"})
     assert done.returncode == 0, done.stderr
     assert stored(results).details["logger"]["problem"] is None
 
 
+@pytest.mark.long
 def test_every_launcher_tells(run: Shell, results: Path) -> None:
     done = run("-m", "backend=numpy", "seed=0,1", "logger=tensorboard", "hydra/launcher=joblib")
     assert done.returncode == 0, done.stderr
@@ -175,6 +177,7 @@ def found_in(uri: str, experiment: str) -> tuple[Any, list[Any]]:
     return client, list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id]))
 
 
+@pytest.mark.long
 def test_mlflow_has_it_all_and_files_too(server: str, run: Shell, results: Path, tmp_path: Path) -> None:
     chosen = (*NUMPY, "logger=mlflow", f"logger.uri={server}", "logger.project=whole", "save_weights=true")
     done = run(*chosen)
@@ -206,6 +209,7 @@ def test_mlflow_has_it_all_and_files_too(server: str, run: Shell, results: Path,
     assert len(found_in(server, "whole")[1]) == 1
 
 
+@pytest.mark.long
 def test_a_killed_run_that_goes_on_is_one_run_in_mlflow(
     server: str, run: Shell, results: Path, shadow: Callable[[str, str], dict[str, str]]
 ) -> None:
@@ -248,6 +252,7 @@ def wandb_records(path: Path) -> Iterator[Any]:
             yield found
 
 
+@pytest.mark.long
 def test_wandb_offline_has_it_all_below_the_results(run: Shell, results: Path, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path / "home"), "WANDB_MODE": "offline"}
     done = run(*NUMPY, "logger=wandb", "save_weights=true", env=home)

@@ -84,6 +84,7 @@ def heading(page: Page, name: str) -> Locator:
 # charts
 
 
+@pytest.mark.long
 def test_every_chart_is_drawn_and_says_what_it_is(page: Page) -> None:
     for name in FIGURES:
         charts = page.locator(f"section#{name} .chart")
@@ -101,6 +102,7 @@ def test_every_chart_is_drawn_and_says_what_it_is(page: Page) -> None:
     assert page.locator("#throughput-1 .mark-rect.role-mark path").count() == len(RATES) * len(CELLS)
 
 
+@pytest.mark.long
 def test_every_chart_has_its_numbers_as_a_table(page: Page) -> None:
     figure = page.locator("#throughput figure").first
     figure.get_by_text("Numbers").click()
@@ -109,6 +111,7 @@ def test_every_chart_has_its_numbers_as_a_table(page: Page) -> None:
     assert page.locator("figure").count() == page.locator("figure table").count()
 
 
+@pytest.mark.long
 def test_hovering_shows_values(page: Page) -> None:
     page.locator("#throughput-1 .mark-rect.role-mark path").first.hover()
     tip = page.locator("#vg-tooltip-element.visible")
@@ -116,6 +119,7 @@ def test_hovering_shows_values(page: Page) -> None:
     expect(tip).to_contain_text("7,739")
 
 
+@pytest.mark.long
 def test_a_chart_without_data_says_which_command_makes_it(browser: Browser, tmp_path: Path) -> None:
     path = written(tmp_path, replace(trained("numpy", "lstm", 0), details={}, history=[]))
     with opened(browser, path) as page:
@@ -125,6 +129,7 @@ def test_a_chart_without_data_says_which_command_makes_it(browser: Browser, tmp_
         expect(page.locator("header")).to_contain_text("One run, which ended ok.")
 
 
+@pytest.mark.long
 def test_the_grid_has_no_blank_square(page: Page) -> None:
     squares = page.locator("table.grid td")
     assert all(text.strip() for text in squares.all_inner_texts())
@@ -136,6 +141,7 @@ def test_the_grid_has_no_blank_square(page: Page) -> None:
     assert "9,090/s †" in lstm.inner_text()
 
 
+@pytest.mark.long
 def test_runs_that_are_not_ok_are_listed_with_their_reason(page: Page) -> None:
     text = page.locator("section#not-ok").inner_text()
     assert "crashed\t1\ttorch indrnn\tended by SIGSEGV, no output" in text
@@ -145,6 +151,7 @@ def test_runs_that_are_not_ok_are_listed_with_their_reason(page: Page) -> None:
 # the table of runs
 
 
+@pytest.mark.long
 def test_sorting(page: Page) -> None:
     def numbers() -> list[float]:
         texts = column(page, "train, seq/s")
@@ -163,6 +170,7 @@ def test_sorting(page: Page) -> None:
     expect(head).to_have_attribute("aria-sort", "none")
 
 
+@pytest.mark.long
 def test_filtering(page: Page) -> None:
     total = page.locator("#run-rows tr").count()
     page.select_option("#filter-backend", "torch")
@@ -182,6 +190,7 @@ def test_filtering(page: Page) -> None:
     assert page.locator("#run-rows tr").count() == total
 
 
+@pytest.mark.long
 def test_contended_figures_are_marked_and_nothing_else(page: Page) -> None:
     page.fill("#search", "torch lstm seed=2")
     page.select_option("#filter-mode", "train")
@@ -192,6 +201,7 @@ def test_contended_figures_are_marked_and_nothing_else(page: Page) -> None:
     assert column(page, "train, seq/s") == ["9,090"]
 
 
+@pytest.mark.long
 def test_by_keyboard(page: Page) -> None:
     heading(page, "test accuracy").focus()
     page.keyboard.press("Shift+Tab")
@@ -217,6 +227,7 @@ def test_by_keyboard(page: Page) -> None:
 # strangers' text
 
 
+@pytest.mark.long
 def test_what_strangers_write_stays_text(browser: Browser, tmp_path: Path) -> None:
     config = trained("torch", "lstm", 0).config
     records = [
@@ -245,6 +256,7 @@ def test_what_strangers_write_stays_text(browser: Browser, tmp_path: Path) -> No
         assert "script" not in {element.tag.rpartition("}")[2] for element in ElementTree.parse(drawn).iter()}
 
 
+@pytest.mark.long
 def test_the_page_may_run_nothing_that_was_not_written_into_it(browser: Browser, whole: Path) -> None:
     page = browser.new_page()
     page.goto(whole.as_uri())
@@ -259,6 +271,7 @@ def test_the_page_may_run_nothing_that_was_not_written_into_it(browser: Browser,
 # every size, light, dark, paper
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [320, 768, 1600])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_width_overflows_and_text_can_be_read(
@@ -292,6 +305,7 @@ def contrast(place: Locator) -> float:
     return float(place.evaluate(CONTRAST))
 
 
+@pytest.mark.long
 def test_on_paper(browser: Browser, whole: Path) -> None:
     with opened(browser, whole, color_scheme="dark") as page:
         page.emulate_media(media="print")
@@ -311,6 +325,7 @@ def test_on_paper(browser: Browser, whole: Path) -> None:
 # many runs
 
 
+@pytest.mark.long
 def test_five_thousand_runs(browser: Browser, tmp_path: Path) -> None:
     bench.fill(tmp_path / "results", 5_000)
     path = bench.write(tmp_path)
@@ -331,6 +346,7 @@ def test_five_thousand_runs(browser: Browser, tmp_path: Path) -> None:
 # figures for papers
 
 
+@pytest.mark.long
 def test_figures_for_papers(whole: Path, browser: Browser) -> None:
     plots = whole.parent / "plots"
     drawn = {path.name for path in plots.iterdir()}
@@ -343,6 +359,7 @@ def test_figures_for_papers(whole: Path, browser: Browser) -> None:
     assert b"Times" not in (plots / "curves-1.pdf").read_bytes()
 
 
+@pytest.mark.long
 def test_a_legend_stays_on_the_sheet(tmp_path: Path, browser: Browser) -> None:
     """In one column where two are too wide, with as much room as before for the chart."""
     heights = []

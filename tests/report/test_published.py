@@ -19,6 +19,8 @@ from results import publish
 from tests.conftest import ROOT, environment
 from tests.support.made import stored, timed
 
+pytestmark = pytest.mark.long
+
 AGAIN = "results/again"  # the same, measured a second time
 NUMBER = re.compile(r"-?\d+\.\d+")
 ELSEWHERE = ("results.", "sweep.", "run.", "logger.")  # keys that no figure hangs on

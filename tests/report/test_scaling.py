@@ -52,7 +52,9 @@ def stored(results: Path, *records: RunRecord) -> Path:
 # the mode
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "keras"])
+@pytest.mark.parametrize(
+    "backend", ["numpy", *(pytest.param(name, marks=pytest.mark.long) for name in ("torch", "keras"))]
+)
 def test_a_run_measures_speed_and_nothing_else(run: Shell, results: Path, backend: str) -> None:
     arguments = (f"backend={backend}", *QUICK, "train.batch_size=4", "evaluate.batch_size=7")
     done = run(*arguments)
@@ -125,6 +127,7 @@ def test_parity_is_over_as_many_sequences_as_the_reference_can_hold(overrides: s
     assert min(config.train.batch_size, parity.most(config.model_spec(dataset.shape_of(config)))) == compared
 
 
+@pytest.mark.long
 def test_the_record_says_over_how_many_sequences(run: Shell, results: Path) -> None:
     done = run(
         "backend=numpy", *QUICK, "cell=rnn", "cell.hidden=256", "sequence=pixel", "train.batch_size=16"
@@ -137,6 +140,7 @@ def test_the_record_says_over_how_many_sequences(run: Shell, results: Path) -> N
 # the sweep, and what comes of it
 
 
+@pytest.mark.long
 def test_a_sweep_then_its_tables_and_its_figure(
     run: Shell, results: Path, tmp_path: Path, harness_command: Shell
 ) -> None:

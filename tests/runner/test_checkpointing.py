@@ -174,6 +174,8 @@ def whole(record: RunRecord, epochs: list[int], attempts: list[RunRecord]) -> No
 
 def marked(case: tuple[str, ...]) -> object:
     marks = [pytest.mark.alone] if "threads=2" in case else []
+    if case != NUMPY:
+        marks.append(pytest.mark.long)
     return pytest.param(case, id=" ".join(case), marks=marks)
 
 
@@ -196,25 +198,20 @@ def test_a_killed_run_ends_bit_identical(
     assert not list(results.glob("runs/*/checkpoint"))
 
 
+def at(moment: str, code: str, epoch: int, *marks: pytest.MarkDecorator) -> object:
+    return pytest.param(code, epoch, id=moment, marks=marks)
+
+
 @pytest.mark.parametrize(
     ("code", "epoch"),
     [
-        (KILLED_IN_EPOCH.format(epoch=0), 0),
-        (KILLED_IN_SYNC.format(number=3), 0),
-        (KILLED_IN_SYNC.format(number=4), 1),
-        (KILLED_IN_SYNC.format(number=9), 2),
-        (KILLED_IN_SYNC.format(number=11), 2),
-        (KILLED_IN_REMOVAL, 3),
-        (KILLED_AFTER_TRAINING, 4),
-    ],
-    ids=[
-        "in epoch 1",
-        "first document",
-        "first, all but synced",
-        "third tensors",
-        "third document",
-        "removal of the first",
-        "evaluation",
+        at("in epoch 1", KILLED_IN_EPOCH.format(epoch=0), 0, pytest.mark.long),
+        at("first document", KILLED_IN_SYNC.format(number=3), 0, pytest.mark.long),
+        at("first, all but synced", KILLED_IN_SYNC.format(number=4), 1, pytest.mark.long),
+        at("third tensors", KILLED_IN_SYNC.format(number=9), 2, pytest.mark.long),
+        at("third document", KILLED_IN_SYNC.format(number=11), 2),
+        at("removal of the first", KILLED_IN_REMOVAL, 3, pytest.mark.long),
+        at("evaluation", KILLED_AFTER_TRAINING, 4),
     ],
 )
 def test_killed_at_any_moment(
@@ -237,6 +234,7 @@ def test_killed_at_any_moment(
     assert not list(results.glob("runs/*/checkpoint"))
 
 
+@pytest.mark.long
 def test_killed_again_and_again(results: Path, shadow: Shadow, undisturbed: Callable[..., RunRecord]) -> None:
     """Every attempt dies in the second checkpoint that it writes, until one has but one left to write."""
     env = sabotage(shadow, KILLED_IN_SYNC.format(number=6))
@@ -247,7 +245,9 @@ def test_killed_again_and_again(results: Path, shadow: Shadow, undisturbed: Call
     whole(record, [1, 2, 3], crashed)
 
 
-@pytest.mark.parametrize("who", ["tree", "launcher", "ctrl-c"])
+@pytest.mark.parametrize(
+    "who", [*(pytest.param(who, marks=pytest.mark.long) for who in ("tree", "launcher")), "ctrl-c"]
+)
 def test_whoever_is_killed(
     results: Path, shadow: Shadow, undisturbed: Callable[..., RunRecord], who: str
 ) -> None:
@@ -273,6 +273,7 @@ def test_whoever_is_killed(
     assert not list(results.glob("runs/*/checkpoint"))
 
 
+@pytest.mark.long
 def test_keras_goes_on_too(results: Path, shadow: Shadow, undisturbed: Callable[..., RunRecord]) -> None:
     case = ("backend=keras", "model.layers=2", "model.dropout=0.3")
     call(results, (*case, KEEP), sabotage(shadow, KILLED_IN_EPOCH.format(epoch=2)))

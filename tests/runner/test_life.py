@@ -34,8 +34,13 @@ def imported(text: str) -> set[str]:
     [
         (["backend=numpy"], "numpy", {"torch", "tensorflow", "keras", "jax"}),
         (["backend=torch"], "torch", {"tensorflow", "keras", "jax"}),
-        (["backend=keras"], "tensorflow", {"jax", "matplotlib"}),
-        (["backend=keras", "backend.engine=jax"], "jax", {"tensorflow", "torch", "matplotlib"}),
+        pytest.param(["backend=keras"], "tensorflow", {"jax", "matplotlib"}, marks=pytest.mark.long),
+        pytest.param(
+            ["backend=keras", "backend.engine=jax"],
+            "jax",
+            {"tensorflow", "torch", "matplotlib"},
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_run_imports_only_what_it_needs(
@@ -97,7 +102,7 @@ def test_a_run_that_ends_early_says_where_it_was(run: Shell, results: Path) -> N
     assert sum(record.timing["phases"].values()) > 2.5
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=pytest.mark.long)])
 def test_memory_does_not_grow_with_the_epochs(run: Shell, results: Path, backend: str) -> None:
     peaks = []
     for epochs in (1, 8):

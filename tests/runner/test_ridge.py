@@ -27,6 +27,7 @@ def test_the_solution_is_ridge_regression() -> None:
     assert sums.error(found) == pytest.approx(np.mean(np.sum(missed**2, axis=1)))
 
 
+@pytest.mark.long
 def test_one_pass_and_the_same_weights_in_every_backend(run: Shell, results: Path) -> None:
     done = run(
         "-m", "cell=echo_state", "cell.hidden=100", "backend=numpy,torch,keras", "save_weights=true", "seed=1"

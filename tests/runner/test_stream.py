@@ -38,8 +38,10 @@ def trained(run: Shell, results: Path, *overrides: str) -> RunRecord:
     ("backend", "overrides"),
     [
         ("numpy", ["cell=minlstm", "model.readout=attention"]),
-        ("torch", ["cell=lstm", "model.layers=2", "model.initial_state=learned"]),
-        ("keras", ["cell=gru", "model.readout=mean"]),
+        pytest.param(
+            "torch", ["cell=lstm", "model.layers=2", "model.initial_state=learned"], marks=pytest.mark.long
+        ),
+        pytest.param("keras", ["cell=gru", "model.readout=mean"], marks=pytest.mark.long),
     ],
 )
 def test_a_trained_model_streams(run: Shell, results: Path, backend: str, overrides: list[str]) -> None:

@@ -49,6 +49,7 @@ for n in range(50):
 """
 
 
+@pytest.mark.long
 def test_sixteen_writers_and_a_reader(
     tmp_path: Path, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +104,7 @@ def test_files_by_url_are_a_directory(run: Shell, harness_command: Shell, result
     assert list(harness.load(f"file://{results}")["key"]) == list(harness.load(results)["key"])
 
 
+@pytest.mark.long
 def test_a_sweep_into_a_bucket(
     harness_command: Shell, tmp_path: Path, shadow: Shadow, cache: Path, url: str
 ) -> None:

@@ -243,6 +243,7 @@ def test_we_take_a_plain_keras_models_weights(model: ModelSpec) -> None:
 # --- a run's own file ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_runs_file_is_a_plain_torch_models(run: Shell, results: Path) -> None:
     import torch
 

@@ -231,7 +231,7 @@ harness.runner.training.train = lose
 """
 
 
-@pytest.mark.parametrize("what", ["runs", "run"])
+@pytest.mark.parametrize("what", ["runs", pytest.param("run", marks=pytest.mark.long)])
 def test_a_root_that_is_lost_midway(
     run: Shell, results: Path, shadow: Shadow, cache: Path, what: str
 ) -> None:

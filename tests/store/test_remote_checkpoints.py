@@ -45,7 +45,9 @@ def weights(record: RunRecord) -> bytes:
         return bytes(file.read())
 
 
-@pytest.mark.parametrize("scheme", ["memory", "file", "here", "moved"])
+@pytest.mark.parametrize(
+    "scheme", ["memory", *(pytest.param(name, marks=pytest.mark.long) for name in ("file", "here", "moved"))]
+)
 def test_another_machine_goes_on(
     tmp_path: Path, shadow: Shadow, monkeypatch: pytest.MonkeyPatch, url: str, scheme: str
 ) -> None:
@@ -77,6 +79,7 @@ def command(root: str, *overrides: str, env: dict[str, str]) -> subprocess.Compl
     )
 
 
+@pytest.mark.long
 def test_everything_again_means_from_the_start(
     tmp_path: Path, shadow: Shadow, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.conftest import Shell
 
+pytestmark = pytest.mark.long
+
 moto = pytest.importorskip("moto.server", reason="pip install -c constraints.txt 'moto[s3]' flask flask-cors")
 pytest.importorskip("s3fs", reason="pip install -c constraints.txt s3fs")
 

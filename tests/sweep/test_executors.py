@@ -29,10 +29,13 @@ def spread(*names: str) -> list[object]:
     return [
         pytest.param(
             name,
-            marks=pytest.mark.skipif(
-                name in PACKAGES and find_spec(PACKAGES[name]) is None,
-                reason=f"pip install -c constraints.txt {PACKAGES.get(name)}",
-            ),
+            marks=[
+                pytest.mark.skipif(
+                    name in PACKAGES and find_spec(PACKAGES[name]) is None,
+                    reason=f"pip install -c constraints.txt {PACKAGES.get(name)}",
+                ),
+                *([pytest.mark.long] if name == "submitit_local" else ()),
+            ],
         )
         for name in names
     ]
@@ -89,6 +92,7 @@ def makes_a_run(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("launcher", ELSEWHERE)
 def test_a_worker_that_is_killed_is_a_row(results: Path, shadow: Shadow, launcher: str) -> None:
     env = sabotage(shadow, in_seed_one("time.sleep(600)"))
@@ -114,6 +118,7 @@ def test_a_worker_that_is_killed_is_a_row(results: Path, shadow: Shadow, launche
     assert "Traceback" not in err
 
 
+@pytest.mark.long
 @pytest.mark.skipif(len(cores()) < 2, reason="one core only")
 def test_runs_that_had_not_begun_are_made_when_joblibs_processes_die(results: Path, shadow: Shadow) -> None:
     env = sabotage(shadow, in_seed_one("time.sleep(600)"))
@@ -128,6 +133,7 @@ def test_runs_that_had_not_begun_are_made_when_joblibs_processes_die(results: Pa
     assert out.count("its process ended without a word") == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("launcher", spread("joblib"))
 def test_what_goes_on_when_the_command_is_killed_ends_and_is_made_again(
     results: Path, shadow: Shadow, launcher: str
@@ -158,6 +164,7 @@ def belongs(process: psutil.Process, leases: str) -> bool:
         return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("launcher", spread("submitit_local"))
 def test_what_goes_on_when_the_command_is_killed_is_finished(
     results: Path, shadow: Shadow, tmp_path: Path, launcher: str
@@ -187,7 +194,7 @@ def test_one_at_a_time(run: Shell, results: Path) -> None:
     assert len(records(results)) == 2
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 @pytest.mark.parametrize("launcher", ELSEWHERE)
 def test_ctrl_c(results: Path, shadow: Shadow, launcher: str, sign: signal.Signals) -> None:
     env = sabotage(shadow, in_seed_one("time.sleep(600)"))
@@ -208,6 +215,7 @@ def test_ctrl_c(results: Path, shadow: Shadow, launcher: str, sign: signal.Signa
     assert "Traceback" not in err
 
 
+@pytest.mark.long
 def test_two_sweeps_of_the_same_runs_make_each_once(results: Path) -> None:
     processes = [command(results, "joblib", "backend=numpy", "seed=0,1,2", env={}) for _ in range(2)]
     for process in processes:
@@ -309,6 +317,7 @@ while read -r id; do echo "$id|COMPLETED|here"; done < "$SLURM_FAKE/over"
     shutil.rmtree(folder)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("submitit") is None, reason="pip install -c constraints.txt submitit")
 def test_a_slurm_cluster_that_is_none(run: Shell, results: Path, fake_slurm: Path) -> None:
     """The batch script asks for what the runs need, and running it as SLURM would makes them."""
@@ -340,6 +349,7 @@ def test_a_slurm_cluster_that_is_none(run: Shell, results: Path, fake_slurm: Pat
     assert [record.status for record in records(results).values()] == ["ok", "ok"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("submitit") is None, reason="pip install -c constraints.txt submitit")
 def test_a_run_on_a_gpu_asks_slurm_for_one(run: Shell, fake_slurm: Path) -> None:
     env = {"PATH": f"{fake_slurm}:{os.environ['PATH']}", "SLURM_FAKE": str(fake_slurm)}
@@ -401,6 +411,7 @@ def test_a_search_is_found_again_and_goes_on(run: Shell, results: Path) -> None:
     assert len(list(results.glob("runs/*/*/record.json"))) == 5
 
 
+@pytest.mark.long
 @needs_optuna
 def test_failed_and_diverged_runs_stay_rows_and_are_told_to_the_search(
     run: Shell, results: Path, tmp_path: Path

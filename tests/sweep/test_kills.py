@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from harness.measure.machine import cores
 from tests.bench.kills import kill
+
+pytestmark = pytest.mark.long
 
 
 def test_a_sweep_whose_whole_process_tree_is_killed_again_and_again(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_the_same_command_makes_nothing_twice_and_goes_on(copied: Path) -> None:
     assert len(after) == len(before) + 1
 
 
+@pytest.mark.long
 @same_search
 def test_a_plain_sweep_makes_a_pruned_run_whole(copied: Path) -> None:
     """From its checkpoint on; the search then takes it as it is."""
@@ -152,6 +153,7 @@ def test_a_plain_sweep_makes_a_pruned_run_whole(copied: Path) -> None:
     assert again.stderr.count("complete already") == 2
 
 
+@pytest.mark.long
 @same_search
 def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
     halved: tuple[Path, object], copied: Path, shadow: Shadow
@@ -216,6 +218,7 @@ def store(results: Path, rate: float, accuracy: float, *overrides: str) -> None:
 STARTED = 5  # runs before which Optuna's median pruner does nothing
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_below_the_median(results: Path, launcher: str) -> None:
     """The runs before are stored ones; two real ones follow, at once where that can be."""
@@ -235,7 +238,9 @@ def test_below_the_median(results: Path, launcher: str) -> None:
         )
 
 
-@pytest.mark.parametrize(("target", "status"), [(0.95, "pruned"), (0.01, "ok")])
+@pytest.mark.parametrize(
+    ("target", "status"), [(0.95, "pruned"), pytest.param(0.01, "ok", marks=pytest.mark.long)]
+)
 def test_seconds_to_a_target(results: Path, target: float, status: str) -> None:
     """A run that has reached it is as good as it gets, and goes on."""
     seed = seed_for("." * STARTED + "b")

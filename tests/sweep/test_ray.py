@@ -18,7 +18,7 @@ from tests.support.children import Shadow, sabotage
 from tests.support.sweeps import await_, command, entries, in_seed_one, records
 
 pytest.importorskip("ray", reason="pip install -c constraints.txt ray")
-pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("ray")]  # one cluster for all
 
 ASKED = {"RAY_AUTH_MODE": "token"}  # what Ray's clusters ask for by default
 # until its standard input ends

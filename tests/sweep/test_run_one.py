@@ -50,6 +50,7 @@ def test_a_single_run_leaves_no_sweep(run: Shell, results: Path) -> None:
     assert [path.name for path in results.iterdir()] == ["runs"]
 
 
+@pytest.mark.long
 def test_the_overall_line_on_a_terminal(results: Path) -> None:
     for columns in (38, 120):
         root = results / str(columns)
