@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from harness.config.schema import Config
-from harness.data import OWN, Shape, dataset, fetch, npz, sequence
+from harness.data import NPZ, Shape, dataset, fetch, own_sequences, sequence
 from harness.model.precision import held_in
 
 
 def provide(config: Config, *, progress: bool = False) -> None:
     """Downloads what is missing; see `fetch_missing`."""
-    if config.data.name != OWN:
+    if config.data.name != NPZ:
         fetch.fetch_missing(config.data.name, _root(config), download=config.data.download, progress=progress)
 
 
 def open_dataset(config: Config) -> dataset.Dataset:
     """Reads and verifies the data; raises DataError."""
-    if config.data.name == OWN:
-        return npz.load(_file(config), _split(config), config.data.limit)
+    if config.data.name == NPZ:
+        return own_sequences.load(_file(config), _split(config), config.data.limit)
     return dataset.load(config.data.name, _root(config), config.data.limit)
 
 
@@ -33,9 +33,8 @@ def shape_of(config: Config) -> Shape:
 
     Such a file is read as a whole, once for as long as it stays the same.
     """
-    if config.data.name == OWN:
-        found = npz.examine(_file(config), _split(config))
-        return Shape(found.steps, found.features, found.classes)
+    if config.data.name == NPZ:
+        return own_sequences.inspect(_file(config), _split(config)).shape
     return Shape(*sequence.shape(config.sequence.name, config.sequence.rows_per_step), classes=10)
 
 
@@ -47,7 +46,7 @@ def shape_in(config: Config, opened: dataset.Dataset) -> Shape:
 
 def fingerprint(config: Config) -> str | None:
     """SHA-256 of a person's own file; None for the others, whose content is fixed."""
-    return npz.examine(_file(config), _split(config)).sha256 if config.data.name == OWN else None
+    return own_sequences.inspect(_file(config), _split(config)).sha256 if config.data.name == NPZ else None
 
 
 def sequences(config: Config, opened: dataset.Dataset, split: str, first: int | None = None) -> np.ndarray:
@@ -55,10 +54,10 @@ def sequences(config: Config, opened: dataset.Dataset, split: str, first: int | 
 
     Made anew each time: what is kept is as small as it is stored.
     """
-    examples, normalize = opened.part(split).examples[:first], config.data.normalize
+    examples, normalize = opened.split(split).examples[:first], config.data.normalize
     dtype = held_in(config.precision)
-    if config.data.name == OWN:
-        return npz.to_float(examples, opened.train.examples, normalize, dtype)
+    if config.data.name == NPZ:
+        return own_sequences.to_float(examples, opened.train.examples, normalize, dtype)
     views = sequence.view(examples, config.sequence.name, config.sequence.rows_per_step)
     return sequence.to_float(views, normalize, dtype)
 
@@ -72,5 +71,5 @@ def _file(config: Config) -> Path:
     return Path(config.data.path)
 
 
-def _split(config: Config) -> npz.Split:
-    return npz.Split(config.data.test_fraction, config.data.split_seed)
+def _split(config: Config) -> own_sequences.SplitOptions:
+    return own_sequences.SplitOptions(config.data.test_fraction, config.data.split_seed)

@@ -38,7 +38,7 @@ from harness.config.sections import (
     Train,
     option,
 )
-from harness.data import OWN, Shape
+from harness.data import NPZ, Shape
 from harness.data.sequence import shape as sequence_shape
 from harness.errors import ConfigError
 from harness.model.cell import cell_spec
@@ -142,7 +142,7 @@ class Config:
         rules.check(self)
 
     def _check_data(self) -> None:
-        own, path, sequence = self.data.name == OWN, self.data.path, self.sequence
+        own, path, sequence = self.data.name == NPZ, self.data.path, self.sequence
         if own and path is None:
             raise refuse(
                 "data.path", path, "data=npz needs a file with the arrays x and y: data.path=mine.npz"
@@ -170,7 +170,7 @@ class Config:
     @property
     def reading(self) -> str:
         """How sequences come about, as a record says it: by which view of images, or `stored` as such."""
-        return "stored" if self.data.name == OWN else self.sequence.name
+        return "stored" if self.data.name == NPZ else self.sequence.name
 
     def model_spec(self, shape: Shape) -> ModelSpec:
         """The model for data of that shape; see `harness.config.dataset.shape_of`."""

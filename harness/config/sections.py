@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.backends.base import IMPLEMENTATIONS
 from harness.config.checks import Check, choice, flag, fractions, number, optional, text, whole
-from harness.data import DATASETS, OWN
+from harness.data import DATASETS, NPZ
 from harness.data.sequence import NORMALIZE, SEQUENCES
 from harness.model.cell import Value
 from harness.model.network import INITIAL_STATES, READOUTS
@@ -64,7 +64,7 @@ class Model:
 @dataclass(frozen=True)
 class Data:
     name: str = option(
-        choice(*DATASETS, OWN), "the dataset; `digits` needs no download, `npz` is a file of one's own"
+        choice(*DATASETS, NPZ), "the dataset; `digits` needs no download, `npz` is a file of one's own"
     )
     path: str | None = option(
         optional(text), "of `data=npz`: a file with arrays x (N, T, I) and y (N,), perhaps x_test and y_test"

@@ -1,23 +1,23 @@
-"""Datasets: verified files, or a person's own; and their images as sequences.
+"""Datasets, from verified files or from a file of your own, and their images as sequences.
 
-What of it a configuration chooses is in `harness.config.dataset`.
+`harness.config.dataset` opens the dataset that a configuration asks for.
 """
 
-from harness.data.dataset import SPLITS, Dataset, Part, Shape, default_root, load
+from harness.data.dataset import SPLITS, Dataset, Shape, Split, default_root, load
 from harness.data.fetch import fetch_missing
 from harness.data.mnist import DATASETS
-from harness.data.npz import OWN
+from harness.data.own_sequences import NPZ
 from harness.data.sequence import NORMALIZE, SEQUENCES, permutation_hash, shape, to_float, view
 
 __all__ = [
     "DATASETS",
     "NORMALIZE",
-    "OWN",
+    "NPZ",
     "SEQUENCES",
     "SPLITS",
     "Dataset",
-    "Part",
     "Shape",
+    "Split",
     "default_root",
     "fetch_missing",
     "load",

@@ -13,9 +13,9 @@ from harness.errors import ConfigError, DataError
 SPLITS = ("train", "validation", "test")
 
 
-class Part(NamedTuple):
-    """Examples as they are stored, images (N, 28, 28) uint8 or sequences (N, T, I) of any number type, and
-    their labels (N,) int64; both are read-only."""
+class Split(NamedTuple):
+    """Examples as stored, images (N, 28, 28) uint8 or sequences (N, T, I) of any number type, and their
+    labels (N,) int64; both are read-only."""
 
     examples: np.ndarray
     labels: np.ndarray
@@ -23,17 +23,17 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The three parts; of a person's own file also its SHA-256."""
+    """The three splits; `sha256` is that of a file of your own."""
 
     name: str
-    train: Part
-    validation: Part
-    test: Part
+    train: Split
+    validation: Split
+    test: Split
     classes: int = 10
     sha256: str | None = None
 
-    def part(self, split: str) -> Part:
-        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
+    def split(self, name: str) -> Split:
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Shape:
 
 
 def default_root() -> Path:
-    """Where data lies unless told otherwise: $HARNESS_DATA, else a folder in this user's cache."""
+    """The default of `data.root`: $HARNESS_DATA, else a folder in this user's cache."""
     import platformdirs
 
     return Path(os.environ.get("HARNESS_DATA") or Path(platformdirs.user_cache_dir("harness")) / "data")
@@ -55,25 +55,25 @@ def default_root() -> Path:
 def load(name: str, root: Path, limit: int | None = None) -> Dataset:
     """The dataset `name` ("mnist", "fashion_mnist", "digits") from its files below `root`.
 
-    The last 5,000 of 60,000 training images (of digits: 119 of 1,437) validate, the others train;
-    `limit` keeps the first so many of those that train. Every file is verified each time.
+    The last 5,000 of 60,000 training images (of digits: 119 of 1,437) validate, the others train.
+    `limit` keeps only the first so many training images. Every file is verified each time.
     Raises DataError for a missing or damaged file, ConfigError for an unknown name or a limit below 1.
     """
-    files = mnist.collection(name)
+    files = mnist.files_of(name)
     if limit is not None and limit < 1:
         raise ConfigError(
             f"data.limit={limit}: takes a number of training images, at least 1, or null for all."
         )
     if files is not None:
-        return read(files, root, limit)
+        return load_files(files, root, limit)
     images, labels, test_images, test_labels = digits.load_digits()
     return _split(name, images, labels, test_images, test_labels, validation=len(images) // 12, limit=limit)
 
 
-def read(files: mnist.Collection, root: Path, limit: int | None = None) -> Dataset:
-    """`load` for the files of any collection."""
+def load_files(files: mnist.DatasetFiles, root: Path, limit: int | None = None) -> Dataset:
+    """The dataset in these files; otherwise as `load`."""
     if files.missing(root):
-        raise fetch.absent(files, root, "Nothing was fetched.")
+        raise fetch.missing_error(files, root, "Nothing was fetched.")
     folder = files.folder(root)
     try:
         images, labels, test_images, test_labels = (file.read(folder / file.name) for file in files.files)
@@ -100,10 +100,10 @@ def _split(
     for array in (images, labels, test_images, test_labels):
         array.setflags(write=False)
     train = len(images) - validation
-    kept = train if limit is None else min(limit, train)
+    size = train if limit is None else min(limit, train)
     return Dataset(
         name=name,
-        train=Part(images[:kept], labels[:kept]),
-        validation=Part(images[train:], labels[train:]),
-        test=Part(test_images, test_labels),
+        train=Split(images[:size], labels[:size]),
+        validation=Split(images[train:], labels[train:]),
+        test=Split(test_images, test_labels),
     )

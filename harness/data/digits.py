@@ -1,7 +1,7 @@
 """The embedded dataset: the 1,797 handwritten digits that ship with scikit-learn, made like MNIST.
 
 MNIST's makers fitted each digit into 20×20 pixels with grey levels and placed it in 28×28 with its
-centre of mass in the middle (http://yann.lecun.com/exdb/mnist/). The same is done here with 8×8 digits.
+centre of mass in the middle (http://yann.lecun.com/exdb/mnist/). This module does the same with 8×8 digits.
 All arithmetic is on integers, so every machine gets the same bytes.
 """
 
@@ -12,23 +12,24 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.data.split import class_shares
 from harness.errors import DataError
 
-TEST = 360
+TEST_SIZE = 360
 DIGEST = "97a2e133676e64fbb3fdcd90d4ec353f7e567a0c73b4c9573c684af2156be67a"  # of all images, then all labels
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Train images (1437, 28, 28) uint8 and labels (1437,) int64, then the same for the 360 of the test.
+    """Training images (1437, 28, 28) uint8 and labels (1437,) int64, then the 360 test images and labels.
 
-    Raises DataError where scikit-learn does not hold the digits that it should.
+    Raises DataError where scikit-learn or its digits are missing, or the digits are other ones.
     """
     images, labels = _source()
     large = _centre(_enlarge(images))
     digest = hashlib.sha256(large.tobytes() + labels.astype("<i8").tobytes()).hexdigest()
     if digest != DIGEST:
         raise DataError(f"The digits in scikit-learn: found checksum {digest}, expected {DIGEST}.")
-    test = _stratified(labels, TEST)
+    test = _test_mask(labels)
     return large[~test], labels[~test], large[test], labels[test]
 
 
@@ -59,7 +60,7 @@ def _source() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _enlarge(images: np.ndarray) -> np.ndarray:
-    """Bilinear, (N, 8, 8) with values 0..16 -> (N, 20, 20) with values 0..255.
+    """Bilinear interpolation: (N, 8, 8) with values 0..16 -> (N, 20, 20) with values 0..255.
 
     Pixel i of 20 lies at (i + 1/2)·8/20 - 1/2 = (4i - 3)/10 of 8, hence weights in tenths.
     """
@@ -87,15 +88,11 @@ def _centre(images: np.ndarray) -> np.ndarray:
     return placed
 
 
-def _stratified(labels: np.ndarray, size: int) -> np.ndarray:
-    """Marks `size` of the N labels, (N,) bool: from each class its share, spread evenly over its images.
-
-    The shares are rounded down; what is left goes to the classes with the largest remainders.
-    """
-    counts = np.bincount(labels)
-    shares, remainders = np.divmod(counts * size, len(labels))
-    shares[np.argsort(-remainders, kind="stable")[: size - shares.sum()]] += 1
-    marked = np.zeros(len(labels), bool)
-    for label, (count, share) in enumerate(zip(counts, shares, strict=True)):
-        marked[np.flatnonzero(labels == label)[np.arange(share) * count // share]] = True
-    return marked
+def _test_mask(labels: np.ndarray) -> np.ndarray:
+    """Marks the test images, (N,) bool: from each class its share, spread evenly over its images."""
+    mask = np.zeros(len(labels), bool)
+    for label, (count, share) in enumerate(
+        zip(np.bincount(labels), class_shares(labels, TEST_SIZE), strict=True)
+    ):
+        mask[np.flatnonzero(labels == label)[np.arange(share) * count // share]] = True
+    return mask

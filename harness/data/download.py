@@ -1,4 +1,4 @@
-"""One address into one file: continued where an earlier attempt broke off, bounded, with a bar."""
+"""Downloads one URL into one file: resumes an earlier download, limits its size, shows a progress bar."""
 
 import contextlib
 import os
@@ -9,19 +9,20 @@ from typing import Any, BinaryIO
 from harness.data import idx
 from harness.errors import DataError
 
-CONNECT_SECONDS = 3.05  # a little more than a multiple of 3, after which TCP asks again
+CONNECT_SECONDS = 3.05  # slightly above 3, the interval at which TCP retransmits
 READ_SECONDS = 15.0
 
 
-class NoAnswer(Exception):
-    """A server that cannot be reached, refuses, or breaks off; what it sent until then is kept."""
+class ServerError(Exception):
+    """A server cannot be reached, refuses, or breaks off; the bytes received until then are kept."""
 
 
-def download(url: str, part: Path, *, limit: int, title: str | None = None) -> None:
-    """Appends to `part` what it lacks of `url` and flushes it to the disk; `title` names a bar on stderr.
+def download_file(url: str, part: Path, *, limit: int, title: str | None = None) -> None:
+    """Appends the rest of `url` to `part` and flushes it to the disk.
 
-    A server that cannot continue sends everything again. Raises NoAnswer, and DataError for an answer
-    that does not fit to what `part` already holds or makes it larger than `limit` bytes.
+    With a `title`, a progress bar of that name is shown on stderr. A server that cannot resume sends
+    everything again. Raises ServerError, and DataError for a response that does not continue `part` or
+    makes it larger than `limit` bytes.
     """
     import pooch
     import requests
@@ -31,7 +32,7 @@ def download(url: str, part: Path, *, limit: int, title: str | None = None) -> N
         stream = stack.enter_context(part.open("ab"))
         start = stream.tell()
 
-        def answered(response: Any, **_: Any) -> None:
+        def on_response(response: Any, **_: Any) -> None:
             stack.callback(response.close)
             if response.status_code == 200:
                 stream.truncate(0)
@@ -47,19 +48,19 @@ def download(url: str, part: Path, *, limit: int, title: str | None = None) -> N
 
         fetch = pooch.HTTPDownloader(
             headers={"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {}),
-            hooks={"response": answered},
+            hooks={"response": on_response},
             timeout=(CONNECT_SECONDS, READ_SECONDS),
         )
         try:
             fetch(url, _Bounded(stream, limit, url), None)
-        except (requests.RequestException, ValueError) as error:  # the latter: a header that is no number
-            raise NoAnswer(f"{url}: {_reason(error)}") from error
+        except (requests.RequestException, ValueError) as error:  # ValueError: a header is not a number
+            raise ServerError(f"{url}: {_reason(error)}") from error
         stream.flush()
         os.fsync(stream.fileno())
 
 
 class _Bounded:
-    """A file that refuses to grow beyond `limit` bytes, whatever a server sends."""
+    """A file that raises DataError instead of growing beyond `limit` bytes."""
 
     def __init__(self, stream: BinaryIO, limit: int, url: str) -> None:
         self.stream, self.limit, self.url = stream, limit, url
@@ -67,12 +68,12 @@ class _Bounded:
 
     def write(self, chunk: bytes) -> None:
         if self.stream.tell() + len(chunk) > self.limit:
-            raise idx.damaged(self.url, found="more bytes", expected=f"at most {self.limit:,}")
+            raise idx.content_error(self.url, found="more bytes", expected=f"at most {self.limit:,}")
         self.stream.write(chunk)
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong with a request, without the layers of wrapping around it."""
+    """Why a request failed, without the exceptions wrapped around the reason."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

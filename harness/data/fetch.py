@@ -1,76 +1,68 @@
-"""Brings the files that are missing: mirrors in turn, verified, moved into place in one step."""
+"""Downloads missing dataset files: tries the mirrors in turn, verifies, then moves each file into place."""
 
 import contextlib
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.data import idx
-from harness.data.download import NoAnswer, download
-from harness.data.mnist import Collection, DataFile, collection
+from harness.data.download import ServerError, download_file
+from harness.data.mnist import DataFile, DatasetFiles, files_of
 from harness.errors import DataError
 
 
 def fetch_missing(
-    name: str,
-    root: Path,
-    *,
-    download: bool = True,
-    progress: bool = False,
-    mirrors: Sequence[str] | None = None,
+    name: str, root: Path, *, download: bool = True, progress: bool = False
 ) -> tuple[Path, ...]:
-    """Brings those files of dataset `name` that are not below `root`; returns the paths it brought.
+    """Downloads the files of dataset `name` that do not exist below `root`; returns their paths.
 
-    Files that are there are left alone, whatever is in them. `mirrors` (addresses that end with a slash)
-    replaces the catalog's. Raises DataError, naming the files and where to put them, when something is
-    missing and cannot be had; what was complete by then stays, what was half done is continued next time.
+    Existing files are left alone, whatever is in them. Raises DataError, naming the files and where to put
+    them, when a file is missing and cannot be downloaded. Complete files then stay, and the next call
+    resumes the incomplete ones.
     """
-    files = collection(name)
-    if files is None:
-        return ()
-    if mirrors is not None:
-        files = replace(files, mirrors=tuple(mirrors))
-    return fetch(files, root, allowed=download, progress=progress)
+    files = files_of(name)
+    return () if files is None else fetch_files(files, root, download=download, progress=progress)
 
 
-def fetch(files: Collection, root: Path, *, allowed: bool = True, progress: bool = False) -> tuple[Path, ...]:
-    """`fetch_missing` for the files of any collection."""
+def fetch_files(
+    files: DatasetFiles, root: Path, *, download: bool = True, progress: bool = False
+) -> tuple[Path, ...]:
+    """Downloads the missing ones of these files; otherwise as `fetch_missing`."""
     missing = files.missing(root)
     if not missing:
         return ()
-    if not allowed:
-        raise absent(files, root, "They may not be downloaded (data.download=false).")
+    if not download:
+        raise missing_error(files, root, "They may not be downloaded (data.download=false).")
     folder = files.folder(root)
     mirrors = list(files.mirrors)
-    brought = []
+    fetched = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _only_one(folder, progress=progress):
-            for file in files.missing(root):  # asked again: another process may have brought them
-                if failures := _from_any(mirrors, file, folder, progress=progress):
-                    raise absent(files, root, f"No mirror could provide {file.name}:", *failures)
-                brought.append(folder / file.name)
-    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+        with _download_lock(folder, progress=progress):
+            for file in files.missing(root):  # checked again: another process may have fetched them
+                if failures := _fetch_from_mirrors(mirrors, file, folder, progress=progress):
+                    raise missing_error(files, root, f"No mirror could provide {file.name}:", *failures)
+                fetched.append(folder / file.name)
+    except (OSError, NotImplementedError) as error:  # NotImplementedError: a file system without locks
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"data.root={root}: {folder} cannot be written ({reason}).") from error
-    return tuple(brought)
+    return tuple(fetched)
 
 
-def absent(files: Collection, root: Path, *why: str) -> DataError:
-    """The error for files that are not there: which, why, and what a person can do about it."""
+def missing_error(files: DatasetFiles, root: Path, *reasons: str) -> DataError:
+    """The error for missing files: which ones, why, and what to do about it."""
     missing = files.missing(root)
     folder = files.folder(root)
-    lines = [f"{files.name}: {len(missing)} of {len(files.files)} files missing. {why[0]}"]
-    lines += [f"  {line}" for line in why[1:]]
+    lines = [f"{files.name}: {len(missing)} of {len(files.files)} files missing. {reasons[0]}"]
+    lines += [f"  {line}" for line in reasons[1:]]
     lines += ["Put there by hand:", *(f"  {folder / file.name}" for file in missing)]
     lines += ["or choose data=digits, which needs no files."]
     return DataError("\n".join(lines))
 
 
-def _from_any(mirrors: list[str], file: DataFile, folder: Path, *, progress: bool) -> list[str]:
-    """Moves `file` into `folder` from the first mirror that has it: [], or what went wrong with each.
+def _fetch_from_mirrors(mirrors: list[str], file: DataFile, folder: Path, *, progress: bool) -> list[str]:
+    """Downloads `file` into `folder` from the first mirror that has it; returns [], or each mirror's failure.
 
     A mirror that fails goes to the end of `mirrors`, so that the next file does not wait for it again.
     """
@@ -79,8 +71,8 @@ def _from_any(mirrors: list[str], file: DataFile, folder: Path, *, progress: boo
         url = mirror + file.name
         part = folder / f"{file.name}.{zlib.crc32(url.encode()):08x}.part"  # mirrors compress differently
         try:
-            _bring(url, part, file, progress=progress)
-        except (DataError, NoAnswer) as error:
+            _download_verified(url, part, file, progress=progress)
+        except (DataError, ServerError) as error:
             failures.append(str(error))
             if part.exists() and part.stat().st_size == 0:
                 part.unlink()
@@ -94,15 +86,15 @@ def _from_any(mirrors: list[str], file: DataFile, folder: Path, *, progress: boo
     return failures
 
 
-def _bring(url: str, part: Path, file: DataFile, *, progress: bool) -> None:
-    """Completes and verifies `part`; starts over, once, where the bytes of an earlier call do not fit.
+def _download_verified(url: str, part: Path, file: DataFile, *, progress: bool) -> None:
+    """Completes and verifies `part`; starts over once where the bytes of an earlier call do not fit.
 
-    Raises DataError for wrong content, which it removes, and NoAnswer, after which `part` stays.
+    Raises DataError for wrong content, which it removes, and ServerError, after which `part` stays.
     """
     while True:
         resumed = part.exists() and part.stat().st_size > 0
         try:
-            download(url, part, limit=idx.gzip_limit(file.shape), title=file.name if progress else None)
+            download_file(url, part, limit=idx.gzip_limit(file.shape), title=file.name if progress else None)
             file.read(part, label=url)
         except DataError:
             part.unlink()
@@ -113,8 +105,8 @@ def _bring(url: str, part: Path, file: DataFile, *, progress: bool) -> None:
 
 
 @contextlib.contextmanager
-def _only_one(folder: Path, *, progress: bool) -> Iterator[None]:
-    """One process at a time downloads into `folder`; the others wait, and say so."""
+def _download_lock(folder: Path, *, progress: bool) -> Iterator[None]:
+    """Lets one process at a time download into `folder`; with `progress` the others say that they wait."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / ".download.lock")

@@ -1,4 +1,4 @@
-"""The catalog: which four files make up MNIST and Fashion-MNIST, their checksums and their mirrors."""
+"""The files of MNIST and Fashion-MNIST, their checksums and their mirrors."""
 
 import hashlib
 from dataclasses import dataclass
@@ -21,30 +21,30 @@ class DataFile:
     """
 
     name: str
-    shape: idx.Shape
+    shape: tuple[int, ...]
     hash: Hash
     digest: str
 
     def read(self, path: Path, label: object = None) -> np.ndarray:
         """The verified array in the file at `path`, read-only; errors call the file `label` (or `path`).
 
-        Raises DataError for anything but the very file of the catalog.
+        Raises DataError for a file with any other content.
         """
         label = label or path
         packed = idx.read_bytes(path, limit=idx.gzip_limit(self.shape), label=label)
         content = idx.decompress(packed, size=idx.content_bytes(self.shape), label=label)
         array = idx.parse(content, shape=self.shape, label=label)
         if self.hash == "md5 of the file":
-            found = hashlib.md5(packed, usedforsecurity=False).hexdigest()
+            digest = hashlib.md5(packed, usedforsecurity=False).hexdigest()
         else:
-            found = hashlib.sha256(content).hexdigest()
-        if found != self.digest:
-            raise idx.damaged(label, found=f"checksum {found} ({self.hash})", expected=self.digest)
+            digest = hashlib.sha256(content).hexdigest()
+        if digest != self.digest:
+            raise idx.content_error(label, found=f"checksum {digest} ({self.hash})", expected=self.digest)
         return array
 
 
 @dataclass(frozen=True)
-class Collection:
+class DatasetFiles:
     """The four files of one dataset, where they come from, and how many training images validate."""
 
     name: str
@@ -60,14 +60,14 @@ class Collection:
         return (self.train_images, self.train_labels, self.test_images, self.test_labels)
 
     def folder(self, root: Path) -> Path:
-        """Where the files of this dataset lie: `<root>/<name>`, with `~` resolved."""
+        """The directory of these files: `<root>/<name>`, with `~` resolved."""
         try:
             return (root.expanduser() / self.name).absolute()
         except RuntimeError as error:
             raise DataError(f"data.root={root}: {error}") from error
 
     def missing(self, root: Path) -> tuple[DataFile, ...]:
-        """The files that are not there; a damaged file is there."""
+        """The files that do not exist below `root`; the content of the others is not looked at."""
         folder = self.folder(root)
         try:
             return tuple(file for file in self.files if not (folder / file.name).exists())
@@ -75,11 +75,11 @@ class Collection:
             raise DataError(f"{folder}: cannot be read ({error.strerror or error}).") from error
 
 
-def _collection(
+def _dataset_files(
     name: str, hash: Hash, digests: tuple[str, str, str, str], mirrors: tuple[str, ...]
-) -> Collection:
+) -> DatasetFiles:
     train_images, train_labels, test_images, test_labels = digests
-    return Collection(
+    return DatasetFiles(
         name=name,
         train_images=DataFile("train-images-idx3-ubyte.gz", (60_000, 28, 28), hash, train_images),
         train_labels=DataFile("train-labels-idx1-ubyte.gz", (60_000,), hash, train_labels),
@@ -89,7 +89,7 @@ def _collection(
     )
 
 
-MNIST = _collection(
+MNIST = _dataset_files(
     "mnist",
     "sha256 of the content",
     (
@@ -106,7 +106,7 @@ MNIST = _collection(
     ),
 )
 
-FASHION_MNIST = _collection(
+FASHION_MNIST = _dataset_files(
     "fashion_mnist",
     "md5 of the file",
     (
@@ -122,12 +122,12 @@ FASHION_MNIST = _collection(
     ),
 )
 
-COLLECTIONS = {collection.name: collection for collection in (MNIST, FASHION_MNIST)}
-DATASETS = (*COLLECTIONS, "digits")
+DATASET_FILES = {files.name: files for files in (MNIST, FASHION_MNIST)}
+DATASETS = (*DATASET_FILES, "digits")
 
 
-def collection(name: str) -> Collection | None:
-    """The files behind a dataset; None for `digits`, which needs none. Raises ConfigError for other names."""
+def files_of(name: str) -> DatasetFiles | None:
+    """The files of a dataset; None for `digits`, which needs none. Raises ConfigError for other names."""
     if name not in DATASETS:
         raise ConfigError(f"data.name={name}: there is no such dataset; choose one of {', '.join(DATASETS)}.")
-    return COLLECTIONS.get(name)
+    return DATASET_FILES.get(name)

@@ -19,11 +19,9 @@ MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, divided by 255
 
 
 def shape(name: str, rows_per_step: int = 1) -> tuple[int, int]:
-    """(T, I) of a sequence. Raises ConfigError, naming the key, for a name or a grouping there is not."""
+    """(T, I) of a sequence. Raises ConfigError, naming the key, for an unknown name or grouping."""
     if name not in SEQUENCES:
-        raise ConfigError(
-            f"sequence.name={name}: there is no such sequence; choose one of {', '.join(SEQUENCES)}."
-        )
+        raise ConfigError(f"sequence.name={name}: no such sequence; choose one of {', '.join(SEQUENCES)}.")
     allowed = GROUPS if name in ("row", "column") else (1,)
     if rows_per_step not in allowed:
         choice = f"one of {', '.join(map(str, allowed))}" if len(allowed) > 1 else "1 (its steps are pixels)"
@@ -36,8 +34,8 @@ def shape(name: str, rows_per_step: int = 1) -> tuple[int, int]:
 def view(images: np.ndarray, name: str, rows_per_step: int = 1) -> np.ndarray:
     """Images (N, 28, 28) as sequences (N, T, I), time from top to bottom or left to right.
 
-    `rows_per_step` rows (or columns) follow one another within a step. A view where there can be one:
-    `permuted`, and `column` with more than one per step, are copies.
+    A step holds `rows_per_step` rows (or columns), one after another. The result is a view where possible:
+    `permuted`, and `column` with more than one column per step, are copies.
     """
     steps, features = shape(name, rows_per_step)
     if name == "column":

@@ -35,7 +35,7 @@ def run_key(config: Config, threads: int) -> str:
     values = essential(config.to_mapping())
     if config.weights:
         values["weights"] = weights.fingerprint(Path(config.weights))
-    if config.data.name == data.OWN:
+    if config.data.name == data.NPZ:
         values["data"]["sha256"] = dataset.fingerprint(config)
     else:
         values["data"] = {key: value for key, value in values["data"].items() if key not in SPLIT}

@@ -219,7 +219,7 @@ def initial_weights(config: Config, setup: Setup) -> Weights:
 
 def _load_splits(session: Session, config: Config, dataset: data.Dataset) -> None:
     for split in data.SPLITS:
-        session.load(split, chosen.sequences(config, dataset, split), dataset.part(split).labels)
+        session.load(split, chosen.sequences(config, dataset, split), dataset.split(split).labels)
 
 
 def prove(

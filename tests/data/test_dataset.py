@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from harness.data import DATASETS, default_root, load
-from harness.data.dataset import read
-from harness.data.mnist import COLLECTIONS, FASHION_MNIST, MNIST
+from harness.data.dataset import load_files
+from harness.data.mnist import DATASET_FILES, FASHION_MNIST, MNIST
 from harness.errors import ConfigError, DataError
-from tests.support.collections import put, real_mnist, small_arrays, small_collection
+from tests.support.datasets import put, real_mnist, small_arrays, small_dataset
 
 
 def test_parts(tmp_path: Path) -> None:
     put(tmp_path)
     arrays = small_arrays()
-    dataset = read(small_collection(), tmp_path)
+    dataset = load_files(small_dataset(), tmp_path)
     np.testing.assert_array_equal(dataset.train.examples, arrays["train-images-idx3-ubyte.gz"][:10])
     np.testing.assert_array_equal(dataset.train.labels, arrays["train-labels-idx1-ubyte.gz"][:10])
     np.testing.assert_array_equal(dataset.validation.examples, arrays["train-images-idx3-ubyte.gz"][10:])
@@ -33,7 +33,7 @@ def test_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "kept"), [(1, 1), (7, 7), (10, 10), (11, 10), (10**9, 10), (None, 10)])
 def test_limit_cuts_what_trains_and_nothing_else(limit: int | None, kept: int, tmp_path: Path) -> None:
     put(tmp_path)
-    whole, cut = read(small_collection(), tmp_path), read(small_collection(), tmp_path, limit)
+    whole, cut = load_files(small_dataset(), tmp_path), load_files(small_dataset(), tmp_path, limit)
     np.testing.assert_array_equal(cut.train.examples, whole.train.examples[:kept])
     np.testing.assert_array_equal(cut.train.labels, whole.train.labels[:kept])
     np.testing.assert_array_equal(cut.validation.examples, whole.validation.examples)
@@ -48,13 +48,13 @@ def test_limits_below_one_and_unknown_names_are_refused(tmp_path: Path) -> None:
         load("cifar", tmp_path)
 
 
-@pytest.mark.parametrize("name", COLLECTIONS)
+@pytest.mark.parametrize("name", DATASET_FILES)
 def test_missing_files_are_named_with_their_place(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load(name, tmp_path)
     message = str(caught.value)
     assert message.startswith(f"{name}: 4 of 4 files missing.")
-    for file in COLLECTIONS[name].files:
+    for file in DATASET_FILES[name].files:
         assert f"\n  {tmp_path / name / file.name}\n" in message
     assert message.endswith("or choose data=digits, which needs no files.")
 
@@ -67,7 +67,7 @@ def test_a_home_that_is_not_there(tmp_path: Path) -> None:
 def test_home_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     put(tmp_path / "data")
-    assert len(read(small_collection(), Path("~/data")).train.examples) == 10
+    assert len(load_files(small_dataset(), Path("~/data")).train.examples) == 10
 
 
 def test_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

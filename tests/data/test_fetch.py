@@ -4,16 +4,17 @@ import gzip
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.data import fetch_missing, load
-from harness.data.dataset import read
-from harness.data.fetch import fetch
+from harness.data.dataset import load_files
+from harness.data.fetch import fetch_files
 from harness.data.mnist import MNIST
 from harness.errors import ConfigError, DataError
-from tests.support.collections import (
+from tests.support.datasets import (
     IMAGES,
     NAMES,
     contents,
@@ -21,7 +22,7 @@ from tests.support.collections import (
     parts,
     put,
     real_mnist,
-    small_collection,
+    small_dataset,
     small_files,
 )
 from tests.support.server import Server, serving
@@ -43,13 +44,13 @@ def closed_address() -> str:
 
 
 def test_missing_files_are_brought_once(server: Server, tmp_path: Path) -> None:
-    files = small_collection((server.url,))
-    assert fetch(files, tmp_path) == tuple(tmp_path / "small" / name for name in NAMES)
+    files = small_dataset((server.url,))
+    assert fetch_files(files, tmp_path) == tuple(tmp_path / "small" / name for name in NAMES)
     assert contents(tmp_path / "small") == small_files()
     assert server.asked == [(name, None) for name in NAMES]
-    assert fetch(files, tmp_path) == ()
+    assert fetch_files(files, tmp_path) == ()
     assert len(server.asked) == 4
-    assert len(read(files, tmp_path).test.examples) == 5
+    assert len(load_files(files, tmp_path).test.examples) == 5
 
 
 def test_files_that_are_there_are_left_alone(server: Server, tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_files_that_are_there_are_left_alone(server: Server, tmp_path: Path) -> 
     folder = put(tmp_path)
     (folder / IMAGES).write_bytes(b"mine")
     (folder / LABELS).unlink()
-    assert fetch(small_collection((server.url,)), tmp_path) == (folder / LABELS,)
+    assert fetch_files(small_dataset((server.url,)), tmp_path) == (folder / LABELS,)
     assert server.asked == [(LABELS, None)]
     assert (folder / IMAGES).read_bytes() == b"mine"
 
@@ -86,13 +87,13 @@ BAD_MIRRORS = {
 def test_the_next_mirror_is_tried(kind: str, hash: str, server: Server, tmp_path: Path) -> None:
     spoil, reason = BAD_MIRRORS[kind]
     with serving(spoil(small_files())) as bad:
-        fetch(small_collection((closed_address(), bad.url, server.url), hash), tmp_path)
+        fetch_files(small_dataset((closed_address(), bad.url, server.url), hash), tmp_path)
         assert contents(tmp_path / "small") == small_files()
         assert bad.asked == [(IMAGES, None)]  # a mirror that failed is not asked first again
 
         nowhere = closed_address()
         with pytest.raises(DataError) as caught:
-            fetch(small_collection((nowhere, bad.url), hash), tmp_path / "new")
+            fetch_files(small_dataset((nowhere, bad.url), hash), tmp_path / "new")
     message = str(caught.value)
     folder = tmp_path / "new" / "small"
     assert f"\n  {nowhere}{IMAGES}: " in message
@@ -111,9 +112,9 @@ def test_a_second_call_continues(ranges: bool, server: Server, tmp_path: Path) -
     """What is complete stays; what broke off goes on where it was, or from the start if it must."""
     server.breaks = {NAMES[2]: 1500}
     server.ranges = ranges
-    files = small_collection((server.url,))
+    files = small_dataset((server.url,))
     with pytest.raises(DataError, match="broke off midway; a second call continues there"):
-        fetch(files, tmp_path)
+        fetch_files(files, tmp_path)
     folder = tmp_path / "small"
     (part,) = parts(folder)
     kept = part.read_bytes()
@@ -123,22 +124,22 @@ def test_a_second_call_continues(ranges: bool, server: Server, tmp_path: Path) -
 
     server.breaks.clear()
     server.asked.clear()
-    assert fetch(files, tmp_path) == (folder / NAMES[2], folder / NAMES[3])
+    assert fetch_files(files, tmp_path) == (folder / NAMES[2], folder / NAMES[3])
     assert server.asked == [(NAMES[2], f"bytes={len(kept)}-"), (NAMES[3], None)]
     assert contents(folder) == small_files()
 
 
 @pytest.mark.parametrize("length", [1500, len(small_files()[IMAGES]), 12_000])
 def test_a_part_that_does_not_fit_is_started_over(length: int, server: Server, tmp_path: Path) -> None:
-    files = small_collection((server.url,))
+    files = small_dataset((server.url,))
     server.breaks = {IMAGES: 1500}
     with pytest.raises(DataError):
-        fetch(files, tmp_path)
+        fetch_files(files, tmp_path)
     (part,) = parts(tmp_path / "small")
     part.write_bytes(bytes(length))
     server.breaks.clear()
     server.asked.clear()
-    fetch(files, tmp_path)
+    fetch_files(files, tmp_path)
     assert server.asked[:2] == [(IMAGES, f"bytes={length}-"), (IMAGES, None)]
     assert contents(tmp_path / "small") == small_files()
 
@@ -147,15 +148,15 @@ def test_parts_of_two_mirrors_are_not_mixed(server: Server, tmp_path: Path) -> N
     """Mirrors compress MNIST differently: the rest of one's file is no use to the other's beginning."""
     with serving(small_files(level=1)) as first:
         first.breaks = dict.fromkeys(NAMES, 2500)
-        fetch(small_collection((first.url, server.url)), tmp_path)
+        fetch_files(small_dataset((first.url, server.url)), tmp_path)
     assert [asked for _, asked in server.asked] == [None] * 4
     assert contents(tmp_path / "small") == small_files()
 
 
 def test_progress_names_each_file(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    fetch(small_collection((server.url,)), tmp_path / "silent")
+    fetch_files(small_dataset((server.url,)), tmp_path / "silent")
     assert capfd.readouterr() == ("", "")
-    fetch(small_collection((server.url,)), tmp_path / "shown", progress=True)
+    fetch_files(small_dataset((server.url,)), tmp_path / "shown", progress=True)
     err = capfd.readouterr().err
     for name in NAMES:
         assert f"{name}: 100%" in err
@@ -165,7 +166,7 @@ def test_without_permission_to_download_nothing_is_asked(server: Server, tmp_pat
     put(tmp_path)
     (tmp_path / "small" / LABELS).unlink()
     with pytest.raises(DataError) as caught:
-        fetch(small_collection((server.url,)), tmp_path, allowed=False)
+        fetch_files(small_dataset((server.url,)), tmp_path, download=False)
     assert str(caught.value) == (
         "small: 1 of 4 files missing. They may not be downloaded (data.download=false).\n"
         f"Put there by hand:\n  {tmp_path / 'small' / LABELS}\n"
@@ -180,9 +181,9 @@ def test_a_root_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=rf"data\.root={root}: {root}/small cannot be written \(Not a directory\)"
     ):
-        fetch(small_collection((server.url,)), root)
+        fetch_files(small_dataset((server.url,)), root)
     with pytest.raises(DataError, match="cannot be read"):
-        fetch(small_collection((server.url,)), tmp_path / ("long" * 100))
+        fetch_files(small_dataset((server.url,)), tmp_path / ("long" * 100))
     assert server.asked == []
 
 
@@ -196,5 +197,5 @@ def test_digits_need_nothing_and_unknown_names_are_refused(tmp_path: Path) -> No
 def test_real_mnist_from_a_mirror(tmp_path: Path) -> None:
     folder = MNIST.folder(real_mnist())
     with serving({file.name: (folder / file.name).read_bytes() for file in MNIST.files}) as server:
-        assert len(fetch_missing("mnist", tmp_path, mirrors=(server.url,))) == 4
+        assert len(fetch_files(replace(MNIST, mirrors=(server.url,)), tmp_path)) == 4
     assert len(load("mnist", tmp_path).train.examples) == 55_000

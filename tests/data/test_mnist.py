@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.data import idx
-from harness.data.dataset import read
+from harness.data.dataset import load_files
 from harness.data.mnist import MNIST, DataFile
 from harness.errors import DataError
-from tests.support.collections import (
+from tests.support.datasets import (
     GOOD,
     IMAGES,
     PACKED,
@@ -24,7 +24,7 @@ from tests.support.collections import (
     mutations,
     put,
     small_arrays,
-    small_collection,
+    small_dataset,
     small_files,
 )
 
@@ -62,7 +62,7 @@ def test_damaged_file(kind: str, tmp_path: Path) -> None:
     packed, found, expected = BAD[kind]
     path = put(tmp_path, small_files() | {IMAGES: packed}) / IMAGES
     with pytest.raises(DataError) as caught:
-        read(small_collection(), tmp_path)
+        load_files(small_dataset(), tmp_path)
     message = str(caught.value)
     assert message.startswith(f"{path}: found ")
     assert found in message.split(", expected ")[0]
@@ -78,16 +78,16 @@ def test_each_of_the_four_is_verified(name: str, tmp_path: Path) -> None:
     content = gzip.decompress((folder / name).read_bytes())
     (folder / name).write_bytes(gzip.compress(flipped(content, 8 * len(content) - 1)))
     with pytest.raises(DataError, match=f"{name}: found checksum"):
-        read(small_collection(), tmp_path)
+        load_files(small_dataset(), tmp_path)
 
 
 def test_md5_is_that_of_the_gzip_file(tmp_path: Path) -> None:
     put(tmp_path / "same")
-    read(small_collection(hash="md5 of the file"), tmp_path / "same")
+    load_files(small_dataset(hash="md5 of the file"), tmp_path / "same")
     put(tmp_path / "recompressed", small_files(level=1))
-    read(small_collection(), tmp_path / "recompressed")
+    load_files(small_dataset(), tmp_path / "recompressed")
     with pytest.raises(DataError, match=r"found checksum .* \(md5 of the file\), expected [0-9a-f]{32}\."):
-        read(small_collection(hash="md5 of the file"), tmp_path / "recompressed")
+        load_files(small_dataset(hash="md5 of the file"), tmp_path / "recompressed")
 
 
 def test_folder_in_place_of_a_file(tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_folder_in_place_of_a_file(tmp_path: Path) -> None:
     path.unlink()
     path.mkdir()
     with pytest.raises(DataError, match="found no regular file, expected a gzip file"):
-        read(small_collection(), tmp_path)
+        load_files(small_dataset(), tmp_path)
     assert path.is_dir()
 
 
 @pytest.mark.parametrize(
     ("file", "packed"),
     [
-        (small_collection().train_images, gzip.compress(bytes(5_000_000))),
+        (small_dataset().train_images, gzip.compress(bytes(5_000_000))),
         (MNIST.train_images, PACKED),
         (MNIST.train_images, b"\x1f\x8b"),
     ],
@@ -141,7 +141,7 @@ def test_a_mutated_file_gives_the_very_array_or_a_data_error(
     path = tmp_path_factory.getbasetemp() / "mutated"
     path.write_bytes(packed)
     try:
-        array = small_collection().train_images.read(path)
+        array = small_dataset().train_images.read(path)
     except DataError:
         array = None
     if array is not None:

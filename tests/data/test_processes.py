@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.fetch import fetch
-from tests.support.collections import IMAGES, NAMES, contents, parts, small_collection, small_files
+from harness.data.fetch import fetch_files
+from tests.support.datasets import IMAGES, NAMES, contents, parts, small_dataset, small_files
 from tests.support.server import Server, serving
 
 FETCH = """
 import sys
 from pathlib import Path
-from harness.data.fetch import fetch
-from tests.support.collections import small_collection
-brought = fetch(small_collection((sys.argv[1],)), Path(sys.argv[2]), progress=True)
+from harness.data.fetch import fetch_files
+from tests.support.datasets import small_dataset
+brought = fetch_files(small_dataset((sys.argv[1],)), Path(sys.argv[2]), progress=True)
 print(len(brought))
 """
 
@@ -75,7 +75,7 @@ def test_a_killed_download_is_continued(server: Server, tmp_path: Path) -> None:
     assert set(contents(tmp_path / "small")) == {part.name}
     server.gate.set()
     server.asked.clear()
-    fetch(small_collection((server.url,)), tmp_path)
+    fetch_files(small_dataset((server.url,)), tmp_path)
     assert server.asked[0] == (IMAGES, f"bytes={kept}-")
     assert contents(tmp_path / "small") == small_files()
 

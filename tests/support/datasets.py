@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from harness.data.mnist import MNIST, Collection, DataFile, Hash
+from harness.data.mnist import MNIST, DataFile, DatasetFiles, Hash
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -52,7 +52,7 @@ def small_files(level: int = 9) -> dict[str, bytes]:
     return {name: gzip.compress(encode(array), level, mtime=0) for name, array in small_arrays().items()}
 
 
-def small_collection(mirrors: tuple[str, ...] = (), hash: Hash = HASHES[0]) -> Collection:
+def small_dataset(mirrors: tuple[str, ...] = (), hash: Hash = HASHES[0]) -> DatasetFiles:
     files = []
     for (name, array), packed in zip(small_arrays().items(), small_files().values(), strict=True):
         if hash == "md5 of the file":
@@ -60,7 +60,7 @@ def small_collection(mirrors: tuple[str, ...] = (), hash: Hash = HASHES[0]) -> C
         else:
             digest = hashlib.sha256(encode(array)).hexdigest()
         files.append(DataFile(name, array.shape, hash, digest))
-    return Collection("small", *files, mirrors=mirrors, validation=2)
+    return DatasetFiles("small", *files, mirrors=mirrors, validation=2)
 
 
 def put(root: Path, contents: dict[str, bytes] | None = None) -> Path:
