@@ -1,16 +1,16 @@
-"""What a person can get wrong, or a machine can lack, said in one message of a few lines."""
+"""Errors that a message explains without a traceback: a mistake of the user, or a limit of the machine."""
 
 
 class HarnessError(Exception):
-    """A mistake or a limit that is explained by its message alone, never by a traceback."""
+    """The base class: shown as its message alone."""
 
 
 class ConfigError(HarnessError):
-    """A configuration that cannot start; names the key, the value found and what is allowed."""
+    """An invalid configuration; names the key, its value and what is allowed."""
 
 
 class DataError(HarnessError):
-    """A data file that is missing or damaged; names the file, what was found and what was expected."""
+    """A missing or damaged data file; names the file, what was found and what was expected."""
 
 
 class WeightsError(HarnessError):
@@ -22,11 +22,11 @@ class StoreError(HarnessError):
 
 
 class LeaseError(HarnessError):
-    """A directory of leases that cannot be used; names it, and what is wrong."""
+    """A lease directory that cannot be used; names the directory and the reason."""
 
 
 class Unavailable(HarnessError):
-    """Something that this machine or backend does not have; such a run is `skipped`, with the reason."""
+    """Something that this machine or backend does not have; the run is `skipped`, with the reason."""
 
 
 class Diverged(HarnessError):
@@ -37,8 +37,8 @@ class ParityFailed(HarnessError):
     """A backend whose loss or gradients are too far from the reference; names the distance."""
 
 
-class PartLost(Exception):
-    """A process that a session computes in is gone; `code` is its exit status, negative for a signal."""
+class WorkerDied(Exception):
+    """A process in which a session computes has ended; `code` is its exit status, negative for a signal."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)

@@ -1,27 +1,32 @@
-"""Text from outside, made fit for one line of a table, a terminal or a message."""
+"""Text for one line of a message, a table or a terminal."""
 
 import signal
 
-MOST = 500  # characters
-CUT = "…"
+MAX_CHARACTERS = 500
+ELLIPSIS = "…"
 
 
-def one_line(text: str, most: int = MOST) -> str:
-    """White space becomes single blanks, what cannot be printed its escape; a long text is cut."""
-    start = " ".join(text.lstrip()[: 4 * most].split())
+def one_line(text: str, limit: int = MAX_CHARACTERS) -> str:
+    """The text on one line of at most `limit` characters; unprintable characters are escaped."""
+    start = " ".join(text.lstrip()[: 4 * limit].split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in start)
-    return line if len(line) <= most and len(text) <= 4 * most else line[: most - 1] + CUT
+    return line if len(line) <= limit and len(text) <= 4 * limit else line[: limit - 1] + ELLIPSIS
 
 
-def shown(value: object, most: int = 200) -> str:
-    """A value as Python writes it, on one line and cut; any value, however large or deep."""
+def short_repr(value: object, limit: int = 200) -> str:
+    """The `repr` of any value, on one line of at most `limit` characters."""
     try:
-        return one_line(repr(value), most)
-    except (ValueError, RecursionError):  # an integer of too many digits, lists too deep within lists
+        return one_line(repr(value), limit)
+    except (ValueError, RecursionError):  # an integer with too many digits, lists nested too deeply
         return f"<{type(value).__name__}>"
 
 
-def ended(code: int) -> str:
+def error_line(error: BaseException) -> str:
+    """The type and message of an exception, on one line."""
+    return one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
+
+
+def exit_description(code: int) -> str:
     """How a process ended, from the exit status that `subprocess` gives it."""
     if code >= 0:
         return f"ended with exit status {code}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import ConfigError
 from harness.model import cell
-from harness.text import one_line, shown
+from harness.text import one_line, short_repr
 
 Check = Callable[[str, Any], Any]
 LONGEST = 4096  # characters of a text, as of a path
@@ -17,7 +17,7 @@ LONGEST = 4096  # characters of a text, as of a path
 
 def refuse(key: str, value: object, allowed: str) -> ConfigError:
     """The one form of a configuration error."""
-    return ConfigError(f"{key}={'null' if value is None else shown(value)}: {allowed}")
+    return ConfigError(f"{key}={'null' if value is None else short_repr(value)}: {allowed}")
 
 
 def whole(low: int, high: int = 2**31 - 1) -> Check:

@@ -12,7 +12,7 @@ from harness.launcher.record_builder import Draft
 from harness.runner import out_of_memory
 from harness.store import remote_checkpoints
 from harness.store.record import RunRecord
-from harness.text import ended
+from harness.text import exit_description
 
 
 class Display(Protocol):
@@ -101,6 +101,6 @@ def _without_a_word(child: Child, ooms: int) -> tuple[str, str]:
     if code is None:
         how = f"closed its events, did not end within {GRACE_SECONDS:g} s, and was ended"
     else:
-        how = ended(code)
+        how = exit_description(code)
     status = "out_of_memory" if out_of_memory.says_so(said) else "crashed"
     return status, f"{how}; last output: {said}" if said else f"{how}, no output"

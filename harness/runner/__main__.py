@@ -70,7 +70,7 @@ def _run(values: dict[str, Any], emit: Any) -> dict[str, Any]:
     except errors.HarnessError as error:
         started = isinstance(error, errors.Diverged | errors.ParityFailed | errors.StoreError)
         return {"status": refused.get(type(error), "failed"), "reason": str(error), "could_start": started}
-    except errors.PartLost as error:  # a run ends as one, whichever of its processes does
+    except errors.WorkerDied as error:  # a run ends as one, whichever of its processes does
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()
         if error.code < 0:

@@ -18,7 +18,7 @@ import pytest
 from harness.backends.numpy import backend
 from harness.backends.numpy.backend import NumpySession
 from harness.backends.numpy.shared_memory import SharedArray, attached
-from harness.errors import PartLost
+from harness.errors import WorkerDied
 from harness.model.optimizer import OptimizerSpec
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, SMALL, environment
@@ -131,7 +131,7 @@ def test_a_killed_shard_is_named_and_comes_back() -> None:
     with opened(case, 2) as session:
         before = session.gradients(*case.data())
         session.team.workers[0].process.kill()
-        with pytest.raises(PartLost, match="the process of shard 1 was ended by SIGKILL") as lost:
+        with pytest.raises(WorkerDied, match="the process of shard 1 was ended by SIGKILL") as lost:
             session.gradients(*case.data())
         assert lost.value.code == -signal.SIGKILL
         assert session.gradients(*case.data()).loss == before.loss

@@ -19,9 +19,9 @@ from harness.backends.base import Setup
 from harness.backends.numpy.shard import Shard
 from harness.backends.numpy.shared_memory import SharedArray
 from harness.backends.numpy.worker_process import Awake
-from harness.errors import PartLost
+from harness.errors import WorkerDied
 from harness.model.cell import Shape
-from harness.text import ended
+from harness.text import exit_description
 
 GRACE_SECONDS = 5.0
 # it finds what this process finds, but nothing that only the way of starting would put before the rest
@@ -87,7 +87,7 @@ class Team:
     def call(self, method: str, arguments: list[tuple[Any, ...]]) -> list[Any]:
         """What `method` of the first shards returns, one for each of the arguments, all at once.
 
-        Raises what a shard raised, and PartLost where a process has ended. Other shards than the first
+        Raises what a shard raised, and WorkerDied where a process has ended. Other shards than the first
         then begin anew.
         """
         others = arguments[1:]
@@ -138,7 +138,7 @@ class Worker:
         self._told(method, arguments)
 
     def result(self) -> Any:
-        """What the method returned; raises what it raised, or PartLost."""
+        """What the method returned; raises what it raised, or WorkerDied."""
         self.awake.wait()
         try:
             failed, value = self.connection.recv()
@@ -158,9 +158,9 @@ class Worker:
         with suppress(ConnectionError):  # it has ended: `result` says so
             self.connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
-    def _lost(self) -> PartLost:
+    def _lost(self) -> WorkerDied:
         code = self.process.wait(GRACE_SECONDS)
-        return PartLost(f"the process of shard {self.number} was {ended(code)}", code)
+        return WorkerDied(f"the process of shard {self.number} was {exit_description(code)}", code)
 
 
 def _stop(workers: list[Worker]) -> None:

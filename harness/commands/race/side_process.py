@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.text import ended, one_line
+from harness.text import exit_description, one_line
 
 PATIENCE_SECONDS = 60.0  # for a window, beyond twenty times what it takes undisturbed
 
@@ -96,7 +96,7 @@ class Contender:
                 raise SideFailed(event["failed"])
             return event
         code = self.process.wait()
-        how = ended(code).removeprefix("ended with ").removeprefix("ended by ")
+        how = exit_description(code).removeprefix("ended with ").removeprefix("ended by ")
         self.log.seek(0)
         said = self.log.read().decode(errors="replace").strip().splitlines()
         raise SideFailed(f"{how}: {one_line(said[-1]) if said else 'no output'}")

@@ -21,7 +21,7 @@ from harness.launcher.loggers.base import Logger, Run
 from harness.launcher.titles import title_of
 from harness.store.checkpoint import Checkpoints
 from harness.store.record import RunRecord
-from harness.text import one_line
+from harness.text import error_line
 
 BEGIN_SECONDS = 10.0  # that a run waits for its logger to begin …
 END_SECONDS = 60.0  # … and, when it is over, to take over its files
@@ -81,7 +81,7 @@ class LoggerThread:
             while not self.over.is_set():
                 self.queue.get()(logger)
         except BaseException as error:  # noqa: BLE001  whatever a library of others raises, the run goes on
-            self._failed(one_line(f"{type(error).__name__}: {error}"))
+            self._failed(error_line(error))
         finally:
             self.begun.set()
             self.over.set()
