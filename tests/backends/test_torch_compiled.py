@@ -1,6 +1,7 @@
 """What torch.compile makes of PyTorch's loops: how often it compiles, and that nothing falls back."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch._dynamo.testing import CompileCounter
 from harness.backends.torch import inductor, loop
 from harness.backends.torch.cells import State, Stored
 from harness.errors import Unavailable
-from tests.support.parity import Case, train, worst
+from tests.support.parity import CASES, Case, assert_parity, open_session, train, worst
 from tests.support.torch_sessions import session
 
 
@@ -31,6 +32,13 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[CompileCounter]:
     forget()
     yield counter
     forget()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_graph_computes_what_the_reference_computes(graphs: CompileCounter, case: Case) -> None:
+    """What Inductor makes of it `test_parity.py` checks."""
+    assert_parity(partial(open_session, "torch", case, "compiled"), case, 1e-9)
+    assert graphs.frame_count
 
 
 def test_a_long_sequence_is_compiled_once_in_pieces(graphs: CompileCounter) -> None:

@@ -1,5 +1,6 @@
 """What the parity tests measure: a session of any backend against the float64 NumPy reference."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -178,3 +179,51 @@ def cases(cell: str) -> list[Case]:
 
 
 CASES = [case for cell in CELLS for case in cases(cell)]
+
+
+@cache
+def reference(case: Case) -> Session:
+    return open_session("numpy", case, "loop", OptimizerSpec("sgd"))
+
+
+@cache
+def trained_reference(case: Case, optimizer: OptimizerSpec) -> tuple[np.ndarray, Weights]:
+    return train(open_session("numpy", case, "loop", optimizer))
+
+
+def assert_parity(opened: Callable[[OptimizerSpec], Session], case: Case, limit: float) -> None:
+    """Checks a session against the reference: the weights that it holds are those that were put into it,
+    and its outputs, states, gradients and 20 updates differ from the reference's by less than `limit`.
+
+    The optimizers take turns over cells and shapes, so that every implementation meets all four.
+    """
+    first, *others = rotation(case)
+    session = opened(first)
+    assert_weights(session, case)
+    differences = compare(session, reference(case), case)
+    assert max(differences.values()) < limit, differences
+    for optimizer in (first, *others):
+        if optimizer is not first:
+            session.close()
+            session = opened(optimizer)
+        losses, weights = train(session)
+        expected_losses, expected_weights = trained_reference(case, optimizer)
+        assert distance(losses, expected_losses) < limit, optimizer.name
+        assert worst(weights, expected_weights)[0] < limit, optimizer.name
+    session.close()
+
+
+def assert_weights(session: Session, case: Case) -> None:
+    """Checks that a fresh session holds the weights of its case, to the bit and in their shapes."""
+    weights = session.weights()
+    assert {name: w.shape for name, w in weights.items()} == case.model.shapes()
+    for name, w in case.weights().items():
+        np.testing.assert_array_equal(weights[name], w, err_msg=name)
+
+
+def rotation(case: Case) -> list[OptimizerSpec]:
+    """One optimizer for each of three cases or more, several where a cell has fewer; the next cell begins
+    with the next optimizer."""
+    index, count, first = cases(case.cell).index(case), len(cases(case.cell)), CELLS.index(case.cell)
+    numbers = [k for k in range(3) if k % count == index] or [index]
+    return [optimizers()[(first + k) % 4] for k in numbers]
