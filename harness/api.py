@@ -31,7 +31,7 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     display = ProgressDisplay(total=1)
     task = Task(0, config.to_mapping(), command_line(overrides), None, str(Path.cwd()))
     try:
-        return make_alone(task, display.tell, interactive=display.interactive).record
+        return make_alone(task, display.update, interactive=display.interactive).record
     finally:
         display.stop()
 

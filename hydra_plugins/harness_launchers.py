@@ -1,66 +1,53 @@
-"""Hydra's launchers for this project: `hydra/launcher=joblib`, `ray`, `submitit_slurm`, `submitit_local`.
+"""Hydra's launchers of this project: `hydra/launcher=joblib`, `ray`, `submitit_slurm`, `submitit_local`.
 
-Hydra finds them here because its plugins live in this namespace; how each works is in
-`harness.sweep.executors`. What is needed to make a run travels as plain data, so that no process but the
-first needs Hydra.
+Hydra looks for launchers in this namespace only. How each works is in `harness.sweep.executors`.
 """
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from harness.commands import run
-from harness.sweep import plan
-from harness.sweep.task import RunStatus
+from harness.commands.run import HydraTask
+from harness.sweep.executors import execute
+from harness.sweep.plan import compose_task
 
 
-class _Spread(Launcher):
-    """A launcher by the name of its module in `harness.sweep.executors`; `options` are those in conf/."""
+class _ExecutorLauncher(Launcher):
+    """Hands runs on to an executor; the options are those of `conf/hydra/launcher`."""
+
+    executor: ClassVar[str]  # the name of a module of `harness.sweep.executors`
 
     def __init__(self, **options: Any) -> None:
         self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.loader, self.config = hydra_context.config_loader, config
+        assert isinstance(task_function, HydraTask)
+        self.display, self.loader, self.config = task_function.display, hydra_context.config_loader, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         tasks = [
-            plan.task_of(self.config, self.loader, overrides, initial_job_idx + number)
-            for number, overrides in enumerate(job_overrides)
+            compose_task(self.config, self.loader, overrides, number)
+            for number, overrides in enumerate(job_overrides, initial_job_idx)
         ]
-        if run.display is not None:
-            run.display.expect(RunStatus.expected(task) for task in tasks)
-        self.spread(tasks, {key: _plain(value) for key, value in self.options.items()})
+        self.display.expect(tasks)
+        execute(self.executor, tasks, {key: _plain(value) for key, value in self.options.items()})
         return [JobReturn(_return_value=None, status=JobStatus.COMPLETED) for _ in tasks]
 
-    @abstractmethod
-    def spread(self, tasks: Sequence[Any], options: dict[str, Any]) -> None: ...
+
+class JoblibLauncher(_ExecutorLauncher):
+    executor = "joblib"
 
 
-class JoblibLauncher(_Spread):
-    def spread(self, tasks: Sequence[Any], options: dict[str, Any]) -> None:
-        from harness.sweep.executors import joblib
-
-        joblib.spread(tasks, options)
+class RayLauncher(_ExecutorLauncher):
+    executor = "ray"
 
 
-class RayLauncher(_Spread):
-    def spread(self, tasks: Sequence[Any], options: dict[str, Any]) -> None:
-        from harness.sweep.executors import ray
-
-        ray.spread(tasks, options)
-
-
-class SubmititLauncher(_Spread):
-    def spread(self, tasks: Sequence[Any], options: dict[str, Any]) -> None:
-        from harness.sweep.executors import submitit
-
-        submitit.spread(tasks, options)
+class SubmititLauncher(_ExecutorLauncher):
+    executor = "submitit"
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.measure import machine
 from harness.store import frames
-from harness.sweep.plan import check
+from harness.sweep.plan import make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED, PUBLISHED = "results/measured", "results/published"
@@ -66,7 +66,7 @@ def measure(name: str) -> list[Path]:
             break
     else:
         sys.exit(f"{root}: others use these cores; `make results` again when they do not")
-    plan = check([f"+experiment={name}"])
+    plan = make_plan([f"+experiment={name}"])
     if plan is None or len(frame) != plan.total:
         sys.exit(f"{root}: has {len(frame)} runs that are not all of +experiment={name}; remove it")
     return [ROOT / Path(record) for record in frame["record_path"]]

@@ -1,4 +1,4 @@
-"""What `run.py` does: compose with Hydra, check everything, run, show the table, say how it went."""
+"""`run.py`: makes one run, or with `-m` a sweep, and prints their table."""
 
 import os
 import signal
@@ -12,89 +12,100 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from harness.config.compose import CONF, UNREADABLE, command_line, explain, from_hydra, typed
+from harness.store.record import RunRecord
 from harness.sweep import dry_run, run_one, status_files
 from harness.sweep.display import ProgressDisplay
-from harness.sweep.finish import SweepResult, finish_runs
-from harness.sweep.plan import check
+from harness.sweep.finish import finish_runs
+from harness.sweep.plan import Plan, make_plan
 from harness.sweep.pruning import SearchTrial
-from harness.sweep.task import RunStatus, Task
+from harness.sweep.task import Task
 
 INTERRUPTED = 130
 
-display: ProgressDisplay | None = (
-    None  # of this process' command; other processes that make its runs have none
-)
-
 
 def main() -> int:
-    """Exit status: 0 all ok or complete, 1 some are not, 2 nothing could start, 130 interrupted."""
-    global display
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # hand exceptions to us instead of printing them
+    """Returns the exit status: 0 if all runs are ok or complete, 1 if some are not, 2 if none could start,
+    130 if interrupted."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises exceptions instead of printing them
     signal.signal(signal.SIGTERM, _interrupt)
     display = ProgressDisplay()
-    place, interrupted, error = None, False, None
+    plan, interrupted, error = None, False, None
     try:
-        plan = check(sys.argv[1:])
-        if plan is not None:
-            if plan.dry:
-                return dry_run.show(plan.runs, plan.total)
-            display.total = plan.total
-            display.expect(RunStatus.expected(task) for task in plan.runs or ())
-            if plan.directory is not None:
-                place = plan.place
-                _say_directory(plan.directory)
-        with display.reading(place):
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+        plan = make_plan(sys.argv[1:])
+        if plan is not None and plan.dry_run:
+            return dry_run.show(plan.tasks, plan.total)
+        _make_runs(plan, display)
     except KeyboardInterrupt:
         interrupted = True
     except UNREADABLE as problem:
         error = explain(problem)
     finally:
         display.stop()
-    return _finish(
-        finish_runs(display, place, interrupted=interrupted, failed=error is not None), interrupted, error
-    )
-
-
-def _finish(ending: SweepResult, interrupted: bool, error: str | None) -> int:
-    if ending.records:
-        from harness.report.table import show_runs  # pandas takes a while: not before the runs
-
-        show_runs(ending.records)
+    status_directory = plan.status_directory if plan else None
+    result = finish_runs(display, status_directory, interrupted=interrupted, failed=error is not None)
+    _print_table(result.records)
     if interrupted:
-        sys.stderr.write("interrupted: what was running is kept as `interrupted`, the rest was not started\n")
+        sys.stderr.write(
+            "interrupted: the runs in progress are stored as `interrupted`, the others were not started\n"
+        )
         return INTERRUPTED
     if error is not None:
         sys.stderr.write(f"{error}\n")
-        return 1 if ending.entries else 2
-    return ending.exit_status
+        return 1 if result.runs else 2
+    return result.exit_status
 
 
-def _say_directory(directory: str) -> None:
-    """Hands Hydra the directory that was settled here, so that whoever makes a run finds the same one."""
+def _make_runs(plan: Plan | None, display: ProgressDisplay) -> None:
+    """Lets Hydra make the runs, or print what it was asked for if `plan` is None."""
+    if plan is not None:
+        display.total = plan.total
+        display.expect(plan.tasks or ())
+        if plan.directory is not None:
+            _set_sweep_directory(plan.directory)
+    with display.following(plan.status_directory if plan else None):
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(HydraTask(display))()
+
+
+def _set_sweep_directory(directory: str) -> None:
+    """Adds the planned directory to the overrides, so that every process of the sweep uses the same one."""
     quoted = directory.replace("'", "\\'")
     overrides = get_args_parser().parse_args(sys.argv[1:]).overrides
     at = sys.argv.index(overrides[0]) if overrides else len(sys.argv)
     sys.argv.insert(at, f"hydra.sweep.dir='{quoted}'")
 
 
-def task(composed: DictConfig) -> None:
-    """What Hydra's own launchers call for every run, in this process or another."""
-    settings = HydraConfig.get()
-    several = settings.mode == RunMode.MULTIRUN
-    config = from_hydra(composed)
-    number = settings.job.num if several else 0
-    run = Task(
-        number,
-        config.to_mapping(),
-        command_line(typed(settings)),
-        status_files.place(config.results.root, str(settings.sweep.dir)) if several else None,
-        str(Path.cwd()),
-        SearchTrial.of(settings, number) if several else None,
-    )
-    told = display.tell if display else None
-    make = run_one.make if several else run_one.make_alone
-    make(run, told, interactive=display is not None and display.interactive)
+class HydraTask:
+    """The function that Hydra calls with the configuration of each run that this process makes.
+
+    Launchers that make runs in other processes take the display from here.
+    """
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self.display = display
+
+    def __call__(self, composed: DictConfig) -> None:
+        settings = HydraConfig.get()
+        is_sweep = settings.mode == RunMode.MULTIRUN
+        config = from_hydra(composed)
+        number = settings.job.num if is_sweep else 0
+        root, directory = config.results.root, str(settings.sweep.dir)
+        task = Task(
+            number,
+            config.to_mapping(),
+            command_line(typed(settings)),
+            status_files.status_directory(root, directory) if is_sweep else None,
+            str(Path.cwd()),
+            SearchTrial.of(settings, number) if is_sweep else None,
+        )
+        make = run_one.make if is_sweep else run_one.make_alone
+        make(task, self.display.update, interactive=self.display.interactive)
+
+
+def _print_table(records: list[RunRecord]) -> None:
+    if records:
+        from harness.report.table import show_runs  # imports pandas, which would delay the runs
+
+        show_runs(records)
 
 
 def _interrupt(*_: object) -> None:

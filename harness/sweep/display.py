@@ -1,7 +1,8 @@
-"""How a sweep is going, for a person, on stderr: on a terminal an overall line above the runs that are
-going on, elsewhere plain lines at intervals.
+"""The progress of a command's runs, for a person, on stderr.
 
-What it shows it is told by runs in this process, and reads from the sweep's directory for all others.
+A terminal shows an overall line above the runs in progress, which changes in place. Elsewhere plain lines are
+printed at intervals. Runs that this process makes call `update`; all others are read from the status files of
+the sweep.
 """
 
 import threading
@@ -14,15 +15,15 @@ from rich.live import Live
 from rich.text import Text
 
 from harness.measure.clock import seconds
-from harness.sweep.estimate import Estimate, Kind
+from harness.sweep.estimate import DurationEstimate, RunKind
 from harness.sweep.status_files import StatusFiles
-from harness.sweep.task import RunStatus
+from harness.sweep.task import RunStatus, Task
 
-PLAIN_SECONDS = 10.0  # between plain lines of one run within an epoch, and of the whole
-OVERALL_SECONDS = 60.0  # between plain overall lines while no run ends
-LOOK_SECONDS = 0.5  # between two looks at a directory …
-LOOK_REMOTE_SECONDS = 10.0  # … and at a URL
-SHOWN = 4  # runs on a terminal at once
+PLAIN_SECONDS = 10.0  # between two plain lines of one run within an epoch, and between two overall lines
+OVERALL_SECONDS = 60.0  # between two plain overall lines while no run ends
+POLL_SECONDS = 0.5  # between two readings of status files in a directory …
+POLL_REMOTE_SECONDS = 10.0  # … and at a URL
+MAX_SHOWN = 4  # runs in progress that a terminal shows
 
 
 class ProgressDisplay:
@@ -32,175 +33,177 @@ class ProgressDisplay:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
         self.interactive = self.console.is_terminal
         self.total = total
-        self.entries: dict[int, RunStatus] = {}
+        self.runs: dict[int, RunStatus] = {}  # that have started, by number
         self.expected: dict[int, RunStatus] = {}
-        self.estimate = Estimate()
-        self._waiting: dict[int, Kind] = {}  # what is to come, and …
-        self._going: dict[int, Kind] = {}  # … what is going on
-        self._done = self._pruned = self._bad = 0
-        self._at_once = 1  # the most that have been going on at a time
+        self.estimate = DurationEstimate()
+        self._waiting: dict[int, RunKind] = {}
+        self._running: dict[int, RunKind] = {}
+        self._ok = self._pruned = self._failed = 0
+        self._most_running = 1  # at a time, so far
         self.live: Live | None = None
-        self._told: set[int] = set()  # runs of this process, whose documents are older than what it knows
-        self._seen: dict[int, float] = {}  # when a run was first heard of
-        self._said: dict[int, float] = {}  # when its last plain line was written
-        self._said_overall = seconds()
+        self._own: set[int] = set()  # runs of this process, which knows more than their status files
+        self._started: dict[int, float] = {}
+        self._printed: dict[int, float] = {}  # when a run's last plain line was
+        self._overall_printed = seconds()
         self._lock = threading.RLock()
 
-    def expect(self, entries: Iterable[RunStatus]) -> None:
-        """Names runs that are to come."""
+    def expect(self, tasks: Iterable[Task]) -> None:
+        """Announces runs that will be made."""
         with self._lock:
-            for entry in entries:
-                self.expected[entry.number] = entry
-                if entry.number not in self.entries:
-                    self._waiting[entry.number] = Kind.of(entry.config)
+            for task in tasks:
+                run = RunStatus.expected(task)
+                self.expected[run.number] = run
+                if run.number not in self.runs:
+                    self._waiting[run.number] = RunKind.of(run.config)
 
-    def tell(self, entry: RunStatus) -> None:
-        """What this process knows of a run now."""
+    def update(self, run: RunStatus) -> None:
+        """Shows the new status of a run that this process makes."""
         with self._lock:
-            self._told.add(entry.number)
-            self._take(entry)
+            self._own.add(run.number)
+            self._update(run)
 
-    def _take(self, entry: RunStatus) -> None:
+    def _update(self, run: RunStatus) -> None:
         with self._lock:
-            before = self.entries.get(entry.number)
-            if before == entry:
+            before = self.runs.get(run.number)
+            if before == run:
                 return
-            self.entries[entry.number] = entry
+            self.runs[run.number] = run
             if before is None:
-                self._seen[entry.number] = seconds()
-                known = entry.number in self._waiting
-                kind = self._waiting.pop(entry.number) if known else Kind.of(entry.config)
-                self._going[entry.number] = kind
-                self._at_once = max(self._at_once, len(self._going))
-            if entry.status is not None:
-                self._count(entry)
+                self._started[run.number] = seconds()
+                kind = self._waiting.pop(run.number, None) or RunKind.of(run.config)
+                self._running[run.number] = kind
+                self._most_running = max(self._most_running, len(self._running))
+            if run.status is not None:
+                self._count(run)
             if self.interactive:
-                self._draw(entry)
+                self._draw(run)
             else:
-                self._plain(entry, before)
+                self._print(run, before)
 
-    def _count(self, entry: RunStatus) -> None:
-        """A run has ended."""
-        kind = self._going.pop(entry.number)
-        self._done += entry.status == "ok"
-        self._pruned += entry.status == "pruned"
-        self._bad += entry.status not in ("ok", "pruned")
-        if entry.status == "ok" and not entry.reused and entry.seconds is not None:
-            self.estimate.learn(kind, entry.seconds)
+    def _count(self, run: RunStatus) -> None:
+        kind = self._running.pop(run.number)
+        self._ok += run.status == "ok"
+        self._pruned += run.status == "pruned"
+        self._failed += run.status not in ("ok", "pruned")
+        if run.status == "ok" and not run.reused and run.seconds is not None:
+            self.estimate.add(kind, run.seconds)
 
     @contextmanager
-    def reading(self, place: str | None) -> Iterator[None]:
-        """Follows, for as long as the context lasts, what other processes leave in a sweep's directory."""
-        if place is None:
+    def following(self, status_directory: str | None) -> Iterator[None]:
+        """Within this context, a thread reads the status files that other processes write."""
+        if status_directory is None:
             yield
             return
-        over = threading.Event()
-        thread = threading.Thread(target=self._follow, args=(place, over), daemon=True)
+        stop = threading.Event()
+        thread = threading.Thread(target=self._follow, args=(status_directory, stop), daemon=True)
         thread.start()
         try:
             yield
         finally:
-            over.set()
+            stop.set()
             thread.join()
-            self.look(StatusFiles(place))
+            self.read(StatusFiles(status_directory))
 
-    def look(self, documents: StatusFiles) -> None:
-        """Takes over what runs have written that this process is not told about."""
+    def read(self, files: StatusFiles) -> None:
+        """Updates the runs that other processes make from their status files. Raises OSError."""
         with self._lock:
-            known = (self.entries.keys() - self._going.keys()) | self._told
-        for entry in documents.read(but=known):
-            self._take(entry)
+            known = (self.runs.keys() - self._running.keys()) | self._own
+        for run in files.read(skip=known):
+            self._update(run)
 
     def stop(self) -> None:
+        """Removes from the terminal what changes in place."""
         with self._lock:
             if self.live:
                 self.live.stop()
                 self.live = None
 
     def overall(self) -> str:
-        """Done, pruned, failed, left, and for how long still, in a few words."""
-        parts = [f"{self._done} done", f"{self._bad} failed"]
+        """How many runs are done, pruned, failed and left, and the time that these will take."""
+        parts = [f"{self._ok} done", f"{self._failed} failed"]
         if self._pruned:
             parts.insert(1, f"{self._pruned} pruned")
         if self.total is not None:
             parts.append(f"{self.total - self._ended} left")
-            still = self._seconds_left(self.total)
-            if still is not None:
-                parts.append(f"about {timedelta(seconds=round(still))} to go")
+            remaining = self._seconds_left(self.total)
+            if remaining is not None:
+                parts.append(f"about {timedelta(seconds=round(remaining))} to go")
         return ", ".join(parts)
 
     @property
     def _ended(self) -> int:
-        return self._done + self._pruned + self._bad
+        return self._ok + self._pruned + self._failed
 
     def _seconds_left(self, total: int) -> float | None:
-        """From what was measured in this sweep; None before anything was, and when nothing is left."""
+        """Estimated from the runs of this sweep that have ended; None before the first and after the last."""
         mean = self.estimate.mean()
         left = total - self._ended
         if mean is None or left <= 0:
             return None
-        unknown = max(0, total - len(self.entries) - len(self._waiting))
-        still = mean * unknown
+        unknown = max(0, total - len(self.runs) - len(self._waiting))
+        remaining = mean * unknown
         for kind in self._waiting.values():
-            still += self.estimate.seconds(kind) or mean
-        for number, kind in self._going.items():
-            still += max(0.0, (self.estimate.seconds(kind) or mean) - seconds() + self._seen[number])
-        return still / min(self._at_once, left)
+            remaining += self.estimate.seconds(kind) or mean
+        for number, kind in self._running.items():
+            elapsed = seconds() - self._started[number]
+            remaining += max(0.0, (self.estimate.seconds(kind) or mean) - elapsed)
+        return remaining / min(self._most_running, left)
 
-    def _follow(self, place: str, over: threading.Event) -> None:
-        documents = StatusFiles(place)
-        pause = LOOK_REMOTE_SECONDS if documents.remote else LOOK_SECONDS
-        while not over.wait(pause):
+    def _follow(self, status_directory: str, stop: threading.Event) -> None:
+        files = StatusFiles(status_directory)
+        pause = POLL_REMOTE_SECONDS if files.remote else POLL_SECONDS
+        while not stop.wait(pause):
             try:
-                self.look(documents)
-            except OSError as error:  # it may come back; at the end it is looked at once more
-                self.console.print(f"{place}: cannot be read: {error}")
+                self.read(files)
+            except OSError as error:  # it may be temporary, and `following` reads once more at the end
+                self.console.print(f"{status_directory}: cannot be read: {error}")
             with self._lock:
                 if self.interactive and self.live:
                     self.live.update(self._lines(), refresh=True)
-                elif not self.interactive and seconds() - self._said_overall > OVERALL_SECONDS:
-                    self._say_overall()
+                elif not self.interactive and seconds() - self._overall_printed > OVERALL_SECONDS:
+                    self._print_overall()
 
-    def _title(self, entry: RunStatus) -> str:
-        several = self.total is None or self.total > 1
-        of = "" if self.total is None else f"/{self.total}"
-        return (f"[{entry.number + 1}{of}] " if several else "") + entry.title
+    def _title(self, run: RunStatus) -> str:
+        if self.total == 1:
+            return run.title
+        total = "" if self.total is None else f"/{self.total}"
+        return f"[{run.number + 1}{total}] {run.title}"
 
-    def _draw(self, entry: RunStatus) -> None:
-        if entry.status is not None:
+    def _draw(self, run: RunStatus) -> None:
+        if run.status is not None:
             self.stop()
-            self.console.print(f"{self._title(entry)}: {entry.result}")
-        if self._going:
+            self.console.print(f"{self._title(run)}: {run.result}")
+        if self._running:
             if self.live is None:
                 self.live = Live(console=self.console, transient=True, auto_refresh=False)
                 self.live.start()
             self.live.update(self._lines(), refresh=True)
 
     def _lines(self) -> Group:
-        """What moves comes first: a narrow terminal cuts the end."""
-        going = [self.entries[number] for number in sorted(self._going)]
-        lines = [f"{entry.doing} | {self._title(entry)}" for entry in going[:SHOWN]]
+        """What changes comes first in a line: a narrow terminal cuts the end."""
+        running = [self.runs[number] for number in sorted(self._running)]
+        lines = [f"{run.doing} | {self._title(run)}" for run in running[:MAX_SHOWN]]
         if self.total != 1:
-            more = len(going) - SHOWN
-            lines.insert(0, self.overall() + (f"; {more} more going on" if more > 0 else ""))
+            more = len(running) - MAX_SHOWN
+            lines.insert(0, self.overall() + (f"; {more} more in progress" if more > 0 else ""))
         return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
-    def _plain(self, entry: RunStatus, before: RunStatus | None) -> None:
-        title = self._title(entry)
-        if entry.status is not None:
-            self.console.print(f"{title}: {entry.result}")
-            if self.total != 1 and seconds() - self._said_overall > PLAIN_SECONDS:
-                self._say_overall()
+    def _print(self, run: RunStatus, before: RunStatus | None) -> None:
+        title = self._title(run)
+        if run.status is not None:
+            self.console.print(f"{title}: {run.result}")
+            if self.total != 1 and seconds() - self._overall_printed > PLAIN_SECONDS:
+                self._print_overall()
         elif before is None:
-            self._said[entry.number] = seconds()
+            self._printed[run.number] = seconds()
             self.console.print(f"{title}: starting")
-        elif entry.doing != before.doing and (
-            entry.milestone
-            or (entry.doing.startswith("epoch") and seconds() - self._said[entry.number] > PLAIN_SECONDS)
+        elif run.doing != before.doing and (
+            run.milestone
+            or (run.doing.startswith("epoch") and seconds() - self._printed[run.number] > PLAIN_SECONDS)
         ):
-            self._said[entry.number] = seconds()
-            self.console.print(f"{title}: {entry.doing}")
+            self._printed[run.number] = seconds()
+            self.console.print(f"{title}: {run.doing}")
 
-    def _say_overall(self) -> None:
-        self._said_overall = seconds()
+    def _print_overall(self) -> None:
+        self._overall_printed = seconds()
         self.console.print(self.overall())

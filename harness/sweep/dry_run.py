@@ -1,5 +1,7 @@
-"""What a command would run, what of it is there already and what cannot start here. Runs nothing, writes
-nothing."""
+"""`sweep.dry_run=true`: lists what a command would run, what is complete already and what cannot start here.
+
+Nothing is run and nothing is written.
+"""
 
 import sys
 from collections import Counter
@@ -16,15 +18,15 @@ from harness.launcher.key import run_key
 from harness.launcher.launch import resources
 from harness.launcher.titles import title_of
 from harness.store import attempts, frames
-from harness.sweep.estimate import Estimate, Kind
+from harness.sweep.estimate import DurationEstimate, RunKind
 from harness.sweep.task import Task
 
-WOULD, THERE, CANNOT = "would run", "complete already", "cannot start"
+WOULD_RUN, COMPLETE, CANNOT_START = "would run", "complete already", "cannot start"
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One run: what would become of it, why, and in how many seconds, where that is known."""
+class Prediction:
+    """What would become of one run, why, and its estimated seconds, if there is an estimate."""
 
     title: str
     verdict: str
@@ -33,43 +35,44 @@ class Finding:
 
 
 def show(tasks: list[Task] | None, total: int | None) -> int:
-    """Writes it to stdout. Exit status: 0, or 2 if nothing could start."""
+    """Prints a line per run and their sum. Returns the exit status: 0, or 2 if no run could start."""
     if tasks is None:
-        many = "runs" if total is None else f"{total} runs"
-        sys.stdout.write(f"{many} that are chosen as the search goes: what they are is not known before\n")
+        runs = "runs" if total is None else f"{total} runs"
+        sys.stdout.write(f"{runs} that the search chooses one after another: they are not known beforehand\n")
         return 0
     configs = [Config.from_mapping(task.config) for task in tasks]
-    learnt = _learnt({config.results.root for config in configs})
-    found: list[Finding] = []
-    seen: set[str] = set()
+    estimate = _estimate({config.results.root for config in configs})
+    predictions: list[Prediction] = []
+    planned_keys: set[str] = set()
     for number, config in enumerate(configs):
-        finding = _examine(config, learnt, seen)
-        found.append(finding)
-        of = f"[{number + 1}/{len(tasks)}] " if len(tasks) > 1 else ""
-        sys.stdout.write(f"{of}{finding.title}: {finding.verdict}{_more(finding)}\n")
-    sys.stdout.write(_sum(found) + "\n")
-    return 2 if all(finding.verdict == CANNOT for finding in found) else 0
+        prediction = _predict(config, estimate, planned_keys)
+        predictions.append(prediction)
+        position = f"[{number + 1}/{len(tasks)}] " if len(tasks) > 1 else ""
+        sys.stdout.write(f"{position}{prediction.title}: {prediction.verdict}{_reason(prediction)}\n")
+    sys.stdout.write(_sum(predictions) + "\n")
+    return 2 if all(prediction.verdict == CANNOT_START for prediction in predictions) else 0
 
 
-def _examine(config: Config, learnt: Estimate, seen: set[str]) -> Finding:
+def _predict(config: Config, estimate: DurationEstimate, planned_keys: set[str]) -> Prediction:
+    """Adds the run's key to `planned_keys` if it would run."""
     title = title_of(config)
     try:
         threads, _ = resources(config)
-        _offered(config)
+        _check_available(config)
         key = run_key(config, threads)
-        done = attempts.complete(config.results.root, key, with_weights=config.save_weights)
+        record = attempts.complete(config.results.root, key, with_weights=config.save_weights)
     except HarnessError as error:
-        return Finding(title, CANNOT, str(error))
-    again = config.sweep.rerun == "all"
-    if key in seen and not again:
-        return Finding(title, THERE, "by then: the same run comes before it")
-    seen.add(key)
-    if done is not None and not again:
-        return Finding(title, THERE, str(done.record_path))
-    return Finding(title, WOULD, seconds=learnt.seconds(Kind.of(config.to_mapping())))
+        return Prediction(title, CANNOT_START, str(error))
+    if config.sweep.rerun != "all":
+        if key in planned_keys:
+            return Prediction(title, COMPLETE, "by then: the same run comes before it")
+        planned_keys.add(key)
+        if record is not None:
+            return Prediction(title, COMPLETE, str(record.record_path))
+    return Prediction(title, WOULD_RUN, seconds=estimate.seconds(RunKind.of(config.to_mapping())))
 
 
-def _offered(config: Config) -> None:
+def _check_available(config: Config) -> None:
     """Raises Unavailable for what can be told to be missing without importing a framework."""
     name, cell, chosen = config.backend.name, config.cell.name, config.backend.implementation
     there = _implementations(name, cell)
@@ -95,39 +98,39 @@ def _implementations(backend: str, cell: str) -> tuple[str, ...]:
     return offers(HOUSE / "backends" / backend / "cells", cell)
 
 
-def _learnt(roots: set[str]) -> Estimate:
-    """From the stored runs that ended `ok`, without their waiting for cores."""
-    learnt = Estimate()
+def _estimate(roots: set[str]) -> DurationEstimate:
+    """From the stored runs that ended `ok`, without their wait for cores."""
+    estimate = DurationEstimate()
     for root in roots:
         try:
             records = frames.records(Path(root))
-        except HarnessError:  # no such directory yet
+        except HarnessError:  # the directory does not exist yet
             continue
         for record in records:
             if record.ok and record.total_seconds is not None:
                 waited = record.timing.get("phases", {}).get("lease", 0.0)
-                learnt.learn(Kind.of(record.config), record.total_seconds - waited)
-    return learnt
+                estimate.add(RunKind.of(record.config), record.total_seconds - waited)
+    return estimate
 
 
-def _more(finding: Finding) -> str:
-    if finding.reason:
-        return f": {finding.reason}" if finding.verdict == CANNOT else f", {finding.reason}"
-    return "" if finding.seconds is None else f", about {_span(finding.seconds)}"
+def _reason(prediction: Prediction) -> str:
+    if prediction.reason:
+        separator = ": " if prediction.verdict == CANNOT_START else ", "
+        return separator + prediction.reason
+    return "" if prediction.seconds is None else f", about {_duration(prediction.seconds)}"
 
 
-def _sum(found: list[Finding]) -> str:
-    count = Counter(finding.verdict for finding in found)
-    would = [finding for finding in found if finding.verdict == WOULD]
-    known = [finding.seconds for finding in would if finding.seconds is not None]
-    parts = [f"{count[WOULD]} would run"]
-    if known:
-        lacking = len(would) - len(known)
-        parts[0] += f" (one after another about {_span(sum(known))}"
-        parts[0] += f", and {lacking} of unknown length)" if lacking else ")"
-    parts += [f"{count[THERE]} complete already", f"{count[CANNOT]} cannot start"]
+def _sum(predictions: list[Prediction]) -> str:
+    count = Counter(prediction.verdict for prediction in predictions)
+    durations = [each.seconds for each in predictions if each.seconds is not None]
+    parts = [f"{count[WOULD_RUN]} would run"]
+    if durations:
+        unknown = count[WOULD_RUN] - len(durations)
+        parts[0] += f" (one after another about {_duration(sum(durations))}"
+        parts[0] += f", and {unknown} of unknown length)" if unknown else ")"
+    parts += [f"{count[COMPLETE]} complete already", f"{count[CANNOT_START]} cannot start"]
     return ", ".join(parts)
 
 
-def _span(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))

@@ -1,4 +1,4 @@
-"""How long a run will take, from how long others took."""
+"""How long a run will take, estimated from runs that have ended."""
 
 import json
 from collections import defaultdict
@@ -11,45 +11,45 @@ from harness.launcher.key import essential
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What runs are alike in: everything but the seed, and mode, backend, cell and data alone."""
+class RunKind:
+    """`exact` is equal for runs that differ only in their seed, `similar` for all runs of one mode, backend,
+    cell and data."""
 
-    same: str
-    alike: str
+    exact: str
+    similar: str
 
     @staticmethod
-    def of(config: Mapping[str, Any]) -> "Kind":
+    def of(config: Mapping[str, Any]) -> "RunKind":
         """`config` as `Config.to_mapping` gives it."""
         backend, cell, data = config["backend"], config["cell"]["name"], config["data"]["name"]
-        return Kind(
+        return RunKind(
             json.dumps({**essential(config), "seed": None}, sort_keys=True),
             json.dumps([config["mode"], backend["name"], backend["engine"], cell, data]),
         )
 
 
-class Estimate:
-    """Seconds per run, as it is learnt: the median of runs that are the same but for the seed, or else the
-    mean of those that are alike."""
+class DurationEstimate:
+    """Seconds per run: the median of exactly such runs, or else the mean of similar ones."""
 
     def __init__(self) -> None:
-        self._same: dict[str, list[float]] = defaultdict(list)
-        self._alike: dict[str, list[float]] = defaultdict(list)
-        self._found: dict[Kind, float | None] = {}  # until something is learnt
+        self._exact: dict[str, list[float]] = defaultdict(list)
+        self._similar: dict[str, list[float]] = defaultdict(list)
+        self._estimates: dict[RunKind, float | None] = {}  # valid until the next `add`
 
-    def learn(self, kind: Kind, spent: float) -> None:
-        """`spent` in seconds."""
-        self._same[kind.same].append(spent)
-        self._alike[kind.alike].append(spent)
-        self._found.clear()
+    def add(self, kind: RunKind, seconds: float) -> None:
+        """Takes into account a run that has ended."""
+        self._exact[kind.exact].append(seconds)
+        self._similar[kind.similar].append(seconds)
+        self._estimates.clear()
 
-    def seconds(self, kind: Kind) -> float | None:
-        """None where nothing alike was learnt."""
-        if kind not in self._found:
-            same, alike = self._same.get(kind.same), self._alike.get(kind.alike)
-            self._found[kind] = median(same) if same else fmean(alike) if alike else None
-        return self._found[kind]
+    def seconds(self, kind: RunKind) -> float | None:
+        """None if no similar run has ended."""
+        if kind not in self._estimates:
+            exact, similar = self._exact.get(kind.exact), self._similar.get(kind.similar)
+            self._estimates[kind] = median(exact) if exact else fmean(similar) if similar else None
+        return self._estimates[kind]
 
     def mean(self) -> float | None:
-        """Of everything learnt."""
-        everything = [spent for each in self._alike.values() for spent in each]
-        return fmean(everything) if everything else None
+        """Of all runs that have ended."""
+        durations = [seconds for some in self._similar.values() for seconds in some]
+        return fmean(durations) if durations else None

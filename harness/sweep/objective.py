@@ -1,4 +1,4 @@
-"""What a hyperparameter search is after: one number of a run's record."""
+"""The objective of a hyperparameter search: one number of a run's record."""
 
 import math
 from dataclasses import dataclass
@@ -9,35 +9,35 @@ from harness.store.record import RunRecord
 DIRECTIONS = {"val_accuracy": "maximize", "train_throughput": "maximize", "seconds_to_target": "minimize"}
 WORST = {"maximize": 0.0, "minimize": math.inf}
 
-# ended by what was chosen for it: to be learnt from. Other ends say nothing about the choice.
-CHOSEN = ("diverged", "out_of_memory", "timeout")
+# statuses that the chosen hyperparameters cause; the others say nothing about them
+CAUSED_BY_HYPERPARAMETERS = ("diverged", "out_of_memory", "timeout")
 
 
 @dataclass(frozen=True)
-class Found:
-    """A run's value of the objective, or that none is worse, or neither."""
+class ObjectiveValue:
+    """A run's value, or `worst` if it counts as the worst; neither if the search learns nothing from it."""
 
     value: float | None = None
     worst: bool = False
 
 
-def found(config: Config, record: RunRecord) -> Found:
-    """What `objective` names: validation accuracy after the last epoch, training throughput in sequences/s,
+def evaluate(config: Config, record: RunRecord) -> ObjectiveValue:
+    """The value of `objective`: validation accuracy after the last epoch, training throughput in sequences/s,
     or training seconds to the highest of `measure.targets`.
 
-    A run that never got there, or was ended by its own configuration (diverged, out of memory, too slow for
-    its time limit), is the worst; one that ended otherwise says nothing.
+    A run that never reached the target, diverged, ran out of memory or exceeded its time limit counts as the
+    worst. One that ended otherwise without being `ok` has no value.
     """
     name = config.objective
     if name is None:
-        return Found()
-    if record.status in CHOSEN:
-        return Found(worst=True)
+        return ObjectiveValue()
+    if record.status in CAUSED_BY_HYPERPARAMETERS:
+        return ObjectiveValue(worst=True)
     if not record.ok:
-        return Found()
+        return ObjectiveValue()
     if name == "val_accuracy":
-        return Found(record.validation_accuracy)
+        return ObjectiveValue(record.validation_accuracy)
     if name == "train_throughput":
-        return Found(record.train_throughput)
+        return ObjectiveValue(record.train_throughput)
     reached = (record.seconds_to_target or {}).get(str(max(config.measure.targets)))
-    return Found(reached, worst=reached is None)
+    return ObjectiveValue(reached, worst=reached is None)

@@ -17,59 +17,80 @@ from harness.config.compose import _loader, command_line, from_hydra, readable, 
 from harness.config.schema import Config
 from harness.launcher import preflight
 from harness.store import attempts, roots
-from harness.sweep import search, status_files
+from harness.sweep import search_space, status_files
 from harness.sweep.pruning import SearchTrial
 from harness.sweep.task import Task
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command will do. `runs` is None where a sweeper chooses them as it goes, `total` where nobody
-    knows how many; `directory` is the sweep's, `place` that of its documents, None for a single run."""
+    """What a command will do.
 
-    runs: list[Task] | None
+    `tasks` is None for a search, which chooses its runs one after another, and `total` is None where their
+    number is not known. `directory` is the sweep's and `status_directory` that of its status files; both are
+    None for a single run.
+    """
+
+    tasks: list[Task] | None
     total: int | None
     directory: str | None
-    place: str | None
-    dry: bool
+    status_directory: str | None
+    dry_run: bool
 
 
-def check(arguments: list[str]) -> Plan | None:
-    """Composes and validates every run of the command before the first one starts.
+def make_plan(arguments: list[str]) -> Plan | None:
+    """Composes and validates every run of the command; None if the command only asks Hydra for information.
 
-    Returns None for another command than to run.
+    Raises what Hydra and OmegaConf raise, and HarnessError.
     """
     args = get_args_parser().parse_args(arguments)
     readable(args.overrides)
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return None
+    config_name = args.config_name or "config"
     with _loader() as loader:
-        whole = loader.load_configuration(args.config_name or "config", args.overrides, RunMode.MULTIRUN)
-        if not (args.multirun or whole.hydra.mode == RunMode.MULTIRUN):
-            composed = loader.load_configuration(args.config_name or "config", args.overrides, RunMode.RUN)
-            alone = _checked(from_hydra(composed))
-            _confined(whole, args.overrides, alone)
-            run = Task(0, alone.to_mapping(), command_line(args.overrides), None, str(Path.cwd()))
-            return Plan([run], 1, None, None, alone.sweep.dry_run)
-        sweeper = whole.hydra.sweeper
-        if not sweeper._target_.endswith(".BasicSweeper"):
-            configs = [
-                _checked(from_hydra(loader.load_sweep_config(whole, list(corner))))
-                for corner in search.corners(whole, loader)
-            ]
-            for config in configs:
-                _confined(whole, args.overrides, config)
-            total, directory = sweeper.get("n_trials"), _directory(whole)
-            place = status_files.place(configs[0].results.root, directory)
-            return Plan(None, total, directory, place, any(config.sweep.dry_run for config in configs))
-        texts = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(texts + typed(whole.hydra))
+        sweep_config = loader.load_configuration(config_name, args.overrides, RunMode.MULTIRUN)
+        if args.multirun or sweep_config.hydra.mode == RunMode.MULTIRUN:
+            return _plan_sweep(sweep_config, loader, args.overrides)
+        config = _checked(from_hydra(loader.load_configuration(config_name, args.overrides, RunMode.RUN)))
+        _check_hydra_paths(sweep_config, args.overrides, config)
+    task = Task(0, config.to_mapping(), command_line(args.overrides), None, str(Path.cwd()))
+    return Plan([task], 1, None, None, config.sweep.dry_run)
+
+
+def compose_task(
+    sweep_config: DictConfig, loader: ConfigLoader, overrides: Sequence[str], number: int
+) -> Task:
+    """One validated run of a sweep. Raises what Hydra and OmegaConf raise, and HarnessError."""
+    composed = loader.load_sweep_config(sweep_config, list(overrides))
+    config = _checked(from_hydra(composed))
+    command = command_line(typed(composed.hydra))
+    directory = status_files.status_directory(config.results.root, str(sweep_config.hydra.sweep.dir))
+    trial = SearchTrial.of(sweep_config.hydra, number)
+    return Task(number, config.to_mapping(), command, directory, str(Path.cwd()), trial)
+
+
+def _plan_sweep(sweep_config: DictConfig, loader: ConfigLoader, overrides: Sequence[str]) -> Plan:
+    sweeper = sweep_config.hydra.sweeper
+    is_search = not sweeper._target_.endswith(".BasicSweeper")
+    if is_search:
+        jobs = search_space.corners(sweep_config, loader)
+    else:
+        params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(
+            params + typed(sweep_config.hydra)
+        )
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
-        runs = [task_of(whole, loader, job, number) for number, job in enumerate(jobs)]
-        for run in runs:
-            _confined(whole, args.overrides, Config.from_mapping(run.config))
-        dry = any(run.config["sweep"]["dry_run"] for run in runs)
-        return Plan(runs, len(runs), _directory(whole), runs[0].directory, dry)
+    tasks = [compose_task(sweep_config, loader, job, number) for number, job in enumerate(jobs)]
+    for task in tasks:
+        _check_hydra_paths(sweep_config, overrides, Config.from_mapping(task.config))
+    return Plan(
+        None if is_search else tasks,
+        sweeper.get("n_trials") if is_search else len(tasks),
+        _sweep_directory(sweep_config),
+        tasks[0].directory,
+        any(task.config["sweep"]["dry_run"] for task in tasks),
+    )
 
 
 def _checked(config: Config) -> Config:
@@ -79,27 +100,16 @@ def _checked(config: Config) -> Config:
     return config
 
 
-def task_of(whole: DictConfig, loader: ConfigLoader, overrides: Sequence[str], number: int) -> Task:
-    """One run of a sweep whose own configuration is `whole`; raises what Hydra raises, and HarnessError."""
-    composed = loader.load_sweep_config(whole, list(overrides))
-    config = _checked(from_hydra(composed))
-    command = command_line(typed(composed.hydra))
-    directory = status_files.place(config.results.root, str(whole.hydra.sweep.dir))
-    trial = SearchTrial.of(whole.hydra, number)
-    return Task(number, config.to_mapping(), command, directory, str(Path.cwd()), trial)
+def _check_hydra_paths(sweep_config: DictConfig, overrides: Sequence[str], config: Config) -> None:
+    """Rejects an override that makes Hydra write elsewhere than to the results or this user's cache."""
+    results = roots.local(config.results.root)
+    hydra_paths.check(sweep_config, overrides, results or Path(user_cache_dir("harness")))
 
 
-def _confined(whole: DictConfig, overrides: Sequence[str], config: Config) -> None:
-    """Refuses an override by which Hydra would write elsewhere than in the results, or this user's cache."""
-    hydra_paths.check(whole, overrides, roots.local(config.results.root) or Path(user_cache_dir("harness")))
-
-
-def _directory(whole: DictConfig) -> str:
-    """The sweep's own directory, which is a local one wherever the results are."""
-    directory = str(whole.hydra.sweep.dir)
+def _sweep_directory(sweep_config: DictConfig) -> str:
+    """The sweep's own directory, which is a local one even where the results are at a URL."""
+    directory = str(sweep_config.hydra.sweep.dir)
     path = roots.local(directory)
-    return str(
-        Path(user_cache_dir("harness")) / "sweeps" / directory.rpartition("/")[2]
-        if path is None
-        else path.absolute()
-    )
+    if path is None:
+        path = Path(user_cache_dir("harness")) / "sweeps" / directory.rpartition("/")[2]
+    return str(path.absolute())

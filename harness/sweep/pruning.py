@@ -1,7 +1,7 @@
-"""Runs of a search that are ended early, on Optuna's word about their validation accuracy after each epoch.
+"""Pruning: Optuna ends runs of a search early, judging by their validation accuracy after each epoch.
 
-The study is Optuna's own journal, a file in the sweep's directory: whoever makes a run asks it there, in
-whatever process. It serves one command; the next one begins again, from the stored runs.
+The study is Optuna's journal, a file in the sweep's directory, where every process that makes a run reads it.
+A study serves one command; the next one starts a new study from the stored runs.
 """
 
 import statistics
@@ -18,13 +18,13 @@ from harness.store.record import RunRecord
 from harness.sweep.objective import DIRECTIONS
 
 PRUNERS = ("median", "successive_halving")
-HERE = ("basic", "joblib", "submitit_local")  # launchers whose runs are made on this machine
-STUDY = "search"
+LOCAL_LAUNCHERS = ("basic", "joblib", "submitit_local")  # they make runs on this machine only
+STUDY_NAME = "search"
 
 
 @dataclass(frozen=True)
 class SearchTrial:
-    """A run's place in a search that prunes: plain data. `seed` is the search's."""
+    """Identifies a run within a search that prunes. `seed` is the search's, `directory` the sweep's."""
 
     pruner: str
     seed: int
@@ -33,7 +33,7 @@ class SearchTrial:
 
     @staticmethod
     def of(hydra: Any, number: int) -> "SearchTrial | None":
-        """From Hydra's own configuration; None where nothing prunes."""
+        """From Hydra's own configuration; None where nothing is pruned."""
         pruner = hydra.sweeper.get("pruner")
         if pruner is None:
             return None
@@ -41,8 +41,8 @@ class SearchTrial:
 
 
 def check(pruner: Any, *, objective: str, local: bool, launcher: str) -> None:
-    """Raises ConfigError for a pruner that is none, or that could not work: `local` says whether results go
-    to a directory."""
+    """Raises ConfigError for a pruner that does not exist or cannot work here. `local`: results are stored in
+    a directory, not at a URL."""
     if pruner is None:
         return
     key = "hydra.sweeper.pruner"
@@ -52,25 +52,25 @@ def check(pruner: Any, *, objective: str, local: bool, launcher: str) -> None:
         raise refuse(
             key, pruner, "goes by validation accuracy, which says nothing about objective=train_throughput"
         )
-    if not local and launcher not in HERE:
+    if not local and launcher not in LOCAL_LAUNCHERS:
         raise refuse(
             key,
             pruner,
-            f"with hydra/launcher={launcher} the search is asked in a directory that all nodes share: "
+            f"with hydra/launcher={launcher} the study is read from a directory that all nodes share: "
             "results.root must be one, not a URL",
         )
 
 
 def storage(directory: str) -> Any:
-    """Optuna's storage in a sweep's directory. Raises OSError where there is no such directory."""
+    """Optuna's storage in a sweep's directory. Raises OSError if the directory does not exist."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    return JournalStorage(JournalFileBackend(str(Path(directory) / f"{STUDY}.journal")))
+    return JournalStorage(JournalFileBackend(str(Path(directory) / f"{STUDY_NAME}.journal")))
 
 
 def build(pruner: str | None) -> Any:
-    """Optuna's pruner of that name, with its own defaults; the first epoch is where halving begins."""
+    """Optuna's pruner of that name with its defaults; successive halving starts after the first epoch."""
     from optuna import pruners
 
     return {
@@ -81,78 +81,82 @@ def build(pruner: str | None) -> Any:
 
 
 class OptunaPruner:
-    """What a search says about one of its runs. Satisfies `supervise.Pruner`."""
+    """Reports the epochs of one run to its study. Satisfies `supervise.Pruner`."""
 
     def __init__(self, trial: SearchTrial, config: Config) -> None:
-        """Raises HarnessError where the search cannot be asked."""
+        """Raises HarnessError where the study cannot be read."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.trial, self.epochs = trial, config.train.epochs
         self.objective = str(config.objective)
         self.maximize = DIRECTIONS[self.objective] == "maximize"
-        self.enough = None if self.maximize else max(config.measure.targets)
-        self.best = 0.0
+        self.target = None if self.maximize else max(config.measure.targets)
+        self.best_accuracy = 0.0
         try:
-            kept = storage(trial.directory)
+            journal = storage(trial.directory)
             self.study = optuna.load_study(
-                study_name=STUDY,
-                storage=kept,
+                study_name=STUDY_NAME,
+                storage=journal,
                 sampler=optuna.samplers.RandomSampler(),
                 pruner=build(trial.pruner),
             )
         except (OSError, KeyError) as error:
             raise HarnessError(
-                f"hydra.sweeper.pruner={trial.pruner}: the search cannot be asked in {trial.directory}, "
+                f"hydra.sweeper.pruner={trial.pruner}: the study cannot be read from {trial.directory}, "
                 "which must be on a disk that all nodes share"
             ) from error
-        study = kept.get_study_id_from_name(STUDY)
-        number = kept.get_trial_id_from_study_id_trial_number(study, trial.number)
-        self.ours = optuna.trial.Trial(self.study, number)
+        study_id = journal.get_study_id_from_name(STUDY_NAME)
+        trial_id = journal.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+        self.optuna_trial = optuna.trial.Trial(self.study, trial_id)
 
     @property
     def details(self) -> dict[str, Any]:
-        """Who pruned a run, for its record."""
-        ours = {name: value for name, value in asdict(self.trial).items() if name != "directory"}
-        return {"objective": self.objective, **ours}
+        """The search and the trial, for the record of a pruned run."""
+        identity = {name: value for name, value in asdict(self.trial).items() if name != "directory"}
+        return {"objective": self.objective, **identity}
 
     def pruned_here(self, record: RunRecord) -> bool:
-        """Whether a run was pruned by this search, be it by an earlier command."""
+        """Whether this search pruned the run, in this command or an earlier one."""
         return record.status == "pruned" and record.details.get("pruned") == self.details
 
     def report_epoch(self, epoch: Mapping[str, Any]) -> str | None:
-        """Tells the search what came of an epoch, see `RunRecord.history`; why the run is to end there, or
-        None. A run that has had its last epoch, or reached its target, goes on."""
+        """Reports an entry of `RunRecord.history`; returns the reason if the run is to be pruned, else None.
+
+        A run that has finished its last epoch or reached its target is not pruned.
+        """
         number, accuracy = epoch["epoch"], epoch["validation_accuracy"]
-        self.best = max(self.best, accuracy)
-        self.ours.report(self._value(accuracy), number)
-        pruned = self.ours.should_prune()
-        arrived = self.enough is not None and self.best >= self.enough
-        if not pruned or arrived or number == self.epochs:
+        self.best_accuracy = max(self.best_accuracy, accuracy)
+        self.optuna_trial.report(self._value(accuracy), number)
+        should_prune = self.optuna_trial.should_prune()
+        reached_target = self.target is not None and self.best_accuracy >= self.target
+        if not should_prune or reached_target or number == self.epochs:
             return None
-        return (
-            f"after epoch {number} of {self.epochs}: validation accuracy {self._compared(number, accuracy)}"
-        )
+        comparison = self._comparison(number, accuracy)
+        return f"after epoch {number} of {self.epochs}: validation accuracy {comparison}"
 
     def replay(self, record: RunRecord) -> None:
-        """Tells the search of a run that was made before."""
+        """Reports the epochs of a stored run."""
         for epoch in record.history:
             self.report_epoch(epoch)
 
     def _value(self, accuracy: float) -> float:
-        """What the search compares: where it looks for the least, the error. Its own inverse."""
+        """What Optuna compares: the accuracy, or the error where it minimises. Its own inverse."""
         return accuracy if self.maximize else 1 - accuracy
 
-    def _compared(self, epoch: int, accuracy: float) -> str:
-        """A run's accuracy beside those that it was measured by, as the pruner did it."""
+    def _comparison(self, epoch: int, accuracy: float) -> str:
+        """A run's accuracy beside the figure that the pruner compared it with."""
         from optuna.trial import TrialState
 
-        median = self.trial.pruner == "median"
-        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,) if median else None)
+        by_median = self.trial.pruner == "median"
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,) if by_median else None)
         others = [
             self._value(trial.intermediate_values[epoch])
             for trial in trials
             if trial.number != self.trial.number and epoch in trial.intermediate_values
         ]
-        own, what, theirs = (self.best, "median", statistics.median) if median else (accuracy, "best", max)
-        return f"{own:.4f}, the {what} of {len(others)} runs was {theirs(others):.4f}"
+        if by_median:
+            own, name, reference = self.best_accuracy, "median", statistics.median(others)
+        else:
+            own, name, reference = accuracy, "best", max(others)
+        return f"{own:.4f}, the {name} of {len(others)} runs was {reference:.4f}"

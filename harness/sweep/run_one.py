@@ -40,7 +40,7 @@ class Report:
         self.documents = StatusFiles(task.directory) if task.directory else None
         self.every = REMOTE_SECONDS if self.documents and self.documents.remote else LOCAL_SECONDS
         self.written = 0.0
-        self.entry = RunStatus.fresh(task)
+        self.entry = RunStatus.starting(task)
         self._tell(write=True)
 
     def identify(self, key: str, threads: int) -> None:
@@ -65,7 +65,7 @@ class Report:
         record = outcome.record
         spent = record.timing.get("phases", {})
         total = record.total_seconds
-        found = objective.found(Config.from_mapping(self.entry.config), record)
+        found = objective.evaluate(Config.from_mapping(self.entry.config), record)
         return self._end(
             status=record.status,
             reason=record.reason,
@@ -101,7 +101,7 @@ class Report:
             try:
                 self.documents.write(self.entry)
             except OSError as error:
-                sys.stderr.write(f"{self.documents.place}: cannot be written to: {error}\n")
+                sys.stderr.write(f"{self.documents.location}: cannot be written to: {error}\n")
 
 
 def make(

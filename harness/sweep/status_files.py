@@ -1,4 +1,4 @@
-"""One status file for each run of a sweep, in a directory or at a URL."""
+"""The status files of a sweep: one JSON file per run, in a directory or at a URL."""
 
 import json
 from collections.abc import Container, Iterator
@@ -11,57 +11,58 @@ from harness.sweep.task import RunStatus
 
 
 class StatusFiles:
-    """The entries of one sweep, in its directory."""
+    """Reads and writes the status files of one sweep."""
 
-    def __init__(self, place: str) -> None:
-        self.place = place
-        self.remote = "://" in place
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.remote = "://" in location
         if self.remote:
             from fsspec.core import url_to_fs
 
-            self.files, self.path = url_to_fs(place)
+            self.files, self.path = url_to_fs(location)
 
-    def write(self, entry: RunStatus) -> None:
-        """Whole or not at all. Raises OSError."""
-        name, text = f"run-{entry.number:05}.json", json.dumps(asdict(entry))
+    def write(self, run: RunStatus) -> None:
+        """Replaces a run's file, atomically on a disk. Raises OSError."""
+        name, text = f"run-{run.number:05}.json", json.dumps(asdict(run))
         if self.remote:
             self.files.pipe_file(f"{self.path}/{name}", text.encode())
             return
-        directory = Path(self.place)
+        directory = Path(self.location)
         directory.mkdir(parents=True, exist_ok=True)
         files.write(directory / name, [text.encode()])
 
-    def read(self, but: Container[int] = ()) -> Iterator[RunStatus]:
-        """All that are there and whole, but for those of some numbers."""
-        names = {f.name for f in fields(RunStatus)}
-        for text in self._texts(but):
-            try:
+    def read(self, skip: Container[int] = ()) -> Iterator[RunStatus]:
+        """Every run that has a readable file, except those whose number is in `skip`.
+
+        A file that is damaged, or that another version wrote, counts as missing.
+        """
+        names = {field.name for field in fields(RunStatus)}
+        for text in self._texts(skip):
+            with suppress(ValueError, TypeError, AttributeError):
                 values = json.loads(text)
                 yield RunStatus(**{name: value for name, value in values.items() if name in names})
-            except (ValueError, TypeError, AttributeError):
-                continue  # another version's, or damaged: what is missing is told as missing
 
-    def _texts(self, but: Container[int]) -> Iterator[bytes]:
+    def _texts(self, skip: Container[int]) -> Iterator[bytes]:
         if self.remote:
             self.files.invalidate_cache(self.path)
             with suppress(FileNotFoundError):
-                there = self.files.ls(self.path, detail=False)
-                wanted = [path for path in there if _wanted(path.rpartition("/")[2], but)]
-                yield from self.files.cat(wanted).values() if wanted else ()
+                paths = self.files.ls(self.path, detail=False)
+                paths = [path for path in paths if _is_selected(path.rpartition("/")[2], skip)]
+                yield from self.files.cat(paths).values() if paths else ()
             return
-        for path in sorted(Path(self.place).glob("run-*.json")):
-            if _wanted(path.name, but):
+        for path in sorted(Path(self.location).glob("run-*.json")):
+            if _is_selected(path.name, skip):
                 with suppress(OSError):
                     yield path.read_bytes()
 
 
-def _wanted(name: str, but: Container[int]) -> bool:
-    number = name.removeprefix("run-").removesuffix(".json")
-    return number.isdecimal() and int(number) not in but
-
-
-def place(root: str, directory: str) -> str:
-    """Where the documents of a sweep lie: its own directory, or beside the results if those are at a URL."""
+def status_directory(root: str, sweep_directory: str) -> str:
+    """Where a sweep's status files are: in its own directory, or beside the results if those are at a URL."""
     if roots.local(root) is None:
-        return f"{root.rstrip('/')}/sweeps/{Path(directory).name}"
-    return str(Path(directory).absolute())
+        return f"{root.rstrip('/')}/sweeps/{Path(sweep_directory).name}"
+    return str(Path(sweep_directory).absolute())
+
+
+def _is_selected(name: str, skip: Container[int]) -> bool:
+    number = name.removeprefix("run-").removesuffix(".json")
+    return number.isdecimal() and int(number) not in skip

@@ -1,4 +1,4 @@
-"""One run of a sweep, and what is known of it, as plain data."""
+"""One run of a sweep, before it starts (`Task`) and afterwards (`RunStatus`), as plain data."""
 
 import socket
 from contextlib import suppress
@@ -15,10 +15,10 @@ from harness.sweep.pruning import SearchTrial
 
 @dataclass(frozen=True)
 class Task:
-    """One run of a sweep, as it is handed to another process: plain data.
+    """One run, as it is handed to another process.
 
-    `directory` is the sweep's, None for a run that is no part of one; `cwd` is what relative paths of the
-    configuration are relative to; `trial` is its place in a search that prunes.
+    `directory` is that of the sweep's status files, None for a run that is not part of a sweep. `cwd` is what
+    paths of the configuration are relative to. `trial` is None outside a search that prunes.
     """
 
     number: int
@@ -31,7 +31,7 @@ class Task:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What is known of one run of a sweep; `status` is None as long as it goes on."""
+    """How a run is going or how it ended, the content of a status file. `status` is None until it ends."""
 
     number: int
     title: str
@@ -44,20 +44,26 @@ class RunStatus:
     key: str | None = None
     threads: int = 0
     doing: str = "starting"
-    milestone: bool = True  # worth a line where nothing moves
+    milestone: bool = True  # worth a plain line of its own
     status: str | None = None
     reason: str | None = None
     reused: bool = False
     could_start: bool = True
-    seconds: float | None = None  # without waiting for cores
+    seconds: float | None = None  # without the wait for cores
     result: str = ""  # in one line
     record: str | None = None  # the path or URL of its record
     value: float | None = None  # of the sweep's objective
-    worst: bool = False  # no value, and none is worse
+    worst: bool = False  # it has no value and counts as the worst
 
     @staticmethod
-    def fresh(task: Task) -> "RunStatus":
-        """Of a run that this process begins now."""
+    def expected(task: Task) -> "RunStatus":
+        """Of a run that no process has started yet."""
+        title = title_of(Config.from_mapping(task.config))
+        return RunStatus(task.number, title, task.command, task.config)
+
+    @staticmethod
+    def starting(task: Task) -> "RunStatus":
+        """Of a run that this process starts now."""
         process = psutil.Process()
         return replace(
             RunStatus.expected(task),
@@ -67,14 +73,10 @@ class RunStatus:
             started=now().isoformat(),
         )
 
-    @staticmethod
-    def expected(task: Task) -> "RunStatus":
-        """Of a run that nobody has begun yet."""
-        return RunStatus(task.number, title_of(Config.from_mapping(task.config)), task.command, task.config)
-
     @property
     def alive(self) -> bool:
-        """Whether its process may still be there; only of this machine's is anything known."""
+        """Whether the process that makes the run is alive; False for a process of another machine, which
+        cannot be looked up."""
         if self.host != socket.gethostname():
             return False
         with suppress(psutil.Error):

@@ -19,7 +19,7 @@ from rich.console import Console
 from harness.config.schema import Config
 from harness.errors import ConfigError
 from harness.report import table as tables
-from harness.sweep.plan import check
+from harness.sweep.plan import make_plan
 from tests.conftest import ROOT, SMALL, environment
 from tests.support.configurations import DEFAULT, KEYS
 from tests.support.records import BY, METRICS, frame, record
@@ -245,7 +245,7 @@ def test_refused_before_anything_starts(
         from harness.config.compose import UNREADABLE, explain
 
         with pytest.raises(UNREADABLE) as caught:
-            check([*sweep, "backend=numpy", "data=digits", override])
+            make_plan([*sweep, "backend=numpy", "data=digits", override])
         said = explain(caught.value)
         assert key.split(".")[-1] in said, (override, said)
         assert len(said) < 8000, override

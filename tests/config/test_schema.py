@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.config.compose import CONF
 from harness.config.schema import Config
 from harness.errors import ConfigError
-from harness.sweep.plan import check
+from harness.sweep.plan import make_plan
 from tests.support.configurations import DEFAULT, KEYS, composed
 
 JUNK = st.one_of(
@@ -66,9 +66,9 @@ def test_every_choice_in_conf_is_valid(choice: str) -> None:
     ],
 )
 def test_every_experiment_is_valid_as_a_whole(experiment: str, runs: int, tmp_path: Path) -> None:
-    plan = check([f"+experiment={experiment}", f"results.root={tmp_path}"])
+    plan = make_plan([f"+experiment={experiment}", f"results.root={tmp_path}"])
     assert plan is not None
-    assert plan.total == len(plan.runs or ()) == runs
+    assert plan.total == len(plan.tasks or ()) == runs
 
 
 def test_it_survives_the_way_to_the_child() -> None:

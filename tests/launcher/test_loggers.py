@@ -108,7 +108,7 @@ def test_tensorboard_goes_on_with_the_same_run(results: Path) -> None:
     told(LoggerThread(config, key="k", started=STARTED), range(1, 4), made("crashed", "ended by SIGKILL"))
     checkpoints = interrupted(results / "runs" / "k" / "checkpoint", "k")
     alone = LoggerThread(config, key="k", started="2026-01-02T09:00:00+00:00", checkpoints=checkpoints)
-    told(alone, range(0), made("crashed", "its process ended without a word"))
+    told(alone, range(0), made("crashed", "its process ended without reporting a result"))
     assert [step for step, _ in series(events(results), "epoch/train_loss")] == [1, 2, 3]
     later = LoggerThread(config, key="k", started="2026-01-03T00:00:00+00:00", checkpoints=checkpoints)
     told(later, range(1, 6), made("ok", test_accuracy=0.5))

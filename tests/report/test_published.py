@@ -14,7 +14,7 @@ import pytest
 
 from harness.report.table import flat
 from harness.store import frames
-from harness.sweep.plan import check
+from harness.sweep.plan import make_plan
 from results import publish
 from tests.conftest import ROOT, environment
 from tests.support.made import stored, timed
@@ -55,7 +55,7 @@ def test_what_published_records_make_stands_between_marks(page: str) -> None:
 @pytest.mark.parametrize("root", [publish.PUBLISHED, AGAIN])
 @pytest.mark.parametrize("experiment", publish.EXPERIMENTS)
 def test_published_is_the_whole_experiment(root: str, experiment: str) -> None:
-    plan = check([f"+experiment={experiment}"])
+    plan = make_plan([f"+experiment={experiment}"])
     assert plan is not None
     frame = frames.load(ROOT / root / experiment)
     assert set(frame["status"]) == {"ok"}
@@ -69,7 +69,7 @@ def test_published_is_the_whole_experiment(root: str, experiment: str) -> None:
             sorted((k, v) for k, v in flat(config).items() if k in known and not k.startswith(ELSEWHERE))
         )
 
-    assert sorted(map(asked, frame["config"])) == sorted(asked(task.config) for task in plan.runs or ())
+    assert sorted(map(asked, frame["config"])) == sorted(asked(task.config) for task in plan.tasks or ())
 
 
 @pytest.mark.parametrize("experiment", publish.EXPERIMENTS)

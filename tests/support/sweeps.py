@@ -52,10 +52,10 @@ def command(results: Path, launcher: str, *overrides: str, env: dict[str, str]) 
     )
 
 
-def entries(results: Path) -> dict[int, RunStatus]:
+def statuses(results: Path) -> dict[int, RunStatus]:
     found: dict[int, RunStatus] = {}
     for directory in results.glob("sweeps/*"):
-        found |= {entry.number: entry for entry in StatusFiles(str(directory)).read()}
+        found |= {run.number: run for run in StatusFiles(str(directory)).read()}
     return found
 
 

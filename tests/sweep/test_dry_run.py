@@ -114,7 +114,7 @@ def test_cfg_job_still_prints_the_configuration(run: Shell, results: Path) -> No
 def test_a_search_chooses_as_it_goes(run: Shell, results: Path) -> None:
     done = run("-m", "hydra/sweeper=optuna", "objective=val_accuracy", "cell.hidden=range(4,9)", DRY)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("20 runs that are chosen as the search goes")
+    assert done.stdout.startswith("20 runs that the search chooses one after another")
     assert not results.exists()
 
 

@@ -14,12 +14,12 @@ import pytest
 from harness.config.compose import configuration
 from harness.measure.machine import cores
 from harness.store.record import RunRecord
-from harness.sweep.executors.joblib import most
-from harness.sweep.executors.submitit import share
+from harness.sweep.executors.joblib import max_concurrent
+from harness.sweep.executors.submitit import Resources, resources
 from harness.sweep.task import Task
 from tests.conftest import ROOT, Shell
 from tests.support.children import Shadow, sabotage
-from tests.support.sweeps import await_, command, entries, in_seed_one, records
+from tests.support.sweeps import await_, command, in_seed_one, records, statuses
 
 PACKAGES = {"joblib": "joblib", "submitit_local": "submitit"}  # for Ray see test_ray
 
@@ -99,11 +99,11 @@ def test_a_worker_that_is_killed_is_a_row(results: Path, shadow: Shadow, launche
     process = command(results, launcher, "backend=numpy", "seed=1,2,3,4", "threads=1", env=env)
 
     def others_are_over() -> bool:
-        found = entries(results)
+        found = statuses(results)
         return 0 in found and found[0].key is not None and sum(e.status == "ok" for e in found.values()) == 3
 
     await_(others_are_over, process)
-    os.kill(entries(results)[0].pid, signal.SIGKILL)
+    os.kill(statuses(results)[0].pid, signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
     found = records(results)
@@ -113,8 +113,8 @@ def test_a_worker_that_is_killed_is_a_row(results: Path, shadow: Shadow, launche
         3: "ok",
         4: "ok",
     }
-    assert found[1].reason == "its process ended without a word"
-    assert "its process ended without a word" in out
+    assert found[1].reason == "its process ended without reporting a result"
+    assert "its process ended without reporting a result" in out
     assert "Traceback" not in err
 
 
@@ -124,13 +124,13 @@ def test_runs_that_had_not_begun_are_made_when_joblibs_processes_die(results: Pa
     env = sabotage(shadow, in_seed_one("time.sleep(600)"))
     options = ("hydra.launcher.n_jobs=2", "backend=numpy", "seed=1,2", "init=keras,torch")
     process = command(results, "joblib", *options, env=env)
-    await_(lambda: len([e for e in entries(results).values() if e.key]) == 2, process)
-    os.kill(entries(results)[0].pid, signal.SIGKILL)
+    await_(lambda: len([e for e in statuses(results).values() if e.key]) == 2, process)
+    os.kill(statuses(results)[0].pid, signal.SIGKILL)
     out, err = process.communicate(timeout=100)
     assert process.returncode == 1, err
     found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
     assert sorted((r.seed, r.status) for r in found) == [(1, "crashed"), (1, "crashed"), (2, "ok"), (2, "ok")]
-    assert out.count("its process ended without a word") == 2
+    assert out.count("its process ended without reporting a result") == 2
 
 
 @pytest.mark.long
@@ -141,7 +141,7 @@ def test_what_goes_on_when_the_command_is_killed_ends_and_is_made_again(
     env = sabotage(shadow, in_seed_one("time.sleep(600)"))
     process = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env=env)
     here = min(2, len(cores()))
-    await_(lambda: len([entry for entry in entries(results).values() if entry.key]) == here, process)
+    await_(lambda: len([entry for entry in statuses(results).values() if entry.key]) == here, process)
     leases = os.environ["HARNESS_LEASES"]
     everybody = [each for each in psutil.process_iter() if belongs(each, leases)]
     assert len(everybody) > here
@@ -174,7 +174,7 @@ def test_what_goes_on_when_the_command_is_killed_is_finished(
     env = sabotage(shadow, in_seed_one(f"while not os.path.exists({str(go)!r}): time.sleep(0.05)"))
     process = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env=env)
     here = min(2, len(cores()))
-    await_(lambda: len([entry for entry in entries(results).values() if entry.key]) == here, process)
+    await_(lambda: len([entry for entry in statuses(results).values() if entry.key]) == here, process)
     everybody = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
@@ -200,7 +200,7 @@ def test_ctrl_c(results: Path, shadow: Shadow, launcher: str, sign: signal.Signa
     env = sabotage(shadow, in_seed_one("time.sleep(600)"))
     process = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env=env)
     here = min(2, len(cores()))
-    await_(lambda: len([e for e in entries(results).values() if e.key]) == here, process)
+    await_(lambda: len([e for e in statuses(results).values() if e.key]) == here, process)
     await_(lambda: len(children_of(process.pid)) == here, process)
     everybody = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(sign)
@@ -233,20 +233,20 @@ def test_joblib_makes_as_many_at_a_time_as_there_are_leases() -> None:
         config = configuration(["backend=numpy", f"threads={threads}"]).to_mapping()
         return [Task(k, config, "", None, "") for k in range(count)]
 
-    assert most(tasks(100, "1")) == here
-    assert most(tasks(1, "1")) == 1
-    assert most(tasks(100, "null")) == 1
-    assert most(tasks(3, "4096")) == 1
-    assert most(tasks(50, "null") + tasks(50, "1")) == here
+    assert max_concurrent(tasks(100, "1")) == here
+    assert max_concurrent(tasks(1, "1")) == 1
+    assert max_concurrent(tasks(100, "null")) == 1
+    assert max_concurrent(tasks(3, "4096")) == 1
+    assert max_concurrent(tasks(50, "null") + tasks(50, "1")) == here
 
 
 def test_what_a_cluster_is_asked_for() -> None:
-    def asked(*overrides: str) -> tuple[int | None, bool, int]:
-        return share(configuration(["backend=torch", *overrides]), 60)
+    def asked(*overrides: str) -> Resources:
+        return resources(configuration(["backend=torch", *overrides]), 60)
 
-    assert asked("threads=4") == (4, False, 60)
-    assert asked("threads=4", "device=cuda", "run.timeout_seconds=90") == (4, True, 12)
-    assert asked() == (None, False, 60)
+    assert asked("threads=4") == Resources(4, False, 60)
+    assert asked("threads=4", "device=cuda", "run.timeout_seconds=90") == Resources(4, True, 12)
+    assert asked() == Resources(None, False, 60)
 
 
 @pytest.mark.skipif(len(cores()) < 2, reason="one core only")
@@ -272,7 +272,7 @@ harness.runner.run = meeting
     assert process.returncode == 0, err
     first, second = records(results).values()
     assert not set(first.environment["cores"]) & set(second.environment["cores"])
-    made_by = {entry.pid for entry in entries(results).values()}
+    made_by = {entry.pid for entry in statuses(results).values()}
     assert len(made_by) == 2
     assert process.pid not in made_by
 

@@ -266,7 +266,7 @@ def test_what_cannot_prune(run: Shell) -> None:
         ),
         (
             ("hydra.sweeper.pruner=median", "hydra/launcher=ray", "results.root=memory://bucket"),
-            "hydra.sweeper.pruner='median': with hydra/launcher=ray the search is asked in a directory",
+            "hydra.sweeper.pruner='median': with hydra/launcher=ray the study is read from a directory",
         ),
     ):
         done = run(*search, "objective=val_accuracy", *overrides)
@@ -278,7 +278,7 @@ def test_what_cannot_prune(run: Shell) -> None:
 def test_the_overall_line_counts_them(results: Path) -> None:
     display = ProgressDisplay(total=3)
     for number, status in enumerate(("ok", "pruned")):
-        display.tell(
+        display.update(
             replace(RunStatus.expected(task(results, number)), status=status, seconds=12.0, result=status)
         )
     assert display.overall() == "1 done, 1 pruned, 0 failed, 1 left, about 0:00:12 to go"

@@ -12,10 +12,10 @@ import pytest
 
 from harness.config.compose import configuration
 from harness.measure.machine import cores
-from harness.sweep.executors.ray import share
+from harness.sweep.executors.ray import resources
 from tests.conftest import ROOT, Shell, environment
 from tests.support.children import Shadow, sabotage
-from tests.support.sweeps import await_, command, entries, in_seed_one, records
+from tests.support.sweeps import await_, command, in_seed_one, records, statuses
 
 pytest.importorskip("ray", reason="pip install -c constraints.txt ray")
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("ray")]  # one cluster for all
@@ -92,11 +92,11 @@ def test_a_run_that_dies_and_a_worker_that_is_killed_are_rows(
     process = on(cluster, results, "seed=2,0,1,3")
 
     def others_are_over() -> bool:
-        found = entries(results)
+        found = statuses(results)
         return 0 in found and found[0].key is not None and sum(bool(e.status) for e in found.values()) == 3
 
     await_(others_are_over, process)
-    os.kill(entries(results)[0].pid, signal.SIGKILL)
+    os.kill(statuses(results)[0].pid, signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
     found = records(results)
@@ -107,7 +107,7 @@ def test_a_run_that_dies_and_a_worker_that_is_killed_are_rows(
         3: "ok",
     }
     assert "SIGSEGV" in str(found[1].reason)
-    assert found[2].reason == "its process ended without a word"
+    assert found[2].reason == "its process ended without reporting a result"
     for seed in (1, 2):
         assert str(found[seed].reason) in out
     assert "Traceback" not in err
@@ -136,7 +136,7 @@ harness.runner.run = meeting
     assert process.returncode == 0, err
     one, other = records(results).values()
     assert not set(one.environment["cores"]) & set(other.environment["cores"])
-    made_by = {entry.pid for entry in entries(results).values()}
+    made_by = {entry.pid for entry in statuses(results).values()}
     assert len(made_by) == 2
     assert process.pid not in made_by
 
@@ -144,11 +144,11 @@ harness.runner.run = meeting
 def test_ctrl_c_ends_the_runs_and_leaves_the_cluster(cluster: str, first: Path, results: Path) -> None:
     first.write_text(children(in_seed_one("time.sleep(600)")))
     process = on(cluster, results, "seed=1", "init=keras,torch")
-    await_(lambda: sum(e.key is not None for e in entries(results).values()) == 2, process)
+    await_(lambda: sum(e.key is not None for e in statuses(results).values()) == 2, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert {entry.status for entry in entries(results).values()} == {"interrupted"}
+    assert {entry.status for entry in statuses(results).values()} == {"interrupted"}
     assert out.count("interrupted") >= 2
     assert "Traceback" not in err
     first.write_text("")
@@ -160,7 +160,7 @@ def test_a_cluster_of_the_sweeps_own_ends_with_it(results: Path, shadow: Shadow,
     """On SIGTERM too, for which Ray would have a handler of its own."""
     env = sabotage(shadow, in_seed_one("time.sleep(600)")) | {"HARNESS_LEASES": str(tmp_path / "leases")}
     process = command(results, "ray", "backend=numpy", "seed=0,1", env=env)
-    await_(lambda: [e.status for e in entries(results).values() if e.key] == ["ok", None], process)
+    await_(lambda: [e.status for e in statuses(results).values() if e.key] == ["ok", None], process)
     everybody = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
     out, err = process.communicate(timeout=60)
@@ -188,7 +188,7 @@ def test_what_a_run_takes_of_a_node() -> None:
     nodes = [{"CPU": 64.0, "GPU": 8.0}, {"CPU": 4.0}]
 
     def taken(*overrides: str) -> tuple[float, float]:
-        found = share(configuration(list(overrides)), nodes)
+        found = resources(configuration(list(overrides)), nodes)
         return found["num_cpus"], found["num_gpus"]
 
     assert taken("backend=torch", "threads=3", "device=cuda") == (3, 1)

@@ -15,8 +15,8 @@ import pytest
 
 from harness.store.record import RunRecord
 from harness.sweep.display import ProgressDisplay
-from harness.sweep.finish import VANISHED, finish_runs
-from harness.sweep.status_files import StatusFiles, place
+from harness.sweep.finish import PROCESS_GONE, finish_runs
+from harness.sweep.status_files import StatusFiles, status_directory
 from harness.sweep.task import RunStatus
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.support.children import ALIVE, Shadow, child_of, start
@@ -80,15 +80,15 @@ def test_plain_overall_lines(
     clock = [0.0]
     monkeypatch.setattr("harness.sweep.display.seconds", lambda: clock[0])
     display = ProgressDisplay(total=4)
-    display.expect(RunStatus.expected(task(results, number)) for number in range(4))
+    display.expect(task(results, number) for number in range(4))
     for number in range(2):
-        display.tell(RunStatus.expected(task(results, number)))
+        display.update(RunStatus.expected(task(results, number)))
         clock[0] += 12
         ended = replace(
             RunStatus.expected(task(results, number)), status="ok", seconds=12.0, result="ok: fine"
         )
-        display.tell(ended)
-    display.tell(
+        display.update(ended)
+    display.update(
         replace(RunStatus.expected(task(results, 2)), status="crashed", reason="x", result="crashed: x")
     )
     lines = capsys.readouterr().err.splitlines()
@@ -101,17 +101,17 @@ def test_plain_overall_lines(
 def test_it_shows_what_other_processes_write(capsys: pytest.CaptureFixture[str], results: Path) -> None:
     kept = StatusFiles(str(results / "sweeps" / "one"))
     display = ProgressDisplay(total=1)
-    other = replace(RunStatus.fresh(task(results)), pid=1)
-    with display.reading(kept.place):
+    other = replace(RunStatus.starting(task(results)), pid=1)
+    with display.following(kept.location):
         kept.write(other)
         kept.write(replace(other, status="ok", result="ok: far away"))
     assert "numpy lstm-8 digits row seed 0: ok: far away" in capsys.readouterr().err
-    assert display.entries[0].status == "ok"
+    assert display.runs[0].status == "ok"
 
 
 def test_documents_that_are_damaged_are_passed_over(results: Path) -> None:
     kept = StatusFiles(str(results))
-    kept.write(RunStatus.fresh(task(results)))
+    kept.write(RunStatus.starting(task(results)))
     (results / "run-00001.json").write_bytes(b'{"number": 1, "tit')
     (results / "run-00002.json").write_bytes(b"\xff\x00")
     (results / "run-00003.json").write_text("[]")
@@ -120,11 +120,11 @@ def test_documents_that_are_damaged_are_passed_over(results: Path) -> None:
 
 
 def test_documents_at_a_url(results: Path) -> None:
-    where = place(f"memory://bucket/{results.name}", "/somewhere/sweeps/2026")
+    where = status_directory(f"memory://bucket/{results.name}", "/somewhere/sweeps/2026")
     assert where == f"memory://bucket/{results.name}/sweeps/2026"
     kept = StatusFiles(where)
     assert list(kept.read()) == []
-    entries = [RunStatus.fresh(task(results, number)) for number in range(3)]
+    entries = [RunStatus.starting(task(results, number)) for number in range(3)]
     for entry in entries:
         kept.write(entry)
     kept.write(replace(entries[1], status="ok"))
@@ -134,18 +134,18 @@ def test_documents_at_a_url(results: Path) -> None:
 
 @pytest.mark.parametrize(
     ("interrupted", "status", "reason"),
-    [(False, "crashed", VANISHED), (True, "interrupted", "stopped from outside")],
+    [(False, "crashed", PROCESS_GONE), (True, "interrupted", "stopped from outside")],
 )
 def test_a_run_whose_process_is_gone(results: Path, interrupted: bool, status: str, reason: str) -> None:
     gone = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
     kept = StatusFiles(str(results / "sweeps" / "one"))
-    kept.write(replace(RunStatus.fresh(task(results)), pid=int(gone.stdout), key="0" * 20, threads=1))
+    kept.write(replace(RunStatus.starting(task(results)), pid=int(gone.stdout), key="0" * 20, threads=1))
     display = ProgressDisplay(total=2)
-    display.expect(RunStatus.expected(task(results, number)) for number in range(2))
+    display.expect(task(results, number) for number in range(2))
     began = time.monotonic()
-    ending = finish_runs(display, kept.place, interrupted=interrupted, failed=False)
+    ending = finish_runs(display, kept.location, interrupted=interrupted, failed=False)
     assert time.monotonic() - began < 5
     first, *rest = ending.records
     assert (first.status, first.reason, first.key) == (status, reason, "0" * 20)
@@ -154,7 +154,7 @@ def test_a_run_whose_process_is_gone(results: Path, interrupted: bool, status: s
         assert rest == []
     else:
         assert [(r.status, r.seed) for r in rest] == [("crashed", 1)]
-        assert "before it began" in str(rest[0].reason)
+        assert "before it started" in str(rest[0].reason)
     assert ending.exit_status == 1
 
 
@@ -167,7 +167,7 @@ from dataclasses import replace
 from harness.sweep.status_files import StatusFiles
 from harness.sweep.task import RunStatus, Task
 task = Task({config.number!r}, {config.config!r}, "", {config.directory!r}, ".")
-kept, entry = StatusFiles({kept.place!r}), RunStatus.fresh(task)
+kept, entry = StatusFiles({kept.location!r}), RunStatus.starting(task)
 kept.write(entry)
 print("begun", flush=True)
 sys.stdin.readline()
@@ -180,10 +180,10 @@ kept.write(replace(entry, status="ok", result="ok"))
         assert process.stdin and process.stdout  # noqa: PT018
         assert process.stdout.readline() == "begun\n"
         display = ProgressDisplay(total=1)
-        display.look(kept)
+        display.read(kept)
         process.stdin.write("\n")
         process.stdin.flush()
-        ending = finish_runs(display, kept.place, interrupted=False, failed=False)
+        ending = finish_runs(display, kept.location, interrupted=False, failed=False)
     assert [record.status for record in ending.records] == ["ok"]
 
 

@@ -1,4 +1,4 @@
-"""Over a Ray cluster of one node or many."""
+"""Runs on a Ray cluster of one node or many."""
 
 import signal
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,87 +9,84 @@ from harness.config.schema import Config
 from harness.errors import Unavailable
 from harness.measure.devices import gpus
 from harness.measure.machine import cores
+from harness.sweep import extras
 from harness.sweep.run_one import make
 from harness.sweep.task import Task
 
-OBJECTS_BYTES = 80 * 2**20  # about the least that Ray takes: nothing of a run goes through it
+OBJECT_STORE_BYTES = 80 * 2**20  # about the least that Ray accepts: the harness stores nothing there
 GRACE_SECONDS = 20.0  # for runs to end and to be stored after Ctrl-C
 
-# Ray counts GPUs, and a run's own lease picks one: it must see all of them
-UNSEEN = {
+# Ray only counts GPUs and a run's own lease picks one of them, so that a run must see all of them
+KEEP_GPUS_VISIBLE = {
     "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
 
-def spread(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
-    """On the cluster at `address`, or on one of this machine's own that ends with the sweep.
+def execute(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
+    """Makes the runs on the cluster at `address`, or on one of this machine's own that ends with the sweep.
 
-    A run takes its `threads` of a node's CPUs, and a GPU if its device is one. Ray never makes a run a
-    second time on its own: what is lost is told as such, and the same command makes it again.
+    A run reserves its `threads` of a node's CPUs, and a GPU if its device is one. Ray never repeats a run on
+    its own: a lost run is recorded as lost, and the same command makes it again.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise Unavailable('ray is not installed: pip install -c constraints.txt ".[ray]"') from error
-
+    ray = extras.require("ray")
     address = options["address"]
-    here: dict[str, Any] = {
+    own_cluster: dict[str, Any] = {
         "num_cpus": len(cores()),
         "num_gpus": len(gpus()),
         "include_dashboard": False,
-        "object_store_memory": OBJECTS_BYTES,
+        "object_store_memory": OBJECT_STORE_BYTES,
     }
-    ours = signal.getsignal(signal.SIGTERM)
+    sigterm_handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address or "local",
             log_to_driver=False,
             logging_level="error",
             configure_logging=False,
-            runtime_env={"env_vars": UNSEEN},
-            **({} if address else here),
+            runtime_env={"env_vars": KEEP_GPUS_VISIBLE},
+            **({} if address else own_cluster),
         )
     except ConnectionError as error:
         raise Unavailable(
-            f"hydra.launcher.address={address}: no Ray cluster can be reached there ({error}); one that asks "
-            "for a token also needs RAY_AUTH_MODE=token in the environment"
+            f"hydra.launcher.address={address}: no Ray cluster can be reached there ({error}); if it needs "
+            "a token, set RAY_AUTH_MODE=token in the environment"
         ) from error
-    signal.signal(signal.SIGTERM, ours)  # Ray has put one of its own in its place
+    signal.signal(signal.SIGTERM, sigterm_handler)  # Ray has installed one of its own
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        remote = ray.remote(max_calls=1, max_retries=0)(_make)
-        going = [
-            remote.options(**share(Config.from_mapping(task.config), nodes), name=str(task.number)).remote(
-                task
-            )
+        remote_make = ray.remote(max_calls=1, max_retries=0)(_make)
+        jobs = [
+            remote_make.options(
+                **resources(Config.from_mapping(task.config), nodes), name=str(task.number)
+            ).remote(task)
             for task in tasks
         ]
         try:
-            _wait(ray, going)
+            _wait(ray, jobs)
         except KeyboardInterrupt:
-            for run in going:
-                ray.cancel(run)
-            _wait(ray, going, GRACE_SECONDS)
+            for job in jobs:
+                ray.cancel(job)
+            _wait(ray, jobs, GRACE_SECONDS)
             raise
     finally:
         ray.shutdown()
 
 
-def _wait(ray: Any, going: Iterable[Any], timeout: float | None = None) -> None:
-    """Until all are over, whatever came of them, or for so many seconds."""
-    left = list(going)
-    while left:
-        done, left = ray.wait(left, num_returns=1, timeout=timeout)
+def _wait(ray: Any, jobs: Iterable[Any], timeout: float | None = None) -> None:
+    """Waits until all jobs have ended, however they did, or until none ends within `timeout` seconds."""
+    remaining = list(jobs)
+    while remaining:
+        done, remaining = ray.wait(remaining, num_returns=1, timeout=timeout)
         if not done:
             return
-        for run in done:
+        for job in done:
             with suppress(ray.exceptions.RayError, KeyboardInterrupt):
-                ray.get(run)
+                ray.get(job)
 
 
-def share(config: Config, nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """What a run takes of a node. With `threads=null` it is all CPUs of the smallest."""
+def resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What a run reserves of a node. With `threads=null` it is all CPUs of the smallest node."""
     smallest = min(node.get("CPU", 0.0) for node in nodes)
     wants_gpu = config.device.startswith("cuda") or (
         config.device == "auto" and config.backend.name != "numpy" and any(node.get("GPU") for node in nodes)
@@ -98,7 +95,8 @@ def share(config: Config, nodes: Sequence[Mapping[str, float]]) -> dict[str, flo
 
 
 def _make(task: Task) -> None:
-    """Ray asks a run to stop without waking its process from what it waits for: it looks up every second."""
+    """Makes the run, and wakes this process once a second: Ray's request to stop does not interrupt a
+    process that is waiting."""
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, 1, 1)
     try:
