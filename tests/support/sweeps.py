@@ -23,13 +23,13 @@ def in_seed_one(code: str) -> str:
     """Code of a child that runs `code` in place of its run where the seed is 1."""
     return f"""
 import os, signal, time
-import harness.runner.run
-run = harness.runner.run
+import harness.runner.run as runner
+run = runner.run
 def broken(job, emit):
     if job.config.seed == 1:
         {code}
     run(job, emit)
-harness.runner.run = broken
+runner.run = broken
 """
 
 

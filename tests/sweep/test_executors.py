@@ -57,13 +57,13 @@ def test_children_that_die_are_rows_and_the_others_are_made(
     signs = {1: "SIGSEGV", 3: "SIGKILL"}
     code = f"""
 import os, signal
-import harness.runner.run
-run = harness.runner.run
+import harness.runner.run as runner
+run = runner.run
 def broken(job, emit):
     if job.config.seed in {signs}:
         os.kill(os.getpid(), getattr(signal, {signs}[job.config.seed]))
     run(job, emit)
-harness.runner.run = broken
+runner.run = broken
 """
     done = run(
         "-m", "backend=numpy", "seed=0,1,2,3", f"hydra/launcher={launcher}", env=sabotage(shadow, code)
@@ -208,9 +208,9 @@ def test_ctrl_c(results: Path, shadow: Shadow, launcher: str, sign: signal.Signa
     assert process.returncode == 130, err
     _, alive = psutil.wait_procs(everybody, timeout=20)
     assert alive == []
-    statuses = [RunRecord.read(path).status for path in results.glob("runs/*/*/record.json")]
-    assert set(statuses) == {"interrupted"}
-    assert len(statuses) >= here
+    ends = [RunRecord.read(path).status for path in results.glob("runs/*/*/record.json")]
+    assert set(ends) == {"interrupted"}
+    assert len(ends) >= here
     assert out.count("interrupted") >= here
     assert "Traceback" not in err
 
@@ -257,14 +257,14 @@ def test_runs_at_once_are_in_processes_and_on_cores_of_their_own(
     """Each of two runs waits, in its child, until the other is there: they are made at once or never."""
     meet = f"""
 import os, time
-import harness.runner.run
-run = harness.runner.run
+import harness.runner.run as runner
+run = runner.run
 def meeting(job, emit):
     open(f"{tmp_path}/here-{{job.config.seed}}", "w").close()
     while not os.path.exists(f"{tmp_path}/here-{{1 - job.config.seed}}"):
         time.sleep(0.05)
     run(job, emit)
-harness.runner.run = meeting
+runner.run = meeting
 """
     env = sabotage(shadow, meet)
     process = command(results, launcher, "backend=numpy", "seed=0,1", "run.timeout_seconds=90", env=env)

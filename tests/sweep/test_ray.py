@@ -121,14 +121,14 @@ def test_runs_at_once_are_in_processes_and_on_cores_of_their_own(
     first.write_text(
         children(f"""
 import os, time
-import harness.runner.run
-run = harness.runner.run
+import harness.runner.run as runner
+run = runner.run
 def meeting(job, emit):
     open(f"{tmp_path}/here-{{job.config.seed}}", "w").close()
     while not os.path.exists(f"{tmp_path}/here-{{1 - job.config.seed}}"):
         time.sleep(0.05)
     run(job, emit)
-harness.runner.run = meeting
+runner.run = meeting
 """)
     )
     process = on(cluster, results, "seed=0,1", "run.timeout_seconds=90")
