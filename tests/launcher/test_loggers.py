@@ -303,7 +303,7 @@ def test_a_server_that_is_away_costs_a_line(run: Shell, results: Path) -> None:
 def test_a_server_that_never_answers_is_given_up(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(thread, "BEGIN_SECONDS", 0.1)
+    monkeypatch.setattr(thread, "START_SECONDS", 0.1)
     monkeypatch.setattr(thread, "END_SECONDS", 0.2)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
@@ -330,17 +330,17 @@ def test_a_record_is_stored_when_the_wait_for_its_logger_is_interrupted(
     assert stored(results).details["logger"]["name"] == "tensorboard"
 
 
-@pytest.mark.parametrize("broken", ["begin", "epoch", "end"])
+@pytest.mark.parametrize("broken", ["start", "epoch", "end"])
 def test_a_logger_that_breaks_is_left_alone(
     broken: str, results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = []
 
     class Log:
-        place = "somewhere"
+        location = "somewhere"
 
         def __init__(self, *_: object) -> None:
-            self._call("begin")
+            self._call("start")
 
         def epoch(self, *_: object) -> None:
             self._call("epoch")
@@ -354,7 +354,7 @@ def test_a_logger_that_breaks_is_left_alone(
                 raise SystemExit("it has had enough")
 
     module = ModuleType("harness.launcher.loggers.tensorboard")
-    module.begin = Log  # type: ignore[attr-defined]
+    module.start = Log  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "harness.launcher.loggers.tensorboard", module)
     config = composed("logger=tensorboard", f"results.root={results}")
     record = told(LoggerThread(config, key="k", started=STARTED), range(1, 4), made("ok"))
@@ -382,8 +382,8 @@ def test_a_missing_package_is_told_before_anything_starts(
     [
         (("logger=mlflow",), {}, "logger.uri=null: logger=mlflow needs its server"),
         (("logger=mlflow", "logger.uri=http://me:hunter2@there"), {}, "MLFLOW_TRACKING_PASSWORD"),
-        (("logger=mlflow", "logger.uri='http://[bad'"), {}, "no address: Invalid IPv6 URL"),
-        (("logger=wandb",), {"WANDB_MODE": "bogus"}, "logger='wandb': it cannot begin"),
+        (("logger=mlflow", "logger.uri='http://[bad'"), {}, "is not a URL: Invalid IPv6 URL"),
+        (("logger=wandb",), {"WANDB_MODE": "bogus"}, "logger='wandb': it cannot start"),
         (("logger=mlflow",), {"MLFLOW_TRACKING_URI": "http://me:hunter2@there"}, "MLFLOW_TRACKING_PASSWORD"),
         (("logger=wandb",), {"HOME": "/nonexistent", "WANDB_MODE": "online"}, "WANDB_MODE=offline"),
         (("logger.name=paper",), {}, "logger.name='paper': must be one of none, tensorboard, mlflow, wandb"),

@@ -1,7 +1,7 @@
 """Loggers: TensorBoard, MLflow and Weights & Biases follow a run as it goes.
 
-There is one module per logger, and each has the interface of `Logger`. `thread` calls it from a thread of the
-launcher, never from the process that is timed. `fields` has what a logger is given.
+There is one module per logger. Its function `start(config, run)` returns a `Logger`. `thread` calls it from a
+thread of the launcher, never from the process that is timed; `fields` selects what a logger is given.
 """
 
 import os
@@ -23,9 +23,11 @@ from harness.text import one_line
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a logger calls a run: `name` for a person, `id` the same for an attempt and for those that go on
-    from its checkpoints, which are `resumed`."""
+class LoggedRun:
+    """Identifies a run in a logger. An attempt and those that resume from its checkpoints have the same `id`.
+
+    `name` is for a person; `resumed` is true if there is a checkpoint to resume from.
+    """
 
     id: str
     key: str
@@ -34,62 +36,66 @@ class Run:
 
 
 class Logger(Protocol):
-    """One run in a logger. A module has `begin(config, run)`, which gives one; anything may raise."""
+    """One run in a logger. Every method, and the module's `start`, may raise anything."""
 
-    place: str  # where a person finds it: a directory or a URL
+    location: str  # where a person finds the run: a directory or a URL
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
-        """One epoch has ended. A resumed run tells of its earlier ones again: what is there stays single."""
+        """Logs the metrics of one epoch. A resumed run repeats earlier epochs; none may appear twice."""
 
     def end(self, record: RunRecord, directory: Path | None) -> None:
-        """The run is over, well or not; its files lie in `directory`, where it got that far."""
+        """Ends the run, whatever its status; `directory` holds the attempt's files, if it has any."""
 
 
 def check(config: Config) -> None:
-    """Raises ConfigError for a logger that cannot begin: no package, no address, not logged in."""
+    """Raises ConfigError for a logger that cannot start: a missing package or address, nobody logged in."""
     name = config.logger.name
     if name == "none":
         return
     spec = find_spec(name)
-    if spec is None or spec.origin is None:  # a directory that happens to be called so is no package
+    if spec is None or spec.origin is None:  # no origin: a directory that happens to have this name
         raise refuse(
             "logger",
             name,
             f'{name} is not installed; install it: pip install -c constraints.txt ".[{name}]"',
         )
     if name == "mlflow":
-        uri = tracking_uri(config)
-        if uri is None:
-            raise refuse("logger.uri", None, "logger=mlflow needs its server, here or in MLFLOW_TRACKING_URI")
-        try:
-            password = urlsplit(uri).password
-        except ValueError as error:
-            raise refuse("logger.uri", uri, f"no address: {error}") from error
-        if password:
-            raise ConfigError(
-                "logger.uri: a password in it would be in every record; "
-                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-            )
+        _check_tracking_uri(config)
     if name == "wandb" and os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun"):
         try:
             import wandb
 
-            known = wandb.api.api_key
-        except Exception as error:  # its settings, in the environment, are not what it expects
-            raise refuse("logger", name, f"it cannot begin: {one_line(str(error), 200)}") from error
-        if not known:
+            api_key = wandb.api.api_key
+        except Exception as error:  # an environment variable with a value that wandb does not accept
+            raise refuse("logger", name, f"it cannot start: {one_line(str(error), 200)}") from error
+        if not api_key:
             raise refuse(
                 "logger", name, "nobody is logged in; first `wandb login`, or set WANDB_MODE=offline"
             )
 
 
+def _check_tracking_uri(config: Config) -> None:
+    uri = tracking_uri(config)
+    if uri is None:
+        raise refuse("logger.uri", None, "logger=mlflow needs its server, here or in MLFLOW_TRACKING_URI")
+    try:
+        password = urlsplit(uri).password
+    except ValueError as error:
+        raise refuse("logger.uri", uri, f"is not a URL: {error}") from error
+    if password:
+        raise ConfigError(
+            "logger.uri: a password in it would be stored in every record; "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+
+
 def tracking_uri(config: Config) -> str | None:
-    """Where MLflow is."""
+    """The URL of the MLflow server."""
     return config.logger.uri or os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
 def directory(config: Config, name: str) -> Path:
-    """Where a logger may keep files: beside the runs, or in this user's cache if those are at a URL."""
+    """Where a logger may write files: beside the runs, or in the user's cache if the results are at a URL."""
     root = roots.local(config.results.root) or Path(user_cache_dir("harness"))
     path = root.absolute() / name
     path.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """TensorBoard: event files in `<results.root>/tensorboard/<run>`.
 
-Written by TensorBoard's own records and protocol buffers: its ready writers import TensorFlow or PyTorch.
+Written with TensorBoard's record writer and protocol buffers, as its summary writers import a framework.
 """
 
 import json
@@ -19,65 +19,65 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from harness.config.schema import Config
 from harness.launcher.loggers import fields
-from harness.launcher.loggers.base import Run, directory
+from harness.launcher.loggers.base import LoggedRun, directory
 from harness.measure.clock import now
 from harness.store.record import RunRecord
 
 
-class Log:
+class TensorBoardLogger:
     """One run's event file."""
 
-    def __init__(self, config: Config, run: Run) -> None:
+    def __init__(self, config: Config, run: LoggedRun) -> None:
         path = directory(config, "tensorboard") / run.id
         path.mkdir(exist_ok=True)
-        self.place = str(path)
+        self.location = str(path)
         name = f"events.out.tfevents.{now().timestamp():.6f}.{socket.gethostname()}.{os.getpid()}"
         self.writer = RecordWriter((path / name).open("xb"))
         self.step = 0
-        self.stale = run.resumed
+        self.repeats_epochs = run.resumed
         self._write(file_version="brain.Event:2")
         self._write(summary=hparams_pb(fields.parameters(config), start_time_secs=now().timestamp()))
         self._text("configuration", _code(json.dumps(config.to_mapping(), indent=1)))
         self.writer.flush()
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
-        if self.stale:  # all epochs are told again: what is there from before no longer counts
+        if self.repeats_epochs:  # TensorBoard drops what it has of them
             self._write(session_log=SessionLog(status=SessionLog.START))
-            self.stale = False
+            self.repeats_epochs = False
         self.step = number
         self._scalars(metrics)
         self.writer.flush()
 
     def end(self, record: RunRecord, directory: Path | None) -> None:
-        """Scalars for the columns, texts for the files; of weights the path."""
+        """Writes columns as scalars and texts, files as texts, and only the path of the weights."""
         self._scalars(fields.metrics(record))
         for name, tag in fields.tags(record).items():
             self._text(name, tag)
         self._text("record.json", _code(record.to_json()))
-        for path in fields.artefacts(record, directory):
+        for path in fields.artifacts(record, directory):
             weights = path.suffix == ".safetensors"
             self._text(path.name, str(path) if weights else _code(path.read_text("utf-8", "replace")))
         self.writer.close()
 
     def _scalars(self, values: Mapping[str, float]) -> None:
-        found = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self._write(summary=Summary(value=found))
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(summary=Summary(value=scalars))
 
     def _text(self, name: str, text: str) -> None:
         tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode("utf-8", "replace")])
         value = Summary.Value(tag=name, metadata=create_summary_metadata(name, ""), tensor=tensor)
         self._write(summary=Summary(value=[value]))
 
-    def _write(self, **event: object) -> None:
-        whole = Event(wall_time=now().timestamp(), step=self.step, **event)
-        self.writer.write(whole.SerializeToString())
+    def _write(self, **content: object) -> None:
+        event = Event(wall_time=now().timestamp(), step=self.step, **content)
+        self.writer.write(event.SerializeToString())
 
 
-def begin(config: Config, run: Run) -> Log:
+def start(config: Config, run: LoggedRun) -> TensorBoardLogger:
     """Opens the run's event file."""
-    return Log(config, run)
+    return TensorBoardLogger(config, run)
 
 
 def _code(text: str) -> str:
-    """As TensorBoard's Markdown shows a text as it stands."""
+    """As a code block, which TensorBoard's Markdown shows unchanged."""
     return "".join(f"    {line}\n" for line in text.splitlines())

@@ -1,4 +1,4 @@
-"""Weights & Biases: runs of the project `logger.project`; `WANDB_MODE=offline`: in `<results.root>/wandb`."""
+"""Weights & Biases: runs of the project `logger.project`; offline runs are in `<results.root>/wandb`."""
 
 import shutil
 from collections.abc import Mapping
@@ -8,26 +8,26 @@ import wandb
 
 from harness.config.schema import Config
 from harness.launcher.loggers import fields
-from harness.launcher.loggers.base import Run, directory
+from harness.launcher.loggers.base import LoggedRun, directory
 from harness.store.record import STATUSES, RunRecord
 
-BEGIN_SECONDS = 10.0
+START_SECONDS = 10.0
 
 
-class Log:
-    """One run there. An earlier step of a resumed one is not taken a second time; of attempts that were made
-    offline each directory has the whole of it, and the last one that is synchronised counts."""
+class WandbLogger:
+    """One run. W&B ignores a step that it has already. Offline, each attempt has a directory with all epochs,
+    and the one that is synchronised last counts."""
 
-    def __init__(self, config: Config, run: Run) -> None:
+    def __init__(self, config: Config, run: LoggedRun) -> None:
         settings = wandb.Settings(
             console="off",
             silent=True,
             disable_code=True,
             disable_git=True,
-            init_timeout=BEGIN_SECONDS,
-            login_timeout=BEGIN_SECONDS,
+            init_timeout=START_SECONDS,
+            login_timeout=START_SECONDS,
             x_disable_machine_info=True,
-            x_disable_stats=True,  # sampling would take time from the cores that are measured
+            x_disable_stats=True,  # sampling would disturb the cores that are measured
         )
         self.run = wandb.init(
             project=config.logger.project,
@@ -40,7 +40,7 @@ class Log:
             reinit="create_new",
             settings=settings,
         )
-        self.place = self.run.dir if self.run.offline else str(self.run.url)
+        self.location = self.run.dir if self.run.offline else str(self.run.url)
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         self.run.log(dict(metrics), step=number)
@@ -49,15 +49,15 @@ class Log:
         self.run.summary.update({**fields.metrics(record), **fields.tags(record)})
         self.run.tags = (*(tag for tag in self.run.tags or () if tag not in STATUSES), record.status)
         files = Path(self.run.dir)
-        files.mkdir(parents=True, exist_ok=True)  # there is none where WANDB_MODE=disabled
+        files.mkdir(parents=True, exist_ok=True)  # WANDB_MODE=disabled creates none
         (files / "record.json").write_text(record.to_json(), "utf-8")
-        for path in fields.artefacts(record, directory):
+        for path in fields.artifacts(record, directory):
             shutil.copy2(path, files)
         for path in files.iterdir():
             self.run.save(path, base_path=files, policy="end")
         self.run.finish(exit_code=0 if record.ok else 1)
 
 
-def begin(config: Config, run: Run) -> Log:
+def start(config: Config, run: LoggedRun) -> WandbLogger:
     """Starts the run."""
-    return Log(config, run)
+    return WandbLogger(config, run)
