@@ -27,7 +27,7 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     config = configuration(overrides)
     if config.sweep.dry_run:
         raise refuse("sweep.dry_run", True, "is for the command: python run.py … sweep.dry_run=true")
-    attempts.prepare(config.results.root)
+    attempts.check_writable(config.results.root)
     display = ProgressDisplay(total=1)
     task = Task(0, config.to_mapping(), command_line(overrides), None, str(Path.cwd()))
     try:

@@ -125,7 +125,7 @@ def _dataset(name: str) -> Finding:
 
 def _results() -> Finding:
     try:
-        attempts.prepare("results")
+        attempts.check_writable("results")
     except HarnessError as error:
         return Finding("results", False, str(error))
     return Finding("results", True, "can be written")

@@ -56,7 +56,7 @@ def launch(config: Config, *, command: str, display: Display, pruner: Pruner | N
 
 def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | None) -> Outcome:
     root = config.results.root
-    attempts.prepare(root)
+    attempts.check_writable(root)
     try:
         threads, gpus = resources(config)
     except Unavailable as error:
@@ -67,10 +67,10 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
     sha256 = dataset.fingerprint(config)
     key = run_key(config, threads)
     display.identify(key, threads)
-    with _only_one(attempts.lock(root, key), display):
+    with _only_one(attempts.lock_file(root, key), display):
         attempts.recover(root, key)
-        done = attempts.complete(
-            root, key, with_weights=config.save_weights, decided=pruner.pruned_here if pruner else None
+        done = attempts.find_complete(
+            root, key, with_weights=config.save_weights, accept=pruner.pruned_here if pruner else None
         )
         again = config.sweep.rerun == "all"
         if (done is not None and done.ok) or again:
@@ -80,11 +80,11 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
                 pruner.replay(done)
             return Outcome(done, reused=True)
         if not again:
-            remote_checkpoints.fetch(root, key)
+            remote_checkpoints.download(root, key)
         draft = Draft(config, key=key, threads=threads, command=command)
         draft.update({"details": {"data_sha256": sha256} if sha256 else {}})
         directory = attempts.new_attempt(root, key, now())
-        logger = _logger_thread(config, draft, attempts.checkpoints(root, key))
+        logger = _logger_thread(config, draft, attempts.checkpoint_directory(root, key))
         could_start = True
         try:
             dataset.provide(config, progress=display.interactive)
@@ -102,7 +102,7 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
                     sha256,
                     key=key,
                     started=draft.values["started"],
-                    checkpoints=attempts.checkpoints(root, key),
+                    checkpoints=attempts.checkpoint_directory(root, key),
                 )
                 with Child(job, held) as child:
                     status, reason, could_start = follow(child, draft, display, pruner, logger)
@@ -122,7 +122,7 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
 def _forget(root: str, key: str) -> None:
     """Removes a run's checkpoints. A copy that stays is said, and does no harm; raises StoreError for what
     stays here."""
-    checkpoint.remove(attempts.checkpoints(root, key))
+    checkpoint.remove(attempts.checkpoint_directory(root, key))
     try:
         remote_checkpoints.remove(root, key)
     except StoreError as error:
@@ -138,7 +138,7 @@ def resources(config: Config) -> tuple[int, list[str]]:
 def lost(config: Config, *, key: str | None, threads: int, command: str, status: str, reason: str) -> Outcome:
     """Stores the record of a run whose own launcher is gone and could not. Raises HarnessError."""
     root = config.results.root
-    attempts.prepare(root)
+    attempts.check_writable(root)
     if key is None:
         try:
             threads, _ = resources(config)
@@ -146,7 +146,7 @@ def lost(config: Config, *, key: str | None, threads: int, command: str, status:
             threads = config.threads or 0
         key = run_key(config, threads)
     draft = Draft(config, key=key, threads=threads, command=command)
-    logger = _logger_thread(config, draft, attempts.checkpoints(root, key))
+    logger = _logger_thread(config, draft, attempts.checkpoint_directory(root, key))
     return _closed(logger, draft.ended(status, reason), root, could_start=True)
 
 
@@ -171,7 +171,7 @@ def _closed(
 def _stored(record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None) -> Outcome:
     directory = directory or attempts.new_attempt(root, record.key, now())
     try:
-        return Outcome(attempts.keep(record, root, directory), could_start=could_start)
+        return Outcome(attempts.store(record, root, directory), could_start=could_start)
     except attempts.NotStored as error:
         status = "failed" if record.ok else record.status
         reason = "; ".join([record.reason or f"ended {record.status}", str(error)])

@@ -33,14 +33,14 @@ def train(
     resumed: list[dict[str, Any]] = []
     checkpoints = Checkpoints(job.checkpoints, job.key)
     found = checkpoints.newest()
-    if checkpoints.passed_over:
-        sys.stderr.writelines(f"passed over: {said}\n" for said in checkpoints.passed_over)
-        emit("update", details={"checkpoints_passed_over": checkpoints.passed_over})
+    if checkpoints.skipped:
+        sys.stderr.writelines(f"passed over: {said}\n" for said in checkpoints.skipped)
+        emit("update", details={"checkpoints_passed_over": checkpoints.skipped})
     if found:
         emit("note", text=f"resuming after epoch {found.epoch}")
         session.put_weights(found.weights)
         session.put_optimizer_state(found.optimizer)
-        course, resumed = Course.resumed(found.more["course"]), found.more["attempts"]
+        course, resumed = Course.resumed(found.progress["course"]), found.progress["attempts"]
         emit("update", details={"resumed": resumed})
         training.report(config, model, course, course.history, emit)
 

@@ -1,4 +1,4 @@
-"""Results on disk or at a URL: one directory per attempt at a run, one JSON document in it, written once.
+"""Results in a directory or at a URL: one directory for each attempt at a run, with its record written once.
 
-Any number of processes may write to the same place.
+Any number of processes may write to the same root.
 """

@@ -1,154 +1,158 @@
-"""Attempts at a run: begun, stored whole, recovered, found again."""
+"""Attempts at a run: begin one, store it, recover those that could not be stored, find a complete one."""
 
-import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.errors import StoreError
 from harness.store import files, scan
-from harness.store.layout import CHECKPOINT, RECORD, said
+from harness.store.layout import CHECKPOINT, RECORD
 from harness.store.record import RunRecord
-from harness.store.roots import Root, local, root
-
-if TYPE_CHECKING:
-    pass
-
-
-Where = str | os.PathLike[str]
+from harness.store.roots import Location, Root, local_path, open_root
+from harness.text import error_line
 
 
 class NotStored(StoreError):
-    """A record that could not be stored where it belongs; says where it is kept instead."""
+    """A record that could not be stored at its root; says where it is kept instead."""
 
 
-def prepare(where: Where) -> None:
-    """Makes sure, before anything runs, that records can be written; raises StoreError."""
-    root(where).prepare()
+def check_writable(location: Location) -> None:
+    """Raises StoreError where records cannot be written."""
+    open_root(location).check_writable()
 
 
-def lock(where: Where, key: str) -> Path:
+def lock_file(location: Location, key: str) -> Path:
     """The file that a process of this machine locks while it makes a run; raises StoreError."""
-    place = root(where)
-    try:
-        path = place.lock(key)
+    root = open_root(location)
+    with _explain_errors(root):
+        path = root.lock_path(key)
         path.touch()
-    except OSError as error:
-        raise StoreError(f"results.root={place.name}: cannot be written to ({said(error)})") from error
     return path
 
 
-def checkpoints(where: Where, key: str) -> Path:
-    """The local directory of a run's checkpoints: beside its attempts, or in this user's cache for a URL."""
-    return root(where).checkpoint(key)
+def checkpoint_directory(location: Location, key: str) -> Path:
+    """The local directory of a run's checkpoints: beside its attempts or, for a URL, in the user's cache."""
+    return open_root(location).checkpoint_directory(key)
 
 
-def new_attempt(where: Where, key: str, started: datetime) -> Path:
-    """A fresh local directory for one attempt at a run; it sorts after the earlier ones there.
+def new_attempt(location: Location, key: str, started: datetime) -> Path:
+    """A new local directory for one attempt at a run; its name sorts after those of earlier attempts.
 
     Raises StoreError.
     """
-    place = root(where)
-    try:
-        return place.begin(key, started)
-    except OSError as error:
-        raise StoreError(f"results.root={place.name}: cannot be written to ({said(error)})") from error
+    root = open_root(location)
+    with _explain_errors(root):
+        return root.new_attempt(key, started)
 
 
-def write(record: RunRecord, directory: Path) -> Path:
-    """Writes a record into its directory, whole or not at all."""
+def write_record(record: RunRecord, directory: Path) -> Path:
+    """Writes a record into its directory, completely or not at all; raises OSError."""
     path = directory / RECORD
-    files.write(path, [_document(record)], sync=True)
+    files.write_atomic(path, [_encode(record)], sync=True)
     return path
 
 
-def keep(record: RunRecord, where: Where, directory: Path) -> RunRecord:
+def store(record: RunRecord, location: Location, directory: Path) -> RunRecord:
     """Stores an attempt that was made in `directory`, see `new_attempt`; the record with its paths.
 
-    Raises NotStored where that cannot be done (a full disk, no permission, no network): the attempt is
-    then kept in this user's cache, from which `recover` stores it.
+    Raises NotStored where that is impossible (a full disk, no permission, no network). The attempt is then
+    kept in the user's cache, from which `recover` stores it.
     """
-    place = root(where)
+    root = open_root(location)
     try:
-        write(record, directory)
-        place.publish(directory)
+        write_record(record, directory)
+        root.publish(directory)
     except Exception as error:
-        what = f"results.root={place.name}: the record could not be stored ({said(error)})"
+        problem = f"results.root={root.name}: the record could not be stored ({error_line(error)})"
         try:
-            aside = _set_aside(record, place, directory)
+            staged = _stage(record, root, directory)
         except OSError as second:
-            raise NotStored(f"{what}, nor be kept in {place.staging} ({said(second)})") from error
-        raise NotStored(f"{what}; it is kept in {aside}; the same command given again stores it") from error
-    at = f"{place.name}/runs/{directory.parent.name}/{directory.name}"
-    return RunRecord.parse(_document(record), f"{at}/{RECORD}").at(at)
+            raise NotStored(f"{problem}, nor be kept in {root.staging} ({error_line(second)})") from error
+        raise NotStored(
+            f"{problem}; it is kept in {staged}; the same command given again stores it"
+        ) from error
+    stored = f"{root.name}/runs/{directory.parent.name}/{directory.name}"
+    return RunRecord.parse(_encode(record), f"{stored}/{RECORD}").at(stored)
 
 
-def recover(where: Where, key: str) -> None:
-    """Stores the attempts at a run that were kept aside, and removes what killed processes left.
+def recover(location: Location, key: str) -> None:
+    """Stores the attempts at a run that `store` could not, and removes what killed processes left.
 
-    For the holder of the run's lock. Raises StoreError where they still cannot be stored.
+    Only the holder of the run's lock may call it. Raises StoreError where they still cannot be stored.
     """
-    place = root(where)
-    runs = place.staging / "runs" / key
+    root = open_root(location)
+    run = root.staging / "runs" / key
     try:
-        for directory in sorted(runs.iterdir() if runs.is_dir() else ()):
+        for directory in sorted(run.iterdir() if run.is_dir() else ()):
             if (directory / RECORD).is_file():
-                place.publish(directory)
+                root.publish(directory)
             elif directory.is_dir() and directory.name != CHECKPOINT:
                 shutil.rmtree(directory)
-        place.tidy(key)
+        root.remove_unfinished(key)
     except Exception as error:
         raise StoreError(
-            f"results.root={place.name}: what is kept in {runs} cannot be stored ({said(error)})"
+            f"results.root={root.name}: the attempts kept in {run} cannot be stored ({error_line(error)})"
         ) from error
 
 
-def read(place: str) -> RunRecord:
-    """The record at a path or URL, as its `record_path` says it; raises StoreError."""
-    path = local(place)
+def read_record(location: str) -> RunRecord:
+    """The record at a `record_path`, a path or URL; raises StoreError."""
+    path = local_path(location)
     if path is not None:
         return RunRecord.read(path)
     import fsspec
 
     try:
-        with fsspec.open(place, "rb") as file:
+        with fsspec.open(location, "rb") as file:
             content = file.read()
     except Exception as error:
-        raise StoreError(f"{place}: not a readable record: {said(error)}") from error
-    return RunRecord.parse(content, place).at(place.rpartition("/")[0])
+        raise StoreError(f"{location}: not a readable record: {error_line(error)}") from error
+    return RunRecord.parse(content, location).at(location.rpartition("/")[0])
 
 
-def complete(
-    where: Where, key: str, *, with_weights: bool, decided: Callable[[RunRecord], bool] | None = None
+def find_complete(
+    location: Location,
+    key: str,
+    *,
+    with_weights: bool,
+    accept: Callable[[RunRecord], bool] | None = None,
 ) -> RunRecord | None:
-    """The newest attempt at a run that ended `ok`, with its weights if they are asked for; or else the newest
-    that is `decided` all the same."""
-    found = [
-        (record.ok, document.attempt, record)
-        for document, record in scan.whole(root(where), key)
-        if (record.ok and (record.weights_path or not with_weights)) or (decided and decided(record))
+    """The newest attempt at a run that ended `ok` (and has weights, if asked for), or else the newest one
+    that `accept` is true for; None where there is neither."""
+    candidates = [
+        (record.ok, attempt.name, record)
+        for attempt, record in scan.read_run(open_root(location), key)
+        if (record.ok and (record.weights_path or not with_weights)) or (accept and accept(record))
     ]
-    return max(found, key=lambda each: each[:2])[2] if found else None
+    return max(candidates, key=lambda candidate: candidate[:2])[2] if candidates else None
 
 
-def _document(record: RunRecord) -> bytes:
+@contextmanager
+def _explain_errors(root: Root) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"results.root={root.name}: cannot be written to ({error_line(error)})") from error
+
+
+def _encode(record: RunRecord) -> bytes:
     return record.to_json().encode()
 
 
-def _set_aside(record: RunRecord, place: Root, directory: Path) -> Path:
-    """Brings an attempt that could not be stored into the staging directory, whole."""
-    aside = place.staging / "runs" / directory.parent.name / directory.name
-    if directory != aside:
-        aside.mkdir(parents=True, exist_ok=True)
+def _stage(record: RunRecord, root: Root, directory: Path) -> Path:
+    """Moves an attempt that could not be stored into the staging directory; returns its path there."""
+    staged = root.staging / "runs" / directory.parent.name / directory.name
+    if directory != staged:
+        staged.mkdir(parents=True, exist_ok=True)
         for file in directory.iterdir() if directory.is_dir() else ():
             if not file.name.startswith("."):
-                shutil.copy2(file, aside)
-    if record.weights_path and not (aside / record.weights_path).exists():
+                shutil.copy2(file, staged)
+    if record.weights_path and not (staged / record.weights_path).exists():
         record = replace(record, weights_path=None)  # they are lost
-    write(record, aside)
-    if directory != aside:
-        shutil.rmtree(directory, ignore_errors=True)  # its disk may be as unwilling as it was
-    return aside
+    write_record(record, staged)
+    if directory != staged:
+        shutil.rmtree(directory, ignore_errors=True)  # its disk may still be unusable
+    return staged

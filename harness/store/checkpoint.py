@@ -1,10 +1,9 @@
-"""Checkpoints: what a run needs to go on after an epoch as if it had never been away.
+"""Checkpoints: what a run needs to resume after an epoch as if it had never been interrupted.
 
 <directory>/epoch-00000012.safetensors   weights and the optimiser's state, by canonical name
             epoch-00000012.json          everything else, with the SHA-256 of both files' contents
 
-Nothing of a random generator is kept: which sequences make a batch and what is dropped are functions of
-the seed and the epoch.
+No state of random generators is stored: batches and dropout are functions of the seed and the epoch.
 """
 
 import hashlib
@@ -21,50 +20,52 @@ from harness.errors import StoreError
 from harness.store import files
 
 SCHEMA = 1
-KEPT = 2  # generations: one is whole whatever happens to the other
+KEPT = 2  # checkpoints: one is valid whatever happens to the other
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run after `epoch` epochs: its weights, the state of its optimiser, and what else it has to know,
-    as plain data."""
+    """A run after `epoch` epochs: its weights, the state of its optimiser, and its progress as JSON."""
 
     epoch: int
     weights: Weights
     optimizer: Weights
-    more: dict[str, Any]
+    progress: dict[str, Any]
 
 
 class Damaged(Exception):
-    """A file that is no whole checkpoint of this run; says what is wrong with it."""
+    """A file that is not a valid checkpoint of this run; says what is wrong with it."""
 
 
 class Checkpoints:
     """The checkpoints of the run with this key.
 
-    `passed_over` says of every file that was newer than the one `newest` returned what is wrong with it.
+    `skipped` has a message for every damaged checkpoint newer than the one that `newest` returned.
     """
 
     def __init__(self, directory: Path, key: str) -> None:
         self.directory, self.key = directory, key
-        self.passed_over: list[str] = []
-        self.whole: list[str] = []  # names of the generations that are known to be, oldest first
+        self.skipped: list[str] = []
+        self.valid: list[str] = []  # the names of checkpoints known to be valid, oldest first
 
     def newest(self) -> Checkpoint | None:
-        """The newest whole one, or None."""
+        """The newest valid checkpoint, or None."""
         for path in sorted(self.directory.glob("epoch-*.json"), reverse=True):
             try:
-                found = self._read(path)
+                checkpoint = self._read(path)
             except Damaged as error:
-                self.passed_over.append(f"{path}: {error}")
+                self.skipped.append(f"{path}: {error}")
             else:
-                self.whole = [path.stem]
-                return found
+                self.valid = [path.stem]
+                return checkpoint
         return None
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Adds one, whole or not at all, and removes all but the last two; raises StoreError."""
-        name = name_of(checkpoint.epoch)
+        """Adds a checkpoint, completely or not at all, and removes all but the last two.
+
+        Raises StoreError.
+        """
+        name = checkpoint_name(checkpoint.epoch)
         tensors = save(
             {f"weights.{key}": array for key, array in checkpoint.weights.items()}
             | {f"optimizer.{key}": array for key, array in checkpoint.optimizer.items()}
@@ -74,21 +75,21 @@ class Checkpoints:
             "key": self.key,
             "epoch": checkpoint.epoch,
             "tensors_sha256": hashlib.sha256(tensors).hexdigest(),
-            "more": checkpoint.more,
+            "more": checkpoint.progress,
         }
-        document = json.dumps({**values, "sha256": _digest(values)}, indent=1).encode()
+        metadata = json.dumps({**values, "sha256": _digest(values)}, indent=1).encode()
         try:
             self.directory.mkdir(exist_ok=True)
-            for path, content in zip(paths(self.directory, name), (tensors, document), strict=True):
-                files.write(path, [content], sync=True)
+            for path, content in zip(paths(self.directory, name), (tensors, metadata), strict=True):
+                files.write_atomic(path, [content], sync=True)
         except OSError as error:
             raise StoreError(
                 f"train.checkpoint_epochs: the checkpoint after epoch {checkpoint.epoch} cannot be written "
                 f"to {self.directory}: {error.strerror}"
             ) from error
-        self.whole = [*(other for other in self.whole if other != name), name][-KEPT:]
-        for path in sorted(self.directory.glob("*epoch-*")):  # of each generation the document first
-            if path.name.partition(".")[0] not in self.whole:
+        self.valid = [*(other for other in self.valid if other != name), name][-KEPT:]
+        for path in sorted(self.directory.glob("*epoch-*")):  # for each checkpoint the JSON first
+            if path.name.partition(".")[0] not in self.valid:
                 path.unlink()
 
     def _read(self, path: Path) -> Checkpoint:
@@ -101,30 +102,30 @@ class Checkpoints:
         if schema != SCHEMA:
             raise Damaged(f"schema {schema!r} is unknown to this version, which reads schema {SCHEMA}")
         if values.pop("sha256", None) != _digest(values):
-            raise Damaged("its content is not what was written")
+            raise Damaged("its content has changed since it was written")
         if values["key"] != self.key:
-            raise Damaged(f"is of the run {values['key']}, not of {self.key}")
+            raise Damaged(f"belongs to the run {values['key']}, not to {self.key}")
         if values["tensors_sha256"] != hashlib.sha256(tensors).hexdigest():
             raise Damaged("the safetensors file beside it is not the one that was written with it")
-        found: dict[str, Weights] = {"weights": {}, "optimizer": {}}
+        arrays: dict[str, Weights] = {"weights": {}, "optimizer": {}}
         for name, array in load(tensors).items():
             kind, _, key = name.partition(".")
-            found[kind][key] = array
-        return Checkpoint(values["epoch"], **found, more=values["more"])
+            arrays[kind][key] = array
+        return Checkpoint(values["epoch"], **arrays, progress=values["more"])
 
 
-def name_of(epoch: int) -> str:
-    """What the files of a generation are called; of two names the later one is the greater."""
+def checkpoint_name(epoch: int) -> str:
+    """The stem of a checkpoint's two files; names sort as epochs do."""
     return f"epoch-{epoch:08d}"
 
 
 def paths(directory: Path, name: str) -> tuple[Path, Path]:
-    """The tensors and the document of a generation, in the order in which they are written."""
+    """The safetensors and the JSON file of a checkpoint, in the order in which they are written."""
     return directory / f"{name}.safetensors", directory / f"{name}.json"
 
 
 def remove(directory: Path) -> None:
-    """Removes all checkpoints of a run, if there are any; raises StoreError where they stay."""
+    """Removes all checkpoints of a run, if any; raises StoreError where that fails."""
     try:
         if directory.exists():
             shutil.rmtree(directory)

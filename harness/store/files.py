@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writing files completely or not at all."""
 
 import os
 import tempfile
@@ -6,25 +6,27 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def hindrance(path: Path) -> str | None:
-    """Why a file that a person names could not be written there; None where nothing is known against it."""
+def write_problem(path: Path) -> str | None:
+    """Why a file cannot be written at a path that the user gave; None where no reason is known."""
     try:
         if not path.parent.is_dir():
-            return f"{path.parent} is no directory; make it first"
+            return f"{path.parent} is not a directory; create it first"
         if path.is_dir():
             return "is a directory; name a file in it"
         if path.exists() and not path.is_file():
-            return "is there already, and is no file"
+            return "exists and is not a file"
     except OSError as error:  # such as a name that is too long
         return f"cannot be written ({error.strerror})"
     return None
 
 
-def write(path: Path, parts: Iterable[bytes | memoryview], *, mode: int = 0o644, sync: bool = False) -> None:
-    """Writes the parts one after another beside `path`, and puts the whole in its place.
+def write_atomic(
+    path: Path, parts: Iterable[bytes | memoryview], *, mode: int = 0o644, sync: bool = False
+) -> None:
+    """Writes the parts one after another to a temporary file in the same directory and renames it to `path`.
 
-    With `sync` its content is on the disk before that, and its name when this returns. Raises OSError, and
-    then leaves nothing beside.
+    With `sync` the content is on the disk before the renaming, and the new name when this returns. Raises
+    OSError, after removing the temporary file.
     """
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:

@@ -1,4 +1,12 @@
-"""How a results directory is laid out, wherever it lies."""
+"""The layout of a root of results, the same in a directory and at a URL.
+
+<root>/runs/<key>/<attempt>/record.json    the record of one attempt at a run, written last
+                            output.log     everything that the run printed
+                            weights.safetensors
+<root>/runs/<key>/checkpoint/    see `harness.store.checkpoint`
+
+An attempt is named by the time at which it began. A directory can be copied from one root into another.
+"""
 
 import hashlib
 import re
@@ -10,78 +18,75 @@ from typing import NamedTuple
 import platformdirs
 
 RECORD = "record.json"
-
-
 LOG = "output.log"
-
-
 CHECKPOINT = "checkpoint"
+TIME_FORMAT = "%Y%m%dT%H%M%S.%f"
+TIME_CHARACTERS = 22
+
+Warn = Callable[[str], None]  # takes the message about a record that cannot be used
 
 
-STAMP = "%Y%m%dT%H%M%S.%f"
-
-
-STAMPED = 22  # characters of a stamp
-
-
-# what is told of a document that cannot be used
-Report = Callable[[str], None]
-
-
-class Document(NamedTuple):
-    """A record: of which attempt at which run, and a stamp that changes when its content does."""
+class Attempt(NamedTuple):
+    """A stored attempt at the run `key`; `version` changes whenever the content of its record does."""
 
     key: str
-    attempt: str
-    stamp: str
+    name: str
+    version: str
 
 
-class Layout:
-    """What all roots have in common: `name` is how a person calls it, `identity` the same for everyone."""
+class RootLayout:
+    """What all roots have in common.
+
+    `name` is the path or URL as the user wrote it, `identity` the same however it was written. Attempts are
+    made, runs are locked and checkpoints are written in `workspace`, a local directory. Attempts that could
+    not be stored wait in `staging`.
+    """
 
     name: str
     identity: str
+    workspace: Path
     staging: Path
-    locks: Path
 
-    def directory(self, document: Document) -> str:
-        """Where an attempt lies, as a person would call it."""
-        return f"{self.name}/runs/{document.key}/{document.attempt}"
+    def attempt_location(self, attempt: Attempt) -> str:
+        """The path or URL of an attempt."""
+        return f"{self.name}/runs/{attempt.key}/{attempt.name}"
 
-    def place(self, document: Document) -> str:
-        return f"{self.directory(document)}/{RECORD}"
+    def record_location(self, attempt: Attempt) -> str:
+        """The path or URL of an attempt's record."""
+        return f"{self.attempt_location(attempt)}/{RECORD}"
 
-    def lock(self, key: str) -> Path:
-        """A file to lock while a run is made, the same for all processes of a machine."""
-        run = self.locks / "runs" / key
+    def lock_path(self, key: str) -> Path:
+        """The file to lock while a run is made: the same for all processes of this machine."""
+        run = self.workspace / "runs" / key
         run.mkdir(parents=True, exist_ok=True)
         return run / ".lock"
 
-    def checkpoint(self, key: str) -> Path:
+    def checkpoint_directory(self, key: str) -> Path:
         """The local directory of a run's checkpoints."""
-        return (self.locks / "runs" / key / CHECKPOINT).resolve()
+        return (self.workspace / "runs" / key / CHECKPOINT).resolve()
 
 
-def staging(name: str) -> Path:
-    """Where attempts lie that are not, or not yet, at a root: itself laid out as one."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+def staging_directory(identity: str) -> Path:
+    """The directory in the user's cache for the attempts of a root that are not stored yet."""
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return Path(platformdirs.user_cache_dir("harness")) / "staging" / digest
 
 
-def said(error: object) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+def new_attempt_directory(
+    run: Path, started: datetime, stored: Iterable[str] = (), *, suffix: str = ""
+) -> Path:
+    """A new directory in `run`, named by its time.
 
-
-def _fresh(runs: Path, started: datetime, there: Iterable[str], suffix: str = "") -> Path:
-    """A new directory that is named by its time, and sorts after those there: clocks are moved back."""
-    latest = max((stamp for name in there if (stamp := _stamp(name))), default=None)
+    Its name sorts after those of all attempts in `run` and in `stored`, even when the clock was set back.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    names = [*stored, *(path.name for path in run.iterdir())]
+    latest = max((moment for name in names if (moment := attempt_time(name))), default=None)
     moment = started.replace(tzinfo=None)
     if latest is not None and latest >= moment:
         moment = latest + timedelta(microseconds=1)
     while True:
-        path = runs / f"{moment.strftime(STAMP)}{suffix}"
+        path = run / f"{moment.strftime(TIME_FORMAT)}{suffix}"
         try:
             path.mkdir()
         except FileExistsError:
@@ -90,12 +95,12 @@ def _fresh(runs: Path, started: datetime, there: Iterable[str], suffix: str = ""
             return path
 
 
-def _stamp(name: str) -> datetime | None:
-    """The time that an attempt is named by; None for another name, and for the end of all time."""
+def attempt_time(name: str) -> datetime | None:
+    """The time in the name of an attempt; None for other names and for the year 9999."""
     if not re.match(r"\d{8}T\d{6}\.\d{6}", name):
         return None
     try:
-        found = datetime.strptime(name[:STAMPED], STAMP)
+        moment = datetime.strptime(name[:TIME_CHARACTERS], TIME_FORMAT)
     except ValueError:
         return None
-    return found if found.year < datetime.max.year else None
+    return moment if moment.year < datetime.max.year else None

@@ -1,7 +1,7 @@
-"""A DataFrame column of JSON documents that are parsed when they are looked at.
+"""A DataFrame column of JSON values that are parsed when they are accessed.
 
-Ten thousand runs hold millions of raw samples that hardly any analysis touches. An element that is looked
-at is an ordinary mapping or list, and stays what it was made by the one who looks.
+Ten thousand runs hold millions of raw samples that hardly any analysis uses. An element that was accessed
+is an ordinary mapping or list; changes to it stay.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from pandas.api.extensions import ExtensionArray, ExtensionDtype, take
 from pandas.api.indexers import check_array_indexer
 from pandas.api.types import is_integer
 
-Kind = type[ExtensionArray]
+ArrayType = type[ExtensionArray]  # within JsonType `type` is another name
 
 
-class Json(ExtensionDtype):
+class JsonType(ExtensionDtype):
     """The type of such a column."""
 
     name = "json"
@@ -24,19 +24,19 @@ class Json(ExtensionDtype):
     na_value = None
 
     @classmethod
-    def construct_array_type(cls) -> Kind:
-        return Documents
+    def construct_array_type(cls) -> ArrayType:
+        return JsonArray
 
 
-class Documents(ExtensionArray):
-    """The column: `items` are bytes until they are looked at, then what these hold; an object array."""
+class JsonArray(ExtensionArray):
+    """The column: `items` is an object array of JSON texts, each replaced by its value on first access."""
 
     def __init__(self, items: np.ndarray) -> None:
         self.items = items
 
     @property
-    def dtype(self) -> Json:
-        return Json()
+    def dtype(self) -> JsonType:
+        return JsonType()
 
     @property
     def nbytes(self) -> int:
@@ -47,41 +47,41 @@ class Documents(ExtensionArray):
 
     def __getitem__(self, item: Any) -> Any:
         item = check_array_indexer(self, item)
-        found = self.items[item]
+        value = self.items[item]
         if not is_integer(item):
-            return Documents(found)
-        if isinstance(found, bytes | memoryview):
-            found = self.items[item] = orjson.loads(found)
-        return found
+            return JsonArray(value)
+        if isinstance(value, bytes | memoryview):
+            value = self.items[item] = orjson.loads(value)
+        return value
 
     def __setitem__(self, item: Any, value: Any) -> None:
         self.items[check_array_indexer(self, item)] = value
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return objects([self[k] for k in range(len(self))])
+        return object_array([self[k] for k in range(len(self))])
 
     def isna(self) -> np.ndarray:
         return np.array([item is None for item in self.items], bool)
 
-    def take(self, indices: Any, *, allow_fill: bool = False, fill_value: Any = None) -> "Documents":
-        found: Any = take(self.items, np.asarray(indices), allow_fill=allow_fill, fill_value=None)
-        return Documents(found)
+    def take(self, indices: Any, *, allow_fill: bool = False, fill_value: Any = None) -> "JsonArray":
+        items: Any = take(self.items, np.asarray(indices), allow_fill=allow_fill, fill_value=None)
+        return JsonArray(items)
 
-    def copy(self) -> "Documents":
-        return Documents(self.items.copy())
-
-    @classmethod
-    def _from_sequence(cls, scalars: Sequence[Any], *, dtype: Any = None, copy: bool = False) -> "Documents":
-        return Documents(objects(scalars))
+    def copy(self) -> "JsonArray":
+        return JsonArray(self.items.copy())
 
     @classmethod
-    def _concat_same_type(cls, to_concat: Sequence["Documents"]) -> "Documents":
-        return Documents(np.concatenate([part.items for part in to_concat]))
+    def _from_sequence(cls, scalars: Sequence[Any], *, dtype: Any = None, copy: bool = False) -> "JsonArray":
+        return JsonArray(object_array(scalars))
+
+    @classmethod
+    def _concat_same_type(cls, to_concat: Sequence["JsonArray"]) -> "JsonArray":
+        return JsonArray(np.concatenate([part.items for part in to_concat]))
 
 
-def objects(values: Sequence[Any]) -> np.ndarray:
-    """An array of one axis, whatever its elements are."""
-    found = np.empty(len(values), object)
+def object_array(values: Sequence[Any]) -> np.ndarray:
+    """A one-dimensional array of these values, even if they are sequences themselves."""
+    array = np.empty(len(values), object)
     for k, value in enumerate(values):
-        found[k] = value
-    return found
+        array[k] = value
+    return array

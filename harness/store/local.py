@@ -10,23 +10,32 @@ from datetime import datetime
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.store.layout import LOG, RECORD, Document, Layout, Report, _fresh, _stamp, staging
+from harness.store.layout import (
+    LOG,
+    RECORD,
+    Attempt,
+    RootLayout,
+    Warn,
+    attempt_time,
+    new_attempt_directory,
+    staging_directory,
+)
 
 
-class Directory(Layout):
+class LocalRoot(RootLayout):
     """A local directory."""
 
-    cached_from = 200  # so many documents are read in a moment
+    cached_from = 200  # fewer records are read faster without the cache
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
         self.identity = str(path.resolve())
-        self.staging = staging(self.identity)
-        self.locks = path
+        self.workspace = path
+        self.staging = staging_directory(self.identity)
 
-    def prepare(self) -> None:
-        """Makes sure that records can be written; raises StoreError."""
+    def check_writable(self) -> None:
+        """Raises StoreError where records cannot be written."""
         try:
             (self.path / "runs").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path / "runs"):
@@ -34,56 +43,55 @@ class Directory(Layout):
         except OSError as error:
             raise StoreError(
                 f"results.root={self.name}: cannot be written to ({error.strerror}); "
-                "choose a directory that can"
+                "choose a writable directory"
             ) from error
 
     def exists(self) -> bool:
         return os.path.isdir(self.path)  # noqa: PTH112  pathlib's raises at a name that is too long
 
-    def documents(self, report: Report, key: str | None = None) -> list[Document]:
-        """All that are there, or those of one run, in no order; what cannot be looked at is reported."""
-        runs = os.path.join(self.name, "runs")  # noqa: PTH118  paths as text: there are thousands
-        found = []
-        for run in [key] if key is not None else _directories(runs, report):
-            for attempt in _directories(f"{runs}/{run}", report):
-                place = f"{runs}/{run}/{attempt}/{RECORD}"
+    def list_attempts(self, warn: Warn, key: str | None = None) -> list[Attempt]:
+        """The attempts that have a record, of all runs or of one, in no order; warns of unreadable ones."""
+        runs = os.path.join(self.name, "runs")  # noqa: PTH118  thousands of paths: strings are faster
+        attempts = []
+        for run in [key] if key is not None else _directories(runs, warn):
+            for name in _directories(f"{runs}/{run}", warn):
+                path = f"{runs}/{run}/{name}/{RECORD}"
                 try:
-                    seen = os.stat(place)  # noqa: PTH116
+                    status = os.stat(path)  # noqa: PTH116
                 except FileNotFoundError:
-                    continue  # still being made, or ended with its launcher
+                    continue  # the run goes on, or its launcher was killed
                 except OSError as error:
-                    report(f"{place}: not a readable record: {error.strerror}")
+                    warn(f"{path}: not a readable record: {error.strerror}")
                     continue
-                if stat.S_ISREG(seen.st_mode):
-                    found.append(Document(run, attempt, f"{seen.st_size} {seen.st_mtime_ns}"))
+                if stat.S_ISREG(status.st_mode):
+                    attempts.append(Attempt(run, name, f"{status.st_size} {status.st_mtime_ns}"))
                 else:
-                    report(f"{place}: not a readable record: not a file")
-        return found
+                    warn(f"{path}: not a readable record: not a file")
+        return attempts
 
-    def read(self, documents: Sequence[Document], report: Report) -> Iterator[tuple[Document, bytes]]:
-        """The content of each; what cannot be read is reported."""
-        for document in documents:
+    def read(self, attempts: Sequence[Attempt], warn: Warn) -> Iterator[tuple[Attempt, bytes]]:
+        """The content of each attempt's record; warns of unreadable ones."""
+        for attempt in attempts:
+            path = self.record_location(attempt)
             try:
-                with open(self.place(document), "rb") as file:  # noqa: PTH123
+                with open(path, "rb") as file:  # noqa: PTH123
                     content = file.read()
             except OSError as error:
-                report(f"{self.place(document)}: not a readable record: {error.strerror}")
+                warn(f"{path}: not a readable record: {error.strerror}")
                 continue
-            yield document, content
+            yield attempt, content
 
-    def begin(self, key: str, started: datetime) -> Path:
-        """A fresh directory for one attempt at a run."""
-        runs = self.path / "runs" / key
-        runs.mkdir(parents=True, exist_ok=True)
-        return _fresh(runs, started, [path.name for path in runs.iterdir()])
+    def new_attempt(self, key: str, started: datetime) -> Path:
+        """A new local directory for one attempt at a run."""
+        return new_attempt_directory(self.path / "runs" / key, started)
 
-    def tidy(self, key: str) -> None:
-        """Removes what killed processes left of attempts at a run, but for what they printed."""
+    def remove_unfinished(self, key: str) -> None:
+        """Removes what killed processes left of attempts at a run, except their output."""
         for attempt in (self.path / "runs" / key).iterdir():
             if attempt.name.startswith(".attempt."):
                 shutil.rmtree(attempt, ignore_errors=True)
-            elif _stamp(attempt.name) and not (attempt / RECORD).exists():
-                with suppress(OSError):  # another user's
+            elif attempt_time(attempt.name) and not (attempt / RECORD).exists():
+                with suppress(OSError):  # it may belong to another user
                     for file in attempt.iterdir():
                         if file.name != LOG or not file.stat().st_size:
                             file.unlink()
@@ -91,30 +99,30 @@ class Directory(Layout):
                         attempt.rmdir()
 
     def publish(self, directory: Path) -> None:
-        """Brings an attempt that was kept elsewhere here, whole; one that was made here stays."""
+        """Moves an attempt to its place, with all its files or not at all; one that was made here stays."""
         target = self.path / "runs" / directory.parent.name / directory.name
         if directory.resolve() == target.resolve():
             return
         if not (target / RECORD).exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            beside = tempfile.mkdtemp(prefix=".attempt.", dir=target.parent)
+            temporary = tempfile.mkdtemp(prefix=".attempt.", dir=target.parent)
             try:
-                shutil.copytree(directory, beside, dirs_exist_ok=True)
-                Path(beside).chmod(0o755)
-                Path(beside).rename(target)
+                shutil.copytree(directory, temporary, dirs_exist_ok=True)
+                Path(temporary).chmod(0o755)
+                Path(temporary).rename(target)
             except BaseException:
-                shutil.rmtree(beside, ignore_errors=True)
+                shutil.rmtree(temporary, ignore_errors=True)
                 raise
         shutil.rmtree(directory)
 
 
-def _directories(path: str, report: Report) -> list[str]:
-    """Names of the directories in a directory that are not hidden; none of one that is not there."""
+def _directories(path: str, warn: Warn) -> list[str]:
+    """The names of the visible directories in a directory; [] where it does not exist."""
     try:
         with os.scandir(path) as entries:
             return [entry.name for entry in entries if entry.name[0] != "." and entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        report(f"{path}: cannot be listed: {error.strerror}")
+        warn(f"{path}: cannot be listed: {error.strerror}")
         return []

@@ -11,16 +11,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import StoreError
-from harness.store.layout import RECORD, Document, Layout, Report, _fresh, said, staging
+from harness.store.layout import (
+    RECORD,
+    Attempt,
+    RootLayout,
+    Warn,
+    new_attempt_directory,
+    staging_directory,
+)
+from harness.text import error_line
 
 DRIVERS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
-
-
-AT_ONCE = 256  # documents asked for together
-
-
-# what fsspec's filesystems call that which changes with an object's content
-VERSIONS = (
+BATCH = 256  # records that one request reads
+# the names that fsspec's filesystems give to what changes with an object's content
+VERSION_FIELDS = (
     "ETag",
     "etag",
     "generation",
@@ -32,8 +36,8 @@ VERSIONS = (
 )
 
 
-class Bucket(Layout):
-    """A place that fsspec reaches. An attempt is made in a local directory and uploaded at its end."""
+class RemoteRoot(RootLayout):
+    """A URL that fsspec can open. Attempts are made in a local directory and uploaded at their end."""
 
     cached_from = 1
 
@@ -43,13 +47,13 @@ class Bucket(Layout):
         scheme, _, rest = url.partition("://")
         if urlsplit(url).password:
             raise StoreError(
-                f"results.root: a URL of {scheme} with a password in it, which every record would show; "
-                f"give it to fsspec as FSSPEC_{scheme.upper()}_PASSWORD in the environment"
+                f"results.root: the {scheme} URL contains a password, which every record would show; "
+                f"set it for fsspec as FSSPEC_{scheme.upper()}_PASSWORD in the environment"
             )
         if set(rest) & set("*?["):
             raise StoreError(f"results.root={url}: must not contain * ? [")
         try:
-            self.files, base = fsspec.url_to_fs(url)
+            self.filesystem, base = fsspec.url_to_fs(url)
         except ImportError as error:
             raise StoreError(
                 f"results.root={url}: the driver of {scheme} is not installed ({error}); install it: "
@@ -57,123 +61,121 @@ class Bucket(Layout):
             ) from error
         except Exception as error:
             raise StoreError(
-                f"results.root={url}: cannot be used ({said(error)}); "
+                f"results.root={url}: cannot be used ({error_line(error)}); "
                 "allowed: a directory, file://, s3://, gs://, memory:// or another URL that fsspec knows"
             ) from error
         self.name = self.identity = url.rstrip("/")
         self.runs = f"{base.rstrip('/')}/runs"
-        self.staging = self.locks = staging(self.identity)
-        # a rename of its own; object stores have none, and write an object whole or not at all
-        self.renames = type(self.files).mv is not fsspec.AbstractFileSystem.mv
+        self.workspace = self.staging = staging_directory(self.identity)
+        # object stores cannot rename, but write an object completely or not at all
+        self.renames = type(self.filesystem).mv is not fsspec.AbstractFileSystem.mv
 
-    def prepare(self) -> None:
-        """Makes sure, once in a process, that records can be written; raises StoreError."""
-        _prove_writable(self.name)
+    def check_writable(self) -> None:
+        """Raises StoreError where records cannot be written; tries it once in a process."""
+        _check_writable(self.name)
 
     def exists(self) -> bool:
-        with self.explained("read"):
-            return bool(self.files.exists(self.runs.removesuffix("/runs")))
+        with self.explain_errors("read"):
+            return bool(self.filesystem.exists(self.runs.removesuffix("/runs")))
 
-    def documents(self, report: Report, key: str | None = None) -> list[Document]:
-        """As of a directory."""
-        with self.explained("read"):
-            infos = self.find(self.runs if key is None else f"{self.runs}/{key}")
-        found = []
+    def list_attempts(self, warn: Warn, key: str | None = None) -> list[Attempt]:
+        """The attempts that have a record, of all runs or of one, in no order."""
+        with self.explain_errors("read"):
+            infos = self.find_files(self.runs if key is None else f"{self.runs}/{key}")
+        attempts = []
         for path, info in infos.items():
-            *above, run, attempt, name = path.split("/")
-            if name == RECORD and "/".join(above).strip("/") == self.runs.strip("/"):
-                version = [str(info[word]) for word in VERSIONS if info.get(word) is not None]
-                found.append(Document(run, attempt, " ".join([str(info.get("size")), *version])))
-        return found
+            *above, run, name, file = path.split("/")
+            if file == RECORD and "/".join(above).strip("/") == self.runs.strip("/"):
+                version = [str(info[field]) for field in VERSION_FIELDS if info.get(field) is not None]
+                attempts.append(Attempt(run, name, " ".join([str(info.get("size")), *version])))
+        return attempts
 
-    def read(self, documents: Sequence[Document], report: Report) -> Iterator[tuple[Document, bytes]]:
-        """As of a directory; several at once where the filesystem can."""
-        for first in range(0, len(documents), AT_ONCE):
-            some = documents[first : first + AT_ONCE]
-            with self.explained("read"):
-                contents = self.files.cat([self._path(document) for document in some], on_error="return")
-            for document in some:
-                content = contents.get(self._path(document))
+    def read(self, attempts: Sequence[Attempt], warn: Warn) -> Iterator[tuple[Attempt, bytes]]:
+        """The content of each attempt's record; warns of unreadable ones."""
+        for first in range(0, len(attempts), BATCH):
+            batch = attempts[first : first + BATCH]
+            with self.explain_errors("read"):
+                contents = self.filesystem.cat([self._path(attempt) for attempt in batch], on_error="return")
+            for attempt in batch:
+                content = contents.get(self._path(attempt))
                 if isinstance(content, bytes):
-                    yield document, content
+                    yield attempt, content
                 else:
-                    report(f"{self.place(document)}: not a readable record: {said(content)}")
+                    warn(f"{self.record_location(attempt)}: not a readable record: {error_line(content)}")
 
-    def _path(self, document: Document) -> str:
-        return f"{self.runs}/{document.key}/{document.attempt}/{RECORD}"
+    def _path(self, attempt: Attempt) -> str:
+        return f"{self.runs}/{attempt.key}/{attempt.name}/{RECORD}"
 
-    def begin(self, key: str, started: datetime) -> Path:
-        """A fresh local directory for one attempt at a run."""
-        runs = self.staging / "runs" / key
-        runs.mkdir(parents=True, exist_ok=True)
-        there = {document.attempt for document in self.documents(lambda _: None, key)}
-        there |= {path.name for path in runs.iterdir()}
-        # two machines may start in the same microsecond
-        return _fresh(runs, started, there, f"-{os.urandom(3).hex()}")
+    def new_attempt(self, key: str, started: datetime) -> Path:
+        """A new local directory for one attempt at a run."""
+        stored = [attempt.name for attempt in self.list_attempts(lambda _: None, key)]
+        suffix = f"-{os.urandom(3).hex()}"  # two machines may start in the same microsecond
+        return new_attempt_directory(self.workspace / "runs" / key, started, stored, suffix=suffix)
 
-    def tidy(self, key: str) -> None:
-        """An attempt comes here when it is whole: nothing is left here of one that is not."""
+    def remove_unfinished(self, key: str) -> None:
+        """Does nothing: an attempt is uploaded when it is complete."""
 
     def publish(self, directory: Path) -> None:
         """Uploads an attempt, its record last, and removes the local directory."""
         target = f"{self.runs}/{directory.parent.name}/{directory.name}"
         if self.renames:
-            self.files.makedirs(target, exist_ok=True)
+            self.filesystem.makedirs(target, exist_ok=True)
         for file in sorted(directory.iterdir()):
             if file.name != RECORD:
-                self.files.put_file(str(file), f"{target}/{file.name}")
-        self.put(f"{target}/{RECORD}", (directory / RECORD).read_bytes())
+                self.filesystem.put_file(str(file), f"{target}/{file.name}")
+        self.write_file(f"{target}/{RECORD}", (directory / RECORD).read_bytes())
         shutil.rmtree(directory)
 
-    def put(self, path: str, content: bytes) -> None:
-        """Writes a file, whole or not at all."""
+    def write_file(self, path: str, content: bytes) -> None:
+        """Writes a file completely or not at all."""
         if not self.renames:
-            self.files.pipe_file(path, content)
+            self.filesystem.pipe_file(path, content)
             return
         parent, _, name = path.rpartition("/")
-        beside = f"{parent}/.{name}.{os.urandom(8).hex()}"
+        temporary = f"{parent}/.{name}.{os.urandom(8).hex()}"
         try:
-            self.files.pipe_file(beside, content)
-            self.files.mv(beside, path)
+            self.filesystem.pipe_file(temporary, content)
+            self.filesystem.mv(temporary, path)
         except BaseException:
-            if self.files.exists(beside):
-                self.files.rm_file(beside)
+            if self.filesystem.exists(temporary):
+                self.filesystem.rm_file(temporary)
             raise
 
-    def find(self, path: str) -> dict[str, Any]:
-        """What the filesystem knows of every file below a path, by its own path."""
-        self.files.invalidate_cache()
+    def find_files(self, path: str) -> dict[str, Any]:
+        """Every file below a path, with what the filesystem knows about it."""
+        self.filesystem.invalidate_cache()
         try:
-            return dict(self.files.find(path, detail=True))
+            return dict(self.filesystem.find(path, detail=True))
         except FileNotFoundError:
             return {}
 
     @contextmanager
-    def explained(self, what: str) -> Iterator[None]:
-        """A driver's exceptions, whatever they are, as one StoreError."""
+    def explain_errors(self, action: str) -> Iterator[None]:
+        """Turns any exception of the filesystem into a StoreError: "cannot be <action>"."""
         try:
             yield
         except Exception as error:
-            raise StoreError(f"{self.name}: cannot be {what} ({said(error)})") from error
+            raise StoreError(f"{self.name}: cannot be {action} ({error_line(error)})") from error
 
 
 @cache
-def _bucket(url: str) -> Bucket:
-    return Bucket(url)
+def remote_root(url: str) -> RemoteRoot:
+    """The root at a URL, one object for each URL in a process; raises StoreError."""
+    return RemoteRoot(url)
 
 
 @cache
-def _prove_writable(url: str) -> None:
-    """Writes one small object, and removes it again."""
-    bucket = _bucket(url)
+def _check_writable(url: str) -> None:
+    """Writes one small object and removes it again."""
+    root = remote_root(url)
     try:
-        if bucket.renames:
-            bucket.files.makedirs(bucket.runs, exist_ok=True)
-        bucket.put(f"{bucket.runs}/.writable", b"results lie here\n")
-        with suppress(Exception):  # not everyone who may write may also delete
-            bucket.files.rm_file(f"{bucket.runs}/.writable")
+        if root.renames:
+            root.filesystem.makedirs(root.runs, exist_ok=True)
+        root.write_file(f"{root.runs}/.writable", b"results lie here\n")
+        with suppress(Exception):  # the permission to write need not include deleting
+            root.filesystem.rm_file(f"{root.runs}/.writable")
     except Exception as error:
         raise StoreError(
-            f"results.root={url}: cannot be written to ({said(error)}); check that it exists, that the "
-            "credentials are those of someone who may write to it, and the network"
+            f"results.root={url}: cannot be written to ({error_line(error)}); check that it exists, "
+            "that your credentials permit writing, and the network"
         ) from error

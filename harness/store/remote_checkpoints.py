@@ -1,9 +1,9 @@
-"""Copies of a run's checkpoints beside its results at a URL, so that another machine can go on from them.
+"""Copies of a run's checkpoints beside its results at a URL, so that another machine can resume it.
 
     <root>/runs/<key>/checkpoint/epoch-00000012.safetensors, then epoch-00000012.json
 
-Results in a local directory need none: the checkpoints themselves lie there. Everything here raises
-StoreError for what a driver refuses.
+With results in a local directory these functions do nothing: the checkpoints themselves are there. All
+raise StoreError where the filesystem behind the URL fails.
 """
 
 import re
@@ -13,62 +13,65 @@ from pathlib import PurePosixPath
 from harness.store import checkpoint, files
 from harness.store.checkpoint import Checkpoints
 from harness.store.layout import CHECKPOINT
-from harness.store.remote import Bucket
-from harness.store.roots import root
+from harness.store.remote import RemoteRoot
+from harness.store.roots import open_root
 
-NAME = re.compile(r"(epoch-\d{8})\.(?:safetensors|json)")
+CHECKPOINT_FILE = re.compile(r"(epoch-\d{8})\.(?:safetensors|json)")
 
 
-def upload(where: str, key: str, epoch: int) -> None:
-    """Adds the checkpoint after an epoch, and removes what is older than those that are kept here."""
-    place = root(where)
-    if not isinstance(place, Bucket):
+def upload(location: str, key: str, epoch: int) -> None:
+    """Adds the checkpoint after an epoch, and removes copies older than the local checkpoints."""
+    root = open_root(location)
+    if not isinstance(root, RemoteRoot):
         return
-    here, there = place.checkpoint(key), _directory(place, key)
-    tensors, document = checkpoint.paths(here, checkpoint.name_of(epoch))
-    with place.explained("written to"):
-        if place.renames:
-            place.files.makedirs(there, exist_ok=True)
-        place.files.put_file(str(tensors), f"{there}/{tensors.name}")
-        place.put(f"{there}/{document.name}", document.read_bytes())
-    oldest = min(path.stem for path in here.glob("epoch-*.json"))
-    with suppress(Exception):  # not everyone who may write may also delete
-        for path, name in _generations(place, key):
+    local, remote = root.checkpoint_directory(key), _directory(root, key)
+    tensors, metadata = checkpoint.paths(local, checkpoint.checkpoint_name(epoch))
+    with root.explain_errors("written to"):
+        if root.renames:
+            root.filesystem.makedirs(remote, exist_ok=True)
+        root.filesystem.put_file(str(tensors), f"{remote}/{tensors.name}")
+        root.write_file(f"{remote}/{metadata.name}", metadata.read_bytes())
+    oldest = min(path.stem for path in local.glob("epoch-*.json"))
+    with suppress(Exception):  # the permission to write need not include deleting
+        for path, name in _list(root, key):
             if name < oldest:
-                place.files.rm_file(path)
+                root.filesystem.rm_file(path)
 
 
-def fetch(where: str, key: str) -> None:
-    """Brings here what is newer than the newest whole checkpoint that is here."""
-    place = root(where)
-    if not isinstance(place, Bucket):
+def download(location: str, key: str) -> None:
+    """Downloads the checkpoints that are newer than the newest valid local one."""
+    root = open_root(location)
+    if not isinstance(root, RemoteRoot):
         return
-    here = place.checkpoint(key)
-    newest = Checkpoints(here, key).newest()
-    known = checkpoint.name_of(newest.epoch) if newest else ""
-    with place.explained("read"):
-        newer = [path for path, name in _generations(place, key) if name > known]
-        for path in sorted(newer, key=lambda path: path.endswith(".json")):  # documents last
-            with suppress(FileNotFoundError):  # another machine has removed it since
-                content = place.files.cat_file(path)
-                here.mkdir(parents=True, exist_ok=True)
-                files.write(here / PurePosixPath(path).name, [content], sync=True)
+    local = root.checkpoint_directory(key)
+    newest = Checkpoints(local, key).newest()
+    known = checkpoint.checkpoint_name(newest.epoch) if newest else ""
+    with root.explain_errors("read"):
+        newer = [path for path, name in _list(root, key) if name > known]
+        for path in sorted(newer, key=lambda path: path.endswith(".json")):  # the tensors first
+            with suppress(FileNotFoundError):  # another machine may have removed it
+                content = root.filesystem.cat_file(path)
+                local.mkdir(parents=True, exist_ok=True)
+                files.write_atomic(local / PurePosixPath(path).name, [content], sync=True)
 
 
-def remove(where: str, key: str) -> None:
-    """Removes all of them, if there are any."""
-    place = root(where)
-    if isinstance(place, Bucket):
-        with place.explained("written to"):
-            if place.find(_directory(place, key)):
-                place.files.rm(_directory(place, key), recursive=True)
+def remove(location: str, key: str) -> None:
+    """Removes all copies, if any."""
+    root = open_root(location)
+    if isinstance(root, RemoteRoot):
+        with root.explain_errors("written to"):
+            if root.find_files(_directory(root, key)):
+                root.filesystem.rm(_directory(root, key), recursive=True)
 
 
-def _directory(place: Bucket, key: str) -> str:
-    return f"{place.runs}/{key}/{CHECKPOINT}"
+def _directory(root: RemoteRoot, key: str) -> str:
+    return f"{root.runs}/{key}/{CHECKPOINT}"
 
 
-def _generations(place: Bucket, key: str) -> list[tuple[str, str]]:
-    """The files there, each with the name of its generation."""
-    found = [(path, NAME.fullmatch(PurePosixPath(path).name)) for path in place.find(_directory(place, key))]
-    return [(path, match[1]) for path, match in found if match]
+def _list(root: RemoteRoot, key: str) -> list[tuple[str, str]]:
+    """The remote files, each with the name of its checkpoint."""
+    matches = [
+        (path, CHECKPOINT_FILE.fullmatch(PurePosixPath(path).name))
+        for path in root.find_files(_directory(root, key))
+    ]
+    return [(path, match[1]) for path, match in matches if match]

@@ -1,34 +1,27 @@
-"""Where results lie: a local directory, or a place that fsspec reaches by URL.
-
-Both are laid out alike, and a directory can be copied from one into the other:
-
-    <root>/runs/<key>/<when>/record.json    what is known about the run
-                             output.log     everything it printed
-                             weights.safetensors
-    <root>/runs/<key>/checkpoint/    what a run goes on from, see `harness.store.checkpoint`
-"""
+"""The root of results that a path or URL names."""
 
 import os
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.store.local import Directory
-from harness.store.remote import Bucket, _bucket
+from harness.store.local import LocalRoot
+from harness.store.remote import RemoteRoot, remote_root
 
-Root = Directory | Bucket
-
-
-def root(where: str | os.PathLike[str]) -> Root:
-    """The place that a path or URL names; raises StoreError for one that cannot be used."""
-    path = local(where)
-    return _bucket(os.fspath(where)) if path is None else Directory(path)
+Location = str | os.PathLike[str]
+Root = LocalRoot | RemoteRoot
 
 
-def local(where: str | os.PathLike[str]) -> Path | None:
-    """The directory that a path or a URL of this machine's own files names; None for another URL."""
-    text = os.fspath(where)
-    scheme, found, path = text.partition("://")
-    if not found or "/" in scheme:
+def open_root(location: Location) -> Root:
+    """The root at a path or URL; raises StoreError for one that cannot be used."""
+    path = local_path(location)
+    return remote_root(os.fspath(location)) if path is None else LocalRoot(path)
+
+
+def local_path(location: Location) -> Path | None:
+    """The path that a path or a URL of local files names; None for any other URL."""
+    text = os.fspath(location)
+    scheme, separator, path = text.partition("://")
+    if not separator or "/" in scheme:
         return Path(text)
     if scheme not in ("file", "local"):
         return None

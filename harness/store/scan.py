@@ -1,80 +1,75 @@
-"""All documents of a root, taken apart; what cannot be used is named and passed over."""
+"""Reads all records of a root, or of one run; names and passes over those that cannot be used."""
 
 import sys
-from collections.abc import Iterator
-
-import orjson
+from collections.abc import Iterator, Sequence
 
 from harness.errors import StoreError
 from harness.store import index
 from harness.store.index import Entry
-from harness.store.layout import Document
-from harness.store.record import COLUMNS, DETAIL, RunRecord
+from harness.store.layout import Attempt
+from harness.store.record import RunRecord
 from harness.store.roots import Root
 
-NAMED = 5  # of those passed over
-STALE_SHARE = 0.02  # of the documents: so many new ones, and the cache is written afresh
+MAX_NAMED = 5  # of the records that are passed over
+REWRITE_SHARE = 0.02  # new records, as a share of the cached ones, from which on the cache is rewritten
 
 
 class PassedOver:
-    """Documents that cannot be used: on stderr the first few by name, then how many they are."""
+    """Reports records that cannot be used on stderr: the first few by name, then their number."""
 
     def __init__(self) -> None:
         self.count = 0
 
-    def add(self, text: str) -> None:
+    def warn(self, message: str) -> None:
         self.count += 1
-        if self.count <= NAMED:
-            sys.stderr.write(f"passed over: {text}\n")
+        if self.count <= MAX_NAMED:
+            sys.stderr.write(f"passed over: {message}\n")
 
-    def end(self, good: int) -> None:
+    def summarize(self, usable: int) -> None:
         if self.count:
-            unnamed = f", {self.count - NAMED:,} of them not named here" if self.count > NAMED else ""
-            sys.stderr.write(f"passed over {self.count:,} of {self.count + good:,} records{unnamed}\n")
+            unnamed = f", {self.count - MAX_NAMED:,} of them not named here" if self.count > MAX_NAMED else ""
+            sys.stderr.write(f"passed over {self.count:,} of {self.count + usable:,} records{unnamed}\n")
 
 
-def entries(root: Root) -> dict[Document, Entry]:
-    """Every document of a root that is whole, from the cache where it is the same there."""
-    passed = PassedOver()
-    documents = root.documents(passed.add)
-    known = index.read(root.identity) if len(documents) >= root.cached_from else {}
-    found: dict[Document, Entry] = {}
+def read_entries(root: Root) -> dict[Attempt, Entry]:
+    """Every record of a root that can be used; from the cache unless it has changed since."""
+    passed_over = PassedOver()
+    attempts = root.list_attempts(passed_over.warn)
+    cached = index.read(root.identity) if len(attempts) >= root.cached_from else {}
+    entries: dict[Attempt, Entry] = {}
     unread = []
-    for document in documents:
-        entry = known.get((document.key, document.attempt))
-        if entry is not None and entry.stamp == document.stamp:
-            found[document] = entry
+    for attempt in attempts:
+        entry = cached.get((attempt.key, attempt.name))
+        if entry is not None and entry.version == attempt.version:
+            entries[attempt] = entry
         else:
-            unread.append(document)
-    before = len(found)
-    for document, content in root.read(unread, passed.add):
+            unread.append(attempt)
+    before = len(entries)
+    for attempt, record in _parse(root, unread, passed_over):
+        entries[attempt] = Entry.of(record, attempt.version)
+    passed_over.summarize(len(entries))
+    if len(attempts) >= root.cached_from and len(entries) - before > REWRITE_SHARE * before:
+        index.write(root.identity, {(attempt.key, attempt.name): e for attempt, e in entries.items()})
+    return entries
+
+
+def read_run(root: Root, key: str) -> Iterator[tuple[Attempt, RunRecord]]:
+    """The records of one run that can be used, each with its attempt."""
+    passed_over = PassedOver()
+    usable = 0
+    for attempt, record in _parse(root, root.list_attempts(passed_over.warn, key), passed_over):
+        usable += 1
+        yield attempt, record.at(root.attempt_location(attempt))
+    passed_over.summarize(usable)
+
+
+def _parse(
+    root: Root, attempts: Sequence[Attempt], passed_over: PassedOver
+) -> Iterator[tuple[Attempt, RunRecord]]:
+    for attempt, content in root.read(attempts, passed_over.warn):
         try:
-            found[document] = _entry(RunRecord.parse(content, root.place(document)), document.stamp)
+            record = RunRecord.parse(content, root.record_location(attempt))
         except StoreError as error:
-            passed.add(str(error))
-    passed.end(len(found))
-    if len(documents) >= root.cached_from and len(found) - before > STALE_SHARE * before:
-        index.write(root.identity, {(document.key, document.attempt): e for document, e in found.items()})
-    return found
-
-
-def whole(root: Root, key: str) -> Iterator[tuple[Document, RunRecord]]:
-    """The whole records of one run, each with its document; what cannot be used is named."""
-    passed = PassedOver()
-    good = 0
-    for document, content in root.read(root.documents(passed.add, key), passed.add):
-        try:
-            record = RunRecord.parse(content, root.place(document))
-        except StoreError as error:
-            passed.add(str(error))
-            continue
-        good += 1
-        yield document, record.at(root.directory(document))
-    passed.end(good)
-
-
-def _entry(record: RunRecord, stamp: str) -> Entry:
-    values = vars(record)
-    parts = [orjson.dumps({name: values[name] for name in COLUMNS})]
-    parts += [orjson.dumps(values[name]) for name in DETAIL]
-    return Entry(stamp, [len(part) for part in parts], b"".join(parts))  # what is joined has no slack
+            passed_over.warn(str(error))
+        else:
+            yield attempt, record

@@ -1,6 +1,6 @@
 """Weights on disk: safetensors under canonical names, with the model's spec as metadata. No pickle.
 
-For a model of your own, in plain PyTorch or Keras, there are the four conversions of `harness.store.convert`.
+`harness.store.convert` converts them from and to models of your own in plain PyTorch or Keras.
 """
 
 import hashlib
@@ -31,10 +31,10 @@ __all__ = [
 
 
 def save(path: Path, weights: Weights, model: ModelSpec) -> None:
-    """Writes canonical weights; the file appears whole or not at all."""
-    part = path.with_suffix(".part")
-    save_file(weights, part, metadata={"model": model.to_json()})
-    part.replace(path)
+    """Writes canonical weights, completely or not at all."""
+    temporary = path.with_suffix(".part")
+    save_file(weights, temporary, metadata={"model": model.to_json()})
+    temporary.replace(path)
 
 
 def load(path: Path, model: ModelSpec) -> Weights:
@@ -46,8 +46,8 @@ def load(path: Path, model: ModelSpec) -> Weights:
         with safe_open(path, framework="numpy") as file:
             names = set(file.keys())
             metadata = file.metadata() or {}
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-            _check(path, found, metadata, model)
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            _check_model(path, shapes, metadata, model)
             return {name: file.get_tensor(name) for name in model.shapes()}
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"weights={path}: cannot be read as safetensors: {error}") from error
@@ -62,34 +62,39 @@ def fingerprint(path: Path) -> str:
         raise WeightsError(f"weights={path}: cannot be read: {error.strerror}") from error
 
 
-def _check(path: Path, found: dict[str, tuple[int, ...]], metadata: dict[str, str], model: ModelSpec) -> None:
+def _check_model(
+    path: Path, stored: dict[str, tuple[int, ...]], metadata: dict[str, str], model: ModelSpec
+) -> None:
+    """Raises WeightsError where the stored shapes or the metadata are those of another model."""
     shapes = model.shapes()
     for name, shape in shapes.items():
-        if name in found and found[name] != shape:
-            raise WeightsError(
-                f"weights={path}: another model's: {name} is {found[name]} there and {shape} here"
-            )
-    lacking = [name for name in shapes if name not in found]
-    surplus = sorted(set(found) - set(shapes))
-    if lacking or surplus:
-        parts = []
-        if lacking:
-            parts.append(f"it lacks {lacking[0]} {shapes[lacking[0]]}" + _more(lacking))
-        if surplus:
-            parts.append(
-                f"it has {surplus[0]} {found[surplus[0]]}, which this model has not" + _more(surplus)
-            )
-        raise WeightsError(f"weights={path}: another model's: {'; '.join(parts)}")
+        if name in stored and stored[name] != shape:
+            raise _other_model(path, f"{name} is {stored[name]} there and {shape} here")
+    missing = [name for name in shapes if name not in stored]
+    unknown = sorted(set(stored) - set(shapes))
+    problems = []
+    if missing:
+        problems.append(f"it lacks {missing[0]} {shapes[missing[0]]}" + _more(missing))
+    if unknown:
+        problems.append(
+            f"it has {unknown[0]} {stored[unknown[0]]}, which this model has not" + _more(unknown)
+        )
+    if problems:
+        raise _other_model(path, "; ".join(problems))
     if "model" not in metadata:
         return
     try:
         theirs = ModelSpec.from_json(metadata["model"])
     except (ValueError, TypeError, RecursionError) as error:
-        raise WeightsError(f"weights={path}: what it says about its model cannot be read: {error}") from error
+        raise WeightsError(f"weights={path}: the model in its metadata cannot be read: {error}") from error
     for key in ("cell", "options", "readout"):
         there, here = getattr(theirs, key), getattr(model, key)
         if there != dict(here) if key == "options" else there != here:
-            raise WeightsError(f"weights={path}: another model's: {key} is {there!r} there and {here!r} here")
+            raise _other_model(path, f"{key} is {there!r} there and {here!r} here")
+
+
+def _other_model(path: Path, difference: str) -> WeightsError:
+    return WeightsError(f"weights={path}: another model's: {difference}")
 
 
 def _more(names: list[str]) -> str:

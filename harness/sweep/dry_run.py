@@ -60,7 +60,7 @@ def _predict(config: Config, estimate: DurationEstimate, planned_keys: set[str])
         threads, _ = resources(config)
         _check_available(config)
         key = run_key(config, threads)
-        record = attempts.complete(config.results.root, key, with_weights=config.save_weights)
+        record = attempts.find_complete(config.results.root, key, with_weights=config.save_weights)
     except HarnessError as error:
         return Prediction(title, CANNOT_START, str(error))
     if config.sweep.rerun != "all":

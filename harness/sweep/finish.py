@@ -101,7 +101,7 @@ def _records(run: RunStatus) -> Iterator[RunRecord]:
     assert run.status is not None
     with suppress(HarnessError):
         if run.record is not None:
-            yield attempts.read(run.record)
+            yield attempts.read_record(run.record)
             return
     with suppress(HarnessError):
         config = Config.from_mapping(run.config)

@@ -51,7 +51,7 @@ def run_search(
         raise refuse("objective", objective, f"hydra/sweeper=optuna needs one of {', '.join(DIRECTIONS)}")
     root, directory = str(sweep_config.results.root), str(sweep_config.hydra.sweep.dir)
     launcher = sweep_config.hydra.runtime.choices["hydra/launcher"]
-    local = roots.local(root) is not None
+    local = roots.local_path(root) is not None
     pruning.check(options.pruner, objective=objective, local=local, launcher=launcher)
     fixed, searched = search_space.parse(sweep_config, loader)
     Path(directory).mkdir(parents=True, exist_ok=True)

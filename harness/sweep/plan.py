@@ -96,20 +96,20 @@ def _plan_sweep(sweep_config: DictConfig, loader: ConfigLoader, overrides: Seque
 def _checked(config: Config) -> Config:
     preflight.check(config)
     if not config.sweep.dry_run:
-        attempts.prepare(config.results.root)
+        attempts.check_writable(config.results.root)
     return config
 
 
 def _check_hydra_paths(sweep_config: DictConfig, overrides: Sequence[str], config: Config) -> None:
     """Rejects an override that makes Hydra write elsewhere than to the results or this user's cache."""
-    results = roots.local(config.results.root)
+    results = roots.local_path(config.results.root)
     hydra_paths.check(sweep_config, overrides, results or Path(user_cache_dir("harness")))
 
 
 def _sweep_directory(sweep_config: DictConfig) -> str:
     """The sweep's own directory, which is a local one even where the results are at a URL."""
     directory = str(sweep_config.hydra.sweep.dir)
-    path = roots.local(directory)
+    path = roots.local_path(directory)
     if path is None:
         path = Path(user_cache_dir("harness")) / "sweeps" / directory.rpartition("/")[2]
     return str(path.absolute())

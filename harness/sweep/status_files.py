@@ -29,7 +29,7 @@ class StatusFiles:
             return
         directory = Path(self.location)
         directory.mkdir(parents=True, exist_ok=True)
-        files.write(directory / name, [text.encode()])
+        files.write_atomic(directory / name, [text.encode()])
 
     def read(self, skip: Container[int] = ()) -> Iterator[RunStatus]:
         """Every run that has a readable file, except those whose number is in `skip`.
@@ -58,7 +58,7 @@ class StatusFiles:
 
 def status_directory(root: str, sweep_directory: str) -> str:
     """Where a sweep's status files are: in its own directory, or beside the results if those are at a URL."""
-    if roots.local(root) is None:
+    if roots.local_path(root) is None:
         return f"{root.rstrip('/')}/sweeps/{Path(sweep_directory).name}"
     return str(Path(sweep_directory).absolute())
 

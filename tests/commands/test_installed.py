@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.measure.clock import now
-from harness.store.attempts import new_attempt, write
+from harness.store.attempts import new_attempt, write_record
 from tests.conftest import ROOT, Shell, environment
 from tests.support.records import record
 
@@ -41,7 +41,9 @@ def test_what_needs_the_checkout_says_so(
 def test_what_is_stored_can_be_read(
     harness_command: Shell, results: Path, tmp_path: Path, env: dict[str, str]
 ) -> None:
-    write(record("ok", None, "backend=numpy", test_accuracy=0.9), new_attempt(results, "0" * 20, now()))
+    write_record(
+        record("ok", None, "backend=numpy", test_accuracy=0.9), new_attempt(results, "0" * 20, now())
+    )
     done = harness_command("table", "--results", str(results), env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "numpy" in done.stdout

@@ -230,10 +230,10 @@ def test_a_turn_is_over_when_all_that_a_side_started_sleeps(tenths: str, least: 
         ((NUMPY, NUMPY, "--seconds=-1"), "--seconds -1: must be above 0"),
         (
             (NUMPY, NUMPY, "--output=/nowhere/race.json"),
-            "--output /nowhere/race.json: /nowhere is no directory",
+            "--output /nowhere/race.json: /nowhere is not a directory",
         ),
         ((NUMPY, NUMPY, "--output=docs"), "--output docs: is a directory"),
-        ((NUMPY, NUMPY, "--output=/dev/null"), "--output /dev/null: is there already, and is no file"),
+        ((NUMPY, NUMPY, "--output=/dev/null"), "--output /dev/null: exists and is not a file"),
     ],
 )
 def test_bad_input_is_one_clear_message(

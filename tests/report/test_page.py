@@ -533,7 +533,7 @@ def test_what_is_missed(matrix: list[list[int]], said: str, drawn: int) -> None:
         (("x.html", "--where", "cel=fir"), "'cel=fir' is no column; did you mean cell?"),
         (("x.html", "--where", "cell"), "--where cell: lacks a value: cell=VALUE"),
         ((f"{'x' * 300}.html",), "cannot be written (File name too long)"),
-        (("nowhere/x.html",), "nowhere/x.html: nowhere is no directory; make it first"),
+        (("nowhere/x.html",), "nowhere/x.html: nowhere is not a directory; create it first"),
         (("docs",), "docs: is a directory; name a file in it"),
         (("x.html", "--plots", "nowhere/plots"), "--plots nowhere/plots: cannot be made: No such file or"),
         (("x.html", "--plots", "run.py"), "--plots run.py: cannot be made: File exists"),

@@ -18,7 +18,7 @@ from harness.measure.clock import now
 from harness.report.scaling import fit
 from harness.report.scaling import plot as scaling_plot
 from harness.runner import parity
-from harness.store.attempts import new_attempt, write
+from harness.store.attempts import new_attempt, write_record
 from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.support.records import PEAK, measured, record
@@ -45,7 +45,7 @@ def sweep() -> tuple[RunRecord, ...]:
 
 def stored(results: Path, *records: RunRecord) -> Path:
     for one in records:
-        write(one, new_attempt(results, one.key, now()))
+        write_record(one, new_attempt(results, one.key, now()))
     return results
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness.measure.clock import now
 from harness.report import table as tables
-from harness.store.attempts import new_attempt, write
+from harness.store.attempts import new_attempt, write_record
 from harness.store.frames import load
 from harness.store.record import RunRecord
 from tests.support.records import BY, METRICS, frame, record
@@ -118,13 +118,13 @@ def test_no_row_is_lost_where_nothing_is_ok() -> None:
 
 def test_the_best_attempt_at_a_run_is_its_row(tmp_path: Path) -> None:
     for status in ("failed", "ok", "interrupted"):
-        write(replace(record(status, None), key="same"), new_attempt(tmp_path, "same", now()))
+        write_record(replace(record(status, None), key="same"), new_attempt(tmp_path, "same", now()))
     found = load(tmp_path)
     assert list(found["status"]) == ["ok"]
 
 
 def test_numbers_that_are_not_finite_are_null_in_the_document(tmp_path: Path) -> None:
-    path = write(
+    path = write_record(
         record("diverged", "NaN", train_loss=float("nan"), details={"a": [float("inf"), 1.0]}),
         new_attempt(tmp_path, "k", now()),
     )

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from harness.commands.cli import app
 from harness.measure.clock import now
 from harness.report import table as tables
-from harness.store.attempts import new_attempt, write
+from harness.store.attempts import new_attempt, write_record
 from harness.store.frames import load
 from harness.store.record import RunRecord
 from tests.conftest import Shell
@@ -55,7 +55,7 @@ GRID = [run(*place, seed) for place in SPEED for seed in range(3)]
 
 def stored(root: Path, *records: RunRecord) -> str:
     for one in records:
-        write(one, new_attempt(root, one.key, now()))
+        write_record(one, new_attempt(root, one.key, now()))
     return str(root)
 
 
@@ -299,7 +299,7 @@ def test_a_file_holds_the_table_in_the_format_of_its_suffix(tmp_path: Path, suff
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--output", "{tmp}/none/t.md"), "{tmp}/none is no directory; make it first"),
+        (("--output", "{tmp}/none/t.md"), "{tmp}/none is not a directory; create it first"),
         (("--output", "{tmp}"), "no format has that suffix; there are .md, .csv"),
         (("--output", "{tmp}", "--format", "md"), "is a directory; name a file in it"),
         (("--output", "{tmp}/t.xls"), "no format has that suffix; there are .md, .csv"),
@@ -338,7 +338,7 @@ def test_a_mistake_ends_with_status_2_and_no_traceback(harness_command: Shell, t
     where = stored(tmp_path, *GRID[:1])
     done = harness_command("table", "--results", where, "--output", f"{where}/none/t.md")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"--output {where}/none/t.md: {where}/none is no directory; make it first\n"
+    assert done.stderr == f"--output {where}/none/t.md: {where}/none is not a directory; create it first\n"
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -337,7 +337,7 @@ def change(path: Path) -> None:
         (flip, ".safetensors", "the safetensors file beside it is not the one that was written with it"),
         (Path.unlink, ".safetensors", "not readable: [Errno 2] No such file"),
         (cut, ".json", "not readable: "),
-        (change, ".json", "its content is not what was written"),
+        (change, ".json", "its content has changed since it was written"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
@@ -393,7 +393,7 @@ def test_checkpoints_of_another_run(
     (record,) = (record for record in records(results) if record.seed == 1 and record.ok)
     assert "resumed" not in record.details
     first, second = record.details["checkpoints_passed_over"]
-    assert f"is of the run {copied.parent.name}, not of {other.name}" in first
+    assert f"belongs to the run {copied.parent.name}, not to {other.name}" in first
     assert "epoch-00000002.json" in second
     assert len(list(copied.iterdir())) == 4  # the first run's, untouched
     assert curves(record) != curves(undisturbed(NUMPY))
@@ -488,7 +488,7 @@ def test_what_was_left_half_written_is_removed(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"half")
     again = Checkpoints(tmp_path, "abc")
     assert equal(again.newest(), checkpoint(3))
-    assert again.passed_over == []
+    assert again.skipped == []
     again.write(checkpoint(6))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"epoch-0000000{epoch}{suffix}" for epoch in (3, 6) for suffix in (".json", ".safetensors")
@@ -511,8 +511,8 @@ def test_any_damage_is_noticed(tmp_path: Path) -> None:
             path.write_bytes(damaged)
             reader = Checkpoints(tmp_path, "abc")
             found = reader.newest()
-            assert equal(found, checkpoint(1 if reader.passed_over else 2)), (suffix, at)
-            noticed += bool(reader.passed_over)
+            assert equal(found, checkpoint(1 if reader.skipped else 2)), (suffix, at)
+            noticed += bool(reader.skipped)
         for size in range(len(content) - 1):
             path.write_bytes(content[:size])
             reader = Checkpoints(tmp_path, "abc")

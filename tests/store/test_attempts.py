@@ -19,8 +19,8 @@ import harness
 from harness.errors import StoreError
 from harness.measure.clock import now
 from harness.store import attempts, frames
-from harness.store.frames import LATER
-from harness.store.local import Directory
+from harness.store.frames import LAZY
+from harness.store.local import LocalRoot
 from harness.store.record import COLUMNS, DETAIL, RunRecord
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.support import here
@@ -45,7 +45,7 @@ like = RunRecord.read(Path(pattern))
 for n in range(50):
     key = f"shared{n % 5}" if int(writer) % 2 else f"{writer}x{n}"
     record = replace(like, key=key, seed=n, reason=writer, record_path=None)
-    attempts.keep(record, root, attempts.new_attempt(root, key, now()))
+    attempts.store(record, root, attempts.new_attempt(root, key, now()))
 """
 
 
@@ -53,8 +53,8 @@ for n in range(50):
 def test_sixteen_writers_and_a_reader(
     tmp_path: Path, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pattern = attempts.write(record(timing={"windows": [0.5] * 2000}), tmp_path)
-    attempts.prepare(results)
+    pattern = attempts.write_record(record(timing={"windows": [0.5] * 2000}), tmp_path)
+    attempts.check_writable(results)
     command = [sys.executable, "-c", WRITER, str(results), str(pattern)]
     writers = [subprocess.Popen([*command, str(n)], cwd=ROOT) for n in range(16)]
     looks = 0
@@ -188,7 +188,7 @@ def test_attempts_sort_as_they_were_made_whatever_the_clock_says(results: Path, 
     for root in (results, url):
         for n, when in enumerate((start, start - timedelta(hours=1), start, start)):
             stored(root, record(seed=n, key="one", started=when.isoformat()), when)
-        found = attempts.complete(root, "one", with_weights=False)
+        found = attempts.find_complete(root, "one", with_weights=False)
         assert found is not None
         assert found.seed == 3
         assert list(harness.load(root)["seed"]) == [3]
@@ -235,7 +235,7 @@ def plain(root: Path) -> pandas.DataFrame:
 def many(results: Path) -> Path:
     """More records than are read without a cache."""
     start, likes = now(), [record("failed", "why"), record(), record()]
-    for n in range(Directory.cached_from + 20):
+    for n in range(LocalRoot.cached_from + 20):
         found = replace(
             likes[n % 3],
             key=f"key{n}",
@@ -251,9 +251,9 @@ def many(results: Path) -> Path:
 
 
 def same(frame: pandas.DataFrame, other: pandas.DataFrame) -> None:
-    for name in LATER:
+    for name in LAZY:
         assert [type(value) for value in frame[name]] == [type(value) for value in other[name]]
-    frame, other = (one.astype(dict.fromkeys(LATER, object)) for one in (frame, other))
+    frame, other = (one.astype(dict.fromkeys(LAZY, object)) for one in (frame, other))
     assert list(frame.dtypes) == list(other.dtypes)
     pandas.testing.assert_frame_equal(frame, other)
 
@@ -261,13 +261,13 @@ def same(frame: pandas.DataFrame, other: pandas.DataFrame) -> None:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The attempts whose documents are opened from now on."""
     found: list[str] = []
-    read = Directory.read
+    read = LocalRoot.read
 
-    def noted(self: Directory, documents: Any, report: Any) -> Any:
-        found.extend(document.attempt for document in documents)
-        return read(self, documents, report)
+    def noted(self: LocalRoot, attempts: Any, warn: Any) -> Any:
+        found.extend(attempt.name for attempt in attempts)
+        return read(self, attempts, warn)
 
-    monkeypatch.setattr(Directory, "read", noted)
+    monkeypatch.setattr(LocalRoot, "read", noted)
     return found
 
 

@@ -94,7 +94,7 @@ def test_a_damaged_document_is_named_and_passed_over(
     assert first.startswith(f"passed over: {path}: ")
     assert why in first
     assert last == "passed over 1 of 2 records"
-    assert attempts.complete(results, "damaged", with_weights=False) is None
+    assert attempts.find_complete(results, "damaged", with_weights=False) is None
     assert str(path) in capsys.readouterr().err
 
 
@@ -297,7 +297,7 @@ def test_what_a_killed_process_left_in_a_directory_is_removed_but_for_what_it_pr
     half = results / "runs" / "one" / ".attempt.x8"
     half.mkdir()
     (half / "record.json").write_text("{")
-    attempts.lock(results, "one")
+    attempts.lock_file(results, "one")
     attempts.recover(results, "one")
     assert {path.name for path in (results / "runs" / "one").iterdir()} == {
         ".lock",
@@ -362,11 +362,11 @@ def test_weights_that_are_lost_are_not_claimed(results: Path, tmp_path: Path) ->
     results.rename(tmp_path / "gone")
     results.write_text("in the way")
     with pytest.raises(attempts.NotStored, match="it is kept in"):
-        attempts.keep(replace(GOOD, weights_path="weights.safetensors"), results, directory)
+        attempts.store(replace(GOOD, weights_path="weights.safetensors"), results, directory)
     results.unlink()
     attempts.recover(results, GOOD.key)
-    assert attempts.complete(results, GOOD.key, with_weights=True) is None
-    assert attempts.complete(results, GOOD.key, with_weights=False) is not None
+    assert attempts.find_complete(results, GOOD.key, with_weights=True) is None
+    assert attempts.find_complete(results, GOOD.key, with_weights=False) is not None
 
 
 def test_text_that_is_no_unicode_does_not_stop_a_record(results: Path) -> None:

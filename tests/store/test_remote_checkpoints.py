@@ -13,7 +13,7 @@ import pytest
 
 import harness
 from harness.errors import StoreError
-from harness.store import attempts, remote_checkpoints, roots
+from harness.store import attempts, remote, remote_checkpoints
 from harness.store.checkpoint import Checkpoints
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, environment
@@ -30,7 +30,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """From now on this is a machine that has never seen the run."""
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "another"))
-    roots._bucket.cache_clear()  # which knows where this user's cache is
+    remote.remote_root.cache_clear()  # which knows where this user's cache is
 
 
 def there(root: str) -> list[str]:
@@ -131,8 +131,8 @@ def test_an_upload_that_fails_is_said_and_ends_nothing(
 
 def kept(place: str, *epochs: int) -> None:
     """Writes checkpoints of the run `abc` on this machine, and copies each."""
-    writer = Checkpoints(attempts.checkpoints(place, "abc"), "abc")
-    attempts.checkpoints(place, "abc").parent.mkdir(parents=True, exist_ok=True)
+    writer = Checkpoints(attempts.checkpoint_directory(place, "abc"), "abc")
+    attempts.checkpoint_directory(place, "abc").parent.mkdir(parents=True, exist_ok=True)
     for epoch in epochs:
         writer.write(checkpoint(epoch))
         remote_checkpoints.upload(place, "abc", epoch)
@@ -140,9 +140,9 @@ def kept(place: str, *epochs: int) -> None:
 
 def newest(place: str) -> tuple[Any, list[str]]:
     """What a run would go on from, and what it would pass over."""
-    remote_checkpoints.fetch(place, "abc")
-    reader = Checkpoints(attempts.checkpoints(place, "abc"), "abc")
-    return reader.newest(), reader.passed_over
+    remote_checkpoints.download(place, "abc")
+    reader = Checkpoints(attempts.checkpoint_directory(place, "abc"), "abc")
+    return reader.newest(), reader.skipped
 
 
 def test_two_generations_are_kept_and_the_newer_side_counts(
@@ -154,9 +154,9 @@ def test_two_generations_are_kept_and_the_newer_side_counts(
         elsewhere(other, tmp_path)
         kept(url, 9)
         assert [name[:14] for name in there(url)] == ["epoch-00000009"] * 2
-    roots._bucket.cache_clear()
+    remote.remote_root.cache_clear()
     assert equal(newest(url)[0], checkpoint(9))  # that of the other machine
-    writer = Checkpoints(attempts.checkpoints(url, "abc"), "abc")
+    writer = Checkpoints(attempts.checkpoint_directory(url, "abc"), "abc")
     writer.write(checkpoint(10))  # not uploaded
     assert equal(newest(url)[0], checkpoint(10))
 
@@ -165,7 +165,7 @@ def test_a_damaged_copy_is_passed_over_and_a_damaged_local_one_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     kept(url, 1, 2)
-    local = attempts.checkpoints(url, "abc") / "epoch-00000002.json"
+    local = attempts.checkpoint_directory(url, "abc") / "epoch-00000002.json"
     local.write_bytes(local.read_bytes()[:-40])
     assert equal(newest(url)[0], checkpoint(2))
     (remote,) = (tmp_path / "bucket").rglob("epoch-00000002.safetensors")
@@ -186,7 +186,7 @@ def test_whoever_may_not_delete_keeps_more_than_two(tmp_path: Path) -> None:
 
     fsspec.register_implementation("undeletable", Undeletable, clobber=True)
     place = f"undeletable://{tmp_path}/bucket"
-    attempts.prepare(place)
+    attempts.check_writable(place)
     kept(place, 1, 2, 3)
     assert len(there(place)) == 6
 
@@ -197,7 +197,7 @@ def test_strange_names_stay_where_they_are(tmp_path: Path, url: str) -> None:
     for name in ("epoch-00000007.sh", "epoch-99.json", "x.json", ".epoch-00000001.json.7"):
         (place / name).write_text("{}")
     assert equal(newest(url)[0], checkpoint(1))
-    assert sorted(path.name for path in attempts.checkpoints(url, "abc").iterdir()) == NAMES[:2]
+    assert sorted(path.name for path in attempts.checkpoint_directory(url, "abc").iterdir()) == NAMES[:2]
 
 
 def test_a_store_that_cannot_be_read_is_said(tmp_path: Path, url: str) -> None:
@@ -210,4 +210,4 @@ def test_a_store_that_cannot_be_read_is_said(tmp_path: Path, url: str) -> None:
     fsspec.register_implementation("unreadable", Unreadable, clobber=True)
     kept(url, 1)
     with pytest.raises(StoreError, match=r"cannot be read .*no route to the bucket"):
-        remote_checkpoints.fetch(url.replace("here", "unreadable"), "abc")
+        remote_checkpoints.download(url.replace("here", "unreadable"), "abc")

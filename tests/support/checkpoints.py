@@ -54,7 +54,7 @@ def equal(found: Checkpoint | None, expected: Checkpoint) -> bool:
     pairs = ((found.weights, expected.weights), (found.optimizer, expected.optimizer))
     return (
         found.epoch == expected.epoch
-        and repr(found.more) == repr(expected.more)
+        and repr(found.progress) == repr(expected.progress)
         and all(a.keys() == b.keys() for a, b in pairs)
         and all(
             a[name].dtype == b[name].dtype and np.array_equal(a[name], b[name])

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.measure.clock import now
 from harness.measure.statistics import estimate
-from harness.store.attempts import new_attempt, write
+from harness.store.attempts import new_attempt, write_record
 from harness.store.record import RunRecord
 from tests.support.records import record
 
@@ -56,5 +56,5 @@ def several(
 
 def stored(results: Path, *records: RunRecord) -> Path:
     for one in records:
-        write(one, new_attempt(results, one.key, now()))
+        write_record(one, new_attempt(results, one.key, now()))
     return results

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from harness.measure.clock import now
-from harness.store.attempts import new_attempt, write
+from harness.store.attempts import new_attempt, write_record
 from harness.store.record import RunRecord
 from tests.support.records import measured, record
 
@@ -95,7 +95,7 @@ def store(results: Path, *records: RunRecord) -> Path:
     """Stores records as runs do, each under a key that a directory may have."""
     for n, one in enumerate(records):
         key = f"{n:020x}"
-        write(replace(one, key=key), new_attempt(results, key, now()))
+        write_record(replace(one, key=key), new_attempt(results, key, now()))
     return results
 
 

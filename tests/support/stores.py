@@ -9,7 +9,7 @@ from harness.store.record import RunRecord
 
 
 def stored(root: str | Path, found: RunRecord, when: datetime | None = None) -> RunRecord:
-    return attempts.keep(found, root, attempts.new_attempt(root, found.key, when or now()))
+    return attempts.store(found, root, attempts.new_attempt(root, found.key, when or now()))
 
 
 def files(place: Path) -> set[str]:

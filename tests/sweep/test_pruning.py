@@ -17,7 +17,7 @@ from harness.config.compose import configuration
 from harness.launcher.key import run_key
 from harness.launcher.record_builder import Draft
 from harness.measure.clock import now
-from harness.store.attempts import new_attempt, write
+from harness.store.attempts import new_attempt, write_record
 from harness.store.record import RunRecord
 from harness.sweep.display import ProgressDisplay
 from harness.sweep.task import RunStatus
@@ -212,7 +212,7 @@ def store(results: Path, rate: float, accuracy: float, *overrides: str) -> None:
         parity_gradient=1e-7,
         seconds_to_target={str(target): 1.0 for target in config.measure.targets},
     )
-    write(record, new_attempt(str(results), key, now()))
+    write_record(record, new_attempt(str(results), key, now()))
 
 
 STARTED = 5  # runs before which Optuna's median pruner does nothing

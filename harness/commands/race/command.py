@@ -20,7 +20,7 @@ def main(a: str, b: str, common: Sequence[str], precision: float, limit: float, 
     for option, value in (("--precision", precision), ("--seconds", limit)):
         if not value > 0:
             raise RaceError(f"{option} {value:g}: must be above 0")
-    if output is not None and (why := files.hindrance(output)):
+    if output is not None and (why := files.write_problem(output)):
         raise RaceError(f"--output {output}: {why}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     race = Race(plan(a, b, common), precision, limit)

@@ -127,7 +127,7 @@ def _others(race: Race) -> list[str]:
 def write(race: Race, path: Path) -> None:
     """Everything, with the raw windows, as JSON; raises RaceError where that cannot be written."""
     try:
-        files.write(path, [(json.dumps(document(race), indent=1, ensure_ascii=False) + "\n").encode()])
+        files.write_atomic(path, [(json.dumps(document(race), indent=1, ensure_ascii=False) + "\n").encode()])
     except OSError as error:
         raise RaceError(f"--output {path}: cannot be written ({error.strerror})") from error
 

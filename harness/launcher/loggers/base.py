@@ -96,7 +96,7 @@ def tracking_uri(config: Config) -> str | None:
 
 def directory(config: Config, name: str) -> Path:
     """Where a logger may write files: beside the runs, or in the user's cache if the results are at a URL."""
-    root = roots.local(config.results.root) or Path(user_cache_dir("harness"))
+    root = roots.local_path(config.results.root) or Path(user_cache_dir("harness"))
     path = root.absolute() / name
     path.mkdir(parents=True, exist_ok=True)
     return path

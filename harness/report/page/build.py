@@ -44,14 +44,14 @@ def report(output: Path, results: str, filters: Sequence[str], plots: Path | Non
     figures = draw(found)
     html = render(found, figures, filters)
     try:
-        files.write(output, [html.encode()])
+        files.write_atomic(output, [html.encode()])
     except OSError as error:
         raise ReportError(f"{output}: cannot be written: {error.strerror}") from error
     return [output, *(matplotlib.write(plots, figures) if plots is not None else [])]
 
 
 def _check(output: Path) -> None:
-    if why := files.hindrance(output):
+    if why := files.write_problem(output):
         raise ReportError(f"{output}: {why}")
     try:
         import altair  # noqa: F401

@@ -63,7 +63,7 @@ def chosen(style: str | None, output: Path | None) -> str:
 
 def check(output: Path) -> None:
     """Raises TableError for a file that cannot be there, before anything is read."""
-    if why := files.hindrance(output):
+    if why := files.write_problem(output):
         raise TableError(f"--output {output}: {why}")
 
 
@@ -71,7 +71,7 @@ def write(groups: Groups, style: str, output: Path) -> None:
     """Writes the table, whole or not at all; raises TableError."""
     content = data.parquet(groups) if style == "parquet" else f"{said(groups, style)}\n".encode()
     try:
-        files.write(output, [content])
+        files.write_atomic(output, [content])
     except OSError as error:
         raise _unwritable(output, error) from error
 
