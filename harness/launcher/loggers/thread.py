@@ -94,7 +94,7 @@ class LoggerThread:
 def _logged_run(config: Config, key: str, started: str, checkpoints: Path | None) -> LoggedRun:
     """A run that resumes from a checkpoint has the id of the first attempt that the checkpoint names."""
     checkpoint = Checkpoints(checkpoints, key).newest() if checkpoints is not None else None
-    first = checkpoint.more["attempts"][0]["started"] if checkpoint else started
+    first = checkpoint.progress["attempts"][0]["started"] if checkpoint else started
     stamp = datetime.fromisoformat(first).strftime("%Y%m%dT%H%M%S.%f")
     return LoggedRun(
         f"{key}-{stamp.replace('.', '-')}", key, title_of(config), resumed=checkpoint is not None
