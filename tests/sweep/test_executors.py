@@ -1,10 +1,7 @@
-"""The same sweep by every launcher: whatever dies, every run is a row, and the others are made."""
+"""The same sweep with every executor: whatever dies, every run is a row, and the others are made."""
 
 import os
-import shutil
 import signal
-import stat
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,11 +12,12 @@ from harness.config.compose import configuration
 from harness.measure.machine import cores
 from harness.store.record import RunRecord
 from harness.sweep.executors.joblib import max_concurrent
-from harness.sweep.executors.submitit import Resources, resources
 from harness.sweep.task import Task
-from tests.conftest import ROOT, Shell
+from tests.conftest import Shell
 from tests.support.children import Shadow, sabotage
 from tests.support.sweeps import await_, command, in_seed_one, records, statuses
+
+pytestmark = pytest.mark.usefixtures("own_leases")
 
 PACKAGES = {"joblib": "joblib", "submitit_local": "submitit"}  # for Ray see test_ray
 
@@ -42,12 +40,9 @@ def spread(*names: str) -> list[object]:
 
 
 ALL = spread("basic", "joblib", "submitit_local")
+
+
 ELSEWHERE = spread("joblib", "submitit_local")
-
-
-@pytest.fixture(autouse=True)
-def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARNESS_LEASES", str(tmp_path / "leases"))
 
 
 @pytest.mark.parametrize("launcher", ALL)
@@ -240,15 +235,6 @@ def test_joblib_makes_as_many_at_a_time_as_there_are_leases() -> None:
     assert max_concurrent(tasks(50, "null") + tasks(50, "1")) == here
 
 
-def test_what_a_cluster_is_asked_for() -> None:
-    def asked(*overrides: str) -> Resources:
-        return resources(configuration(["backend=torch", *overrides]), 60)
-
-    assert asked("threads=4") == Resources(4, False, 60)
-    assert asked("threads=4", "device=cuda", "run.timeout_seconds=90") == Resources(4, True, 12)
-    assert asked() == Resources(None, False, 60)
-
-
 @pytest.mark.skipif(len(cores()) < 2, reason="one core only")
 @pytest.mark.parametrize("launcher", ELSEWHERE)
 def test_runs_at_once_are_in_processes_and_on_cores_of_their_own(
@@ -277,96 +263,6 @@ runner.run = meeting
     assert process.pid not in made_by
 
 
-@pytest.fixture
-def fake_slurm(tmp_path: Path) -> Iterator[Path]:
-    """`sbatch`, `srun`, `sacct` and `scancel` that run a job array's scripts here, one after another."""
-    folder = tmp_path / "slurm"
-    folder.mkdir()
-    programs = {
-        "sbatch": """#!/bin/bash
-script="${@: -1}"
-cp "$script" "$SLURM_FAKE/script-$$.sh"
-n=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
-export SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0
-(
-  for k in $(seq 0 ${n:-0}); do
-    export SLURM_JOB_ID=$$
-    if [ -n "$n" ]; then export SLURM_ARRAY_JOB_ID=$$ SLURM_ARRAY_TASK_ID=$k; fi
-    bash "$script"
-    echo "$$_$k" >> "$SLURM_FAKE/over"
-  done
-) > "$SLURM_FAKE/log" 2>&1 < /dev/null &
-echo "Submitted batch job $$"
-""",
-        "srun": """#!/bin/bash
-while [[ "$1" == --* ]]; do if [[ "$1" == *=* || "$1" == --unbuffered ]]; then shift; else shift 2; fi; done
-exec "$@"
-""",
-        "sacct": """#!/bin/bash
-echo "JobID|State|NodeList"
-while read -r id; do echo "$id|COMPLETED|here"; done < "$SLURM_FAKE/over"
-""",
-        "scancel": "#!/bin/bash\n",
-    }
-    for name, text in programs.items():
-        path = folder / name
-        path.write_text(text)
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    (folder / "over").touch()
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.mark.long
-@pytest.mark.skipif(find_spec("submitit") is None, reason="pip install -c constraints.txt submitit")
-def test_a_slurm_cluster_that_is_none(run: Shell, results: Path, fake_slurm: Path) -> None:
-    """The batch script asks for what the runs need, and running it as SLURM would makes them."""
-    env = {"PATH": f"{fake_slurm}:{os.environ['PATH']}", "SLURM_FAKE": str(fake_slurm)}
-    done = run(
-        "-m",
-        "hydra/launcher=submitit_slurm",
-        "hydra.launcher.partition=short",
-        "hydra.launcher.mem=2GB",
-        "hydra.launcher.array_parallelism=1",
-        "backend=numpy",
-        "seed=0,1",
-        "run.timeout_seconds=301",
-        env=env,
-    )
-    (script,) = fake_slurm.glob("script-*.sh")
-    lines = script.read_text().splitlines()
-    for wanted in (
-        "--cpus-per-task=1",
-        "--time=16",
-        "--partition=short",
-        "--mem=2GB",
-        "--array=0-1%1",
-        "--job-name=harness",
-    ):
-        assert f"#SBATCH {wanted}" in lines, lines
-    assert not any("gres" in line or "gpu" in line for line in lines)
-    assert done.returncode == 0, done.stderr + (fake_slurm / "log").read_text()
-    assert [record.status for record in records(results).values()] == ["ok", "ok"]
-
-
-@pytest.mark.long
-@pytest.mark.skipif(find_spec("submitit") is None, reason="pip install -c constraints.txt submitit")
-def test_a_run_on_a_gpu_asks_slurm_for_one(run: Shell, fake_slurm: Path) -> None:
-    env = {"PATH": f"{fake_slurm}:{os.environ['PATH']}", "SLURM_FAKE": str(fake_slurm)}
-    run("-m", "hydra/launcher=submitit_slurm", "backend=torch", "device=cuda", "seed=0", env=env)
-    (script,) = fake_slurm.glob("script-*.sh")
-    assert "#SBATCH --gres=gpu:1" in script.read_text().splitlines()
-    assert "#SBATCH --time=60" in script.read_text().splitlines()
-
-
-@pytest.mark.skipif(shutil.which("srun") is not None, reason="this is a SLURM cluster")
-def test_no_slurm_is_said(run: Shell, results: Path) -> None:
-    done = run("-m", "hydra/launcher=submitit_slurm", "backend=numpy", "seed=0,1")
-    assert done.returncode == 2, done.stderr
-    assert "there is no srun here" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 @pytest.mark.parametrize(
     ("package", "choice"),
     [
@@ -383,93 +279,3 @@ def test_a_package_that_is_missing_is_said_with_its_extra(
     assert done.returncode == 2, done.stderr
     assert f"{package} is not installed: pip install -c constraints.txt" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="pip install -c constraints.txt optuna")
-SEARCH = (
-    "-m",
-    "hydra/sweeper=optuna",
-    "hydra.sweeper.n_trials=4",
-    "backend=numpy",
-    "train.learning_rate=tag(log,interval(1e-3,1e-1))",
-)
-
-
-@needs_optuna
-def test_a_search_is_found_again_and_goes_on(run: Shell, results: Path) -> None:
-    first = run(*SEARCH, "objective=val_accuracy")
-    assert first.returncode == 0, first.stderr
-    found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
-    assert len(found) == 4
-    best = max(found, key=lambda record: record.validation_accuracy or 0)
-    rate = best.config["train"]["learning_rate"]
-    assert f"best val_accuracy {best.validation_accuracy:.6g}, of run " in first.stderr
-    assert f"train.learning_rate={rate}" in first.stderr
-    more = run(*SEARCH, "objective=val_accuracy", "hydra.sweeper.n_trials=5")
-    assert more.returncode == 0, more.stderr
-    assert more.stderr.count("complete already") == 4
-    assert len(list(results.glob("runs/*/*/record.json"))) == 5
-
-
-@pytest.mark.long
-@needs_optuna
-def test_failed_and_diverged_runs_stay_rows_and_are_told_to_the_search(
-    run: Shell, results: Path, tmp_path: Path
-) -> None:
-    told = tmp_path / "told"
-    spy = tmp_path / "spy"
-    spy.mkdir()
-    (spy / "sitecustomize.py").write_text(f"""
-import optuna.study
-tell = optuna.study.Study.tell
-def telling(self, trial, values=None, state=None, **more):
-    with open({str(told)!r}, "a") as file:
-        print(trial.params, values, None if state is None else state.name, file=file)
-    return tell(self, trial, values, state, **more)
-optuna.study.Study.tell = telling
-""")
-    done = run(
-        "-m",
-        "hydra/sweeper=optuna",
-        "hydra.sweeper.n_trials=6",
-        "hydra.sweeper.n_jobs=3",
-        "hydra/launcher=joblib",
-        "objective=seconds_to_target",
-        "measure.targets=[0.05,1.0]",
-        "backend=numpy",
-        "backend.implementation=fused,loop",
-        "cell=rnn",
-        "cell.activation=relu",
-        "train.optimizer=sgd",
-        "train.clip_norm=null",
-        "train.learning_rate=0.01,1000",
-        "train.epochs=5",
-        env={"PYTHONPATH": f"{spy}{os.pathsep}{ROOT}"},
-    )
-    assert done.returncode == 1, done.stderr
-    lines = told.read_text().splitlines()
-    assert len(lines) == 6
-    for line in lines:
-        if "'fused'" in line:
-            assert line.endswith("None FAIL")
-        else:
-            assert line.endswith("inf COMPLETE")
-    found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
-    for record in found:
-        fused = record.config["backend"]["implementation"] == "fused"
-        wild = record.config["train"]["learning_rate"] > 1
-        assert record.status == ("skipped" if fused else "diverged" if wild else "ok"), record
-        assert fused is False or "fused" in done.stdout
-
-
-def test_a_search_needs_an_objective(run: Shell, results: Path) -> None:
-    pytest.importorskip("optuna")
-    done = run(*SEARCH)
-    assert done.returncode == 2, done.stderr
-    assert "objective=null: hydra/sweeper=optuna needs one of val_accuracy" in done.stderr
-    bad = run(*SEARCH, "objective=val_accuracy", "mode=throughput")
-    assert bad.returncode == 2
-    assert "objective='val_accuracy': is not measured there: needs mode=train" in bad.stderr
-    out = run(*SEARCH, "objective=val_accuracy", "cell.hidden=range(0,9)")
-    assert out.returncode == 2
-    assert "cell.hidden=0" in out.stderr
