@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas
 import pytest
-from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -22,6 +21,7 @@ from harness.report import table as tables
 from harness.sweep.plan import make_plan
 from tests.conftest import ROOT, SMALL, environment
 from tests.support.configurations import DEFAULT, KEYS
+from tests.support.fuzz import fuzz
 from tests.support.records import BY, METRICS, frame, record
 
 # the typed configuration
@@ -57,12 +57,6 @@ JSON = st.recursive(
 )
 
 
-def cases(count: int) -> settings:
-    return settings(
-        max_examples=count, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
-    )
-
-
 def taken(values: Any) -> Config | None:
     try:
         return Config.from_mapping(values)
@@ -81,16 +75,20 @@ def is_whole(config: Config) -> None:
         assert not isinstance(value, str) or (value.isprintable() and "${" not in value)
 
 
-@cases(1000)
-@given(st.dictionaries(st.text(max_size=12) | st.sampled_from([*DEFAULT.to_mapping()]), JSON, max_size=20))
+@fuzz(
+    100,
+    1000,
+    values=st.dictionaries(
+        st.text(max_size=12) | st.sampled_from([*DEFAULT.to_mapping()]), JSON, max_size=20
+    ),
+)
 def test_any_mapping_is_refused_or_taken(values: dict[str, Any]) -> None:
     config = taken(values)
     if config is not None:
         is_whole(config)
 
 
-@cases(1000)
-@given(changes=st.lists(st.tuples(st.sampled_from(KEYS), JSON), min_size=1, max_size=3))
+@fuzz(100, 1000, changes=st.lists(st.tuples(st.sampled_from(KEYS), JSON), min_size=1, max_size=3))
 def test_a_valid_one_with_anything_in_some_places(changes: list[tuple[tuple[str, ...], Any]]) -> None:
     values = DEFAULT.to_mapping()
     for key, value in changes:
@@ -407,9 +405,7 @@ NASTY = [
 OK, FAILED = record("ok", None, "backend=numpy", test_accuracy=0.5), record("failed", "", "seed=1")
 
 
-@cases(15)
-@example(NASTY)
-@given(st.lists(st.text(max_size=60), min_size=1, max_size=20))
+@fuzz(2, 15, texts=st.lists(st.text(max_size=60), min_size=1, max_size=20), examples=[{"texts": NASTY}])
 def test_no_text_breaks_a_table(texts: list[str]) -> None:
     runs = frame(*(replace(r, reason=t, record_path=t) for t in texts for r in (OK, FAILED)))
     by = ["backend", "record_path"]

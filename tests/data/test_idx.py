@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.data.mnist import MNIST
 from harness.errors import DataError
 from tests.support.datasets import GOOD, IMAGES, PACKED, mutations, small_arrays, small_dataset
-from tests.support.memory import MIB, at_most, cases
+from tests.support.fuzz import fuzz
+from tests.support.memory import MIB, at_most
 
 
 def compressed(content: bytes) -> bytes:
@@ -34,8 +34,7 @@ GZIP = st.one_of(
 )
 
 
-@cases(4000)
-@given(packed=GZIP)
+@fuzz(300, 4000, packed=GZIP)
 def test_idx(packed: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     """At most the file, and as many bytes again as a good one unpacks to."""
     path = tmp_path_factory.getbasetemp() / IMAGES

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.data.npz import FREE_BYTES, MAX_RATIO
 from harness.data.own_sequences import Content, read
 from harness.errors import DataError
-from tests.support.memory import at_most, cases
+from tests.support.fuzz import fuzz
+from tests.support.memory import at_most
 from tests.support.npz_files import array_bytes
 
 X = np.random.default_rng(3).normal(size=(6, 4, 2)).astype("<f4")
@@ -79,8 +79,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 SAVED = [saved(np.savez), saved(np.savez_compressed)]
 
 
-@cases(3000)
-@given(content=damaged())
+@fuzz(200, 3000, content=damaged())
 def test_npz_bytes(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
     path.write_bytes(content)
@@ -175,15 +174,16 @@ HEADERS = st.one_of(
 )
 
 
-@cases(2000)
-@given(
+@pytest.mark.filterwarnings("ignore")
+@fuzz(
+    150,
+    2000,
     header=HEADERS,
     version=st.sampled_from([(1, 0), (2, 0), (3, 0), (0, 0), (9, 9)]),
     length=st.none() | FIELDS,
     body=st.sampled_from([X.tobytes(), b"", X.tobytes()[:-1], bytes(5000)]),
     method=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
 )
-@pytest.mark.filterwarnings("ignore")
 def test_npz_headers(
     header: str,
     version: tuple[int, int],
@@ -242,14 +242,15 @@ CONTENTS = st.one_of(
 METHODS = st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 
 
-@cases(1000)
-@given(
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@fuzz(
+    100,
+    1000,
     others=st.lists(st.tuples(NAMES, CONTENTS, METHODS), max_size=4),
     methods=st.tuples(METHODS, METHODS),
     before=st.binary(max_size=40),
     comment=st.binary(max_size=200),
 )
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_npz_entries(
     others: list[tuple[str, bytes, int]],
     methods: tuple[int, int],

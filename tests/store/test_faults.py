@@ -14,7 +14,6 @@ from typing import Any
 
 import fsspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import harness
@@ -26,6 +25,7 @@ from harness.store.record import RunRecord
 from tests.conftest import SMALL, Shell
 from tests.support import here
 from tests.support.children import sabotage
+from tests.support.fuzz import fuzz
 from tests.support.records import record
 from tests.support.stores import files, stored
 
@@ -185,12 +185,20 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.binary(max_size=200) | mutated())
-@example(content=b'"\\ud800"')
-@example(content=given_as(reason="\ud800"))
-@example(content=given_as(seed=10**400))
-@example(content=given_as(train_loss=10**30))
+@fuzz(
+    30,
+    300,
+    content=st.binary(max_size=200) | mutated(),
+    examples=[
+        {"content": content}
+        for content in (
+            b'"\\ud800"',
+            given_as(reason="\ud800"),
+            given_as(seed=10**400),
+            given_as(train_loss=10**30),
+        )
+    ],
+)
 def test_any_bytes_are_read_correctly_or_passed_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:

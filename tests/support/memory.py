@@ -1,23 +1,10 @@
-"""Limits that a test of damaged files holds: how much memory, how many cases."""
+"""How much memory a test of damaged files allows."""
 
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hypothesis import HealthCheck, Phase, settings
-
 MIB = 2**20
-
-
-def cases(count: int) -> settings:
-    """The same so many in every call: with seeds of chance a rare failure would meet only one of us."""
-    return settings(
-        max_examples=count,
-        derandomize=True,
-        deadline=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 @contextmanager
