@@ -42,8 +42,9 @@ class Setup:
 class Outputs(NamedTuple):
     """What a model says about a batch.
 
-    sequence  the top layer's outputs, in the order of the inputs (B, T, D·H); T = 1 for `whole` cells
-    last      what each direction gave after its own whole pass (B, D·H)
+    sequence  the top layer's outputs, in the order of the inputs (B, T, D·H); T = 1 where SPEC says
+              `single_output`
+    last      the last output of each direction, in the order in which it reads (B, D·H)
     logits    (B, C)
     states    every final state by canonical name: (B, length); of the backward direction the one after
               the first time step, where it ends

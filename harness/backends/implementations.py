@@ -5,9 +5,9 @@ from pathlib import Path
 
 # implementation -> the functions of a cell file of which any makes it
 MADE_BY = {
-    "fused": {"fused", "stock"},
-    "loop": {"step", "whole"},
-    "compiled": {"step", "whole"},
+    "fused": {"fused_layer", "fused_sequence"},
+    "loop": {"step", "sequence"},
+    "compiled": {"step", "sequence"},
     "scan": {"scan"},
 }
 

@@ -34,4 +34,5 @@ h_t = tanh(u_t)""",
         "substeps": Whole(1, 1000, "n, relaxation steps for each input"),
         "step_size": Number(0.0, 1.0, "δ, of a relaxation step"),
     },
+    output_is_state=False,
 )

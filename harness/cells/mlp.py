@@ -35,5 +35,5 @@ h = φ(Σ_t x_t W_xh[t] + b_h)""",
         "stream": "it reads all steps at once",
         "gradient_flow": "it has no state h_t",
     },
-    whole=True,
+    single_output=True,
 )

@@ -41,5 +41,5 @@ output: the root's h""",
         "truncate": "a tree carries no state from chunk to chunk",
         "stream": "its tree is known only when the sequence has ended",
     },
-    whole=True,
+    single_output=True,
 )

@@ -34,4 +34,5 @@ h_t = r_t ∘ c_t + (1 - r_t) ∘ (x_t W_xk)""",
         Param("W_xn", ("I", "H"), "input"),
         Param("W_xk", ("I", "H"), "input"),
     ),
+    output_is_state=False,
 )

@@ -80,8 +80,9 @@ class CellSpec:
     `gates` are the names of its pre-activations, `options` what its configuration offers beside
     `hidden`. `refuses` names what has no meaning for it, with the reason: "layers", "bidirectional",
     "readout", "initial_state", "truncate", "stream", "gradient_flow". `penalty` is a state whose mean
-    over sequences and steps is added to the loss, times the option that weighs it. `whole` cells turn
-    a sequence into a single output, not one per step.
+    over sequences and steps is added to the loss, times the option that weighs it. `single_output`
+    cells turn a sequence into one output, not one per step. `output_is_state` says that the output of a step
+    is the first state after it.
     """
 
     name: str
@@ -94,7 +95,8 @@ class CellSpec:
     options: Mapping[str, Option] = field(default_factory=dict)
     refuses: Mapping[str, str] = field(default_factory=dict)
     penalty: tuple[str, str] | None = None
-    whole: bool = False
+    single_output: bool = False
+    output_is_state: bool = True
 
 
 def gate(name: str, *, initial_bias: float = 0.0) -> tuple[Param, Param, Param]:

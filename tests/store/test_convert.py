@@ -338,7 +338,7 @@ def test_every_layer_named_is_one_of_the_backends() -> None:
     for framework in LAYERS:
         for cell in there(framework):
             code = (HOUSE / "backends" / framework / "cells" / f"{cell}.py").read_text("utf-8")
-            assert "def fused(" in code
+            assert "def fused_layer(" in code
             assert f".{LAYERS[framework][cell]}(" in code
 
 

@@ -148,7 +148,7 @@ def cases(cell: str) -> list[Case]:
     """Layers, directions, readouts, initial states and chunks, as far as the cell takes them; and every
     word that its options allow. Readouts, which no cell knows of, take turns over the cells."""
     spec = cell_spec(cell)
-    steps = 7 if spec.whole else 8  # seven leaves: one without a neighbour on every level
+    steps = 7 if spec.single_output else 8  # seven leaves: one without a neighbour on every level
     both_ways, chunks = ("attention", "last") if CELLS.index(cell) // 2 % 2 else ("last", "max")
     shapes = [
         Case(cell, steps=steps, layers=2, readout="mean", initial_state="learned"),

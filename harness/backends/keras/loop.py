@@ -16,12 +16,12 @@ from keras import ops
 
 from harness.backends.keras import layout
 from harness.backends.keras.dropout import Drop
-from harness.backends.keras.engines import CellStep, Scan, State, Tensor, Whole
+from harness.backends.keras.engines import CellStep, Scan, SequenceFunction, State, Tensor
 from harness.model.cell import Value
 from harness.model.network import ModelSpec
 
 
-class Passed(NamedTuple):
+class LayerOutputs(NamedTuple):
     """What a forward pass gives; states are flat lists, in the order of `ModelSpec.states`."""
 
     sequence: Tensor | None  # the top layer's outputs (B, T, D·H)
@@ -40,7 +40,7 @@ class Forward(Protocol):
         *,
         whole: bool = False,
         drop: Drop | None = None,
-    ) -> Passed:
+    ) -> LayerOutputs:
         """x (B, T, I), from these states or from the model's own; `drop` between layers.
 
         Without `whole` the final states may be missing ([]), and the outputs (None) too where the
@@ -68,7 +68,7 @@ def initial(model: ModelSpec, params: Sequence[Tensor], batch: Tensor | int, dty
     ]
 
 
-def one_by_one(
+def python_loop(
     step: CellStep, xs: Tensor, state: State, params: Sequence[Tensor], *, reverse: bool
 ) -> tuple[Tensor, State]:
     """The time loop in Python; an engine that traces has a `scan` of its own in its place."""
@@ -81,21 +81,21 @@ def one_by_one(
     return ops.stack(outputs[::-1] if reverse else outputs), state
 
 
-def stepped(cell: ModuleType, options: Mapping[str, Value], scan: Scan, *, hoist: bool) -> Direction:
+def stepped(cell: ModuleType, model: ModelSpec, scan: Scan, *, hoist: bool) -> Direction:
     """The cell's `step` in a time loop; with `hoist` the inputs of all time steps are projected before it,
     in one matrix product, else each step projects its own.
 
-    A cell's `once` makes of its weights what all steps share. Its last output is its first state, which
-    saves the gradient of an index; where it is not, the cell says so with OUTPUT_IS_STATE.
+    Where the output is the first state, the last output is the last of those states, which saves the
+    gradient of an index.
     """
-    step = partial(cell.step, options=options)
-    once = getattr(cell, "once", list)
-    output_is_state = getattr(cell, "OUTPUT_IS_STATE", True)
+    step = partial(cell.step, options=model.options)
+    precompute = getattr(cell, "precompute", list)
+    output_is_state = model.spec.output_is_state
 
     def direction(
         xs: Tensor, state: State, params: Sequence[Tensor], reverse: bool
     ) -> tuple[Tensor, Tensor, State]:
-        shared = once(params)
+        shared = precompute(params)
         if hoist:
             ys, state = scan(step, cell.project(xs, params), state, shared, reverse=reverse)
         else:
@@ -111,7 +111,7 @@ def stepped(cell: ModuleType, options: Mapping[str, Value], scan: Scan, *, hoist
     return direction
 
 
-def at_once(function: Whole) -> Direction:
+def at_once(function: SequenceFunction) -> Direction:
     """A function of a whole sequence."""
 
     def direction(
@@ -123,7 +123,7 @@ def at_once(function: Whole) -> Direction:
     return direction
 
 
-def scanned(cell: ModuleType, options: Mapping[str, Value]) -> Whole:
+def scanned(cell: ModuleType, options: Mapping[str, Value]) -> SequenceFunction:
     """The cell's `scan` over the projected inputs."""
 
     def function(xs: Tensor, state: State, params: Sequence[Tensor]) -> tuple[Tensor, State]:
@@ -143,7 +143,7 @@ def stack(model: ModelSpec, direction: Direction) -> Forward:
         *,
         whole: bool = False,
         drop: Drop | None = None,
-    ) -> Passed:
+    ) -> LayerOutputs:
         if states is None:
             states = initial(model, params, ops.shape(x)[0], x.dtype)
         cells = layout.split(model, params).cells
@@ -158,7 +158,7 @@ def stack(model: ModelSpec, direction: Direction) -> Forward:
             finals += state
             if way == D - 1:
                 xs, last = (ops.concatenate(side, axis=-1) for side in zip(*each, strict=True))
-        return Passed(ops.swapaxes(xs, 0, 1), last, finals)
+        return LayerOutputs(ops.swapaxes(xs, 0, 1), last, finals)
 
     return forward
 
@@ -172,9 +172,8 @@ def fused(model: ModelSpec, cell: ModuleType, *, dtype: str, use_cudnn: bool | s
     def layers(whole: bool) -> list[keras.Layer]:
         found = []
         for index in range(model.layers):
-            layer = cell.fused(
-                model.hidden,
-                model.options,
+            layer = cell.fused_layer(
+                model,
                 return_sequences=whole or model.readout != "last" or index < model.layers - 1,
                 return_state=whole,
                 dtype=dtype,
@@ -196,7 +195,7 @@ def fused(model: ModelSpec, cell: ModuleType, *, dtype: str, use_cudnn: bool | s
         *,
         whole: bool = False,
         drop: Drop | None = None,
-    ) -> Passed:
+    ) -> LayerOutputs:
         if states is None and model.learned_states():
             states = initial(model, params, ops.shape(x)[0], x.dtype)
         cells = layout.split(model, params).cells
@@ -209,9 +208,9 @@ def fused(model: ModelSpec, cell: ModuleType, *, dtype: str, use_cudnn: bool | s
             x, *state = found if whole else [found]
             finals += state
         if len(x.shape) == 2:
-            return Passed(None, x, finals)
+            return LayerOutputs(None, x, finals)
         ends = [x[:, -1, :H], x[:, 0, H:]]
-        return Passed(x, ops.concatenate(ends[:D], axis=-1), finals)
+        return LayerOutputs(x, ops.concatenate(ends[:D], axis=-1), finals)
 
     return forward, by_default_compiled(brief)
 

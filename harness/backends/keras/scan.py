@@ -11,7 +11,7 @@ from keras import ops
 from harness.backends.keras.engines import Tensor
 
 
-def linear(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
+def linear_recurrence(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
     """All h_t (T, B, H) of a, b (T, B, H), from the state h (B, H) before the first; log₂ T rounds."""
     T, d = b.shape[0], 1
     b = ops.concatenate([b[:1] + a[:1] * h, b[1:]])

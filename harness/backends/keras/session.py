@@ -58,20 +58,21 @@ class KerasSession:
     def _layers(self) -> tuple[loop.Forward, bool]:
         """The layers as the implementation runs them, and whether through the engine's compiler."""
         engine, model, cell, options = self._engine, self._model, self._cell, self._model.options
-        if self.implementation == "fused" and hasattr(cell, "fused"):
+        if self.implementation == "fused" and hasattr(cell, "fused_layer"):
             return loop.fused(model, cell, dtype=self._precision, use_cudnn=engine.use_cudnn)
         if self.implementation == "fused":
-            stock = partial(cell.stock, options=options)
-            return loop.stack(model, loop.at_once(stock)), loop.by_default_compiled()
+            return loop.stack(
+                model, loop.at_once(partial(cell.fused_sequence, options=options))
+            ), loop.by_default_compiled()
         if self.implementation == "scan":
             return loop.stack(model, loop.at_once(loop.scanned(cell, options))), False
         jit = self.implementation == "compiled"
-        if hasattr(cell, "whole"):
-            whole = engine.piece(partial(cell.whole, options=options), jit)
-            return loop.stack(model, loop.at_once(whole)), jit
+        if hasattr(cell, "sequence"):
+            sequence = engine.piece(partial(cell.sequence, options=options), jit)
+            return loop.stack(model, loop.at_once(sequence)), jit
         scan = engine.scan(jit)
         hoist = scan is None or engine.hoist
-        return loop.stack(model, loop.stepped(cell, options, scan or loop.one_by_one, hoist=hoist)), jit
+        return loop.stack(model, loop.stepped(cell, model, scan or loop.python_loop, hoist=hoist)), jit
 
     def _compile(self) -> None:
         """Makes the functions that compute; each is traced at its first call."""
@@ -81,7 +82,7 @@ class KerasSession:
         drop_at = dropout(model) if model.dropout else None
         keep = [kept(mask, engine.put) for mask in layout.trained(model, self._cell)]
 
-        def passed(params: list[Tensor], *where: Any, **how: Any) -> tuple[loop.Passed, Tensor, Tensor]:
+        def passed(params: list[Tensor], *where: Any, **how: Any) -> tuple[loop.LayerOutputs, Tensor, Tensor]:
             """The forward pass, what the readout reads and the logits."""
             found, head = forward(params, *where, **how), layout.split(model, params).head
             feature = readout.feature(model, head, found.sequence, found.last)
@@ -134,7 +135,7 @@ class KerasSession:
         self._forward = lambda params, x: read(params, x)[1]
         self._read = engine.compile(read, jit)
         # a scan and a tree are built for the length of the sequence
-        loose = self.implementation != "scan" and not model.spec.whole
+        loose = self.implementation != "scan" and not model.spec.single_output
         self._outputs = engine.compile(outputs, jit, loose=loose)
         self._there_and_back = engine.repeat(lambda x, w, back: ops.matmul(ops.matmul(x, w), back))
         self._gradients = engine.compile(gradients, jit)

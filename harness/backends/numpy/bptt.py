@@ -1,24 +1,20 @@
 """The time loop of one direction of one layer, forward and backward through time.
 
-Werbos, Backpropagation through time, Proc. IEEE 78(10), 1990. The products are made here, and a cell's
-`Tape` does the rest of a step.
+Werbos, Backpropagation through time, Proc. IEEE 78(10), 1990.
+The loop makes the matrix products, a cell's `Tape` the rest of a step: see `harness.backends.numpy.cells`.
 
-X_GATES  gates with an input side `x_t W_x· + b_·`, in this order of rows
-H_GATES  gates with a recurrent side `h_{t-1} W_h·`, h the first state
-SHARED   how many gates end the one and begin the other: both sides make one pre-activation (0)
-HALVED   gates whose rows come in halved, for σ(a) = (1 + tanh(a/2)) / 2
-H_BIASES recurrent biases: name -> the gate of the recurrent side that it is added to
-PASSES_H whether part of dh reaches h_{t-1} beside the recurrent product (True)
-
-The input sides that stand alone are projected for all steps at once; a step then has a single product,
-of [x; 1; h] and the matrices of both sides, with zeros where a recurrent side stands alone. Every other
-parameter reaches the tape under its canonical name, and its gradient is added to there, step by step or
-from all of them in `finish`. What a cell does not say is as in brackets, or empty.
+The input sides of gates that are not shared are projected for all steps at once; a step then has a single
+product, of [x; 1; h] and the matrices of both sides, with zeros where a gate has a recurrent side alone.
+Every other parameter reaches the tape under its canonical name, and its gradient is added to there, step by
+step or from all of them in `parameters_backward`.
 
 What a step computes on is contiguous, for which a kernel starts four times as fast as for anything else:
 its slots of `z` and of the tape, and one `da`. For the products over time a few steps at once are laid
 side by side, while they are in the cache. Steps are counted in the order of reading, from the end where
 the direction is backward.
+
+Legend: T time steps, B batch, I input features, H hidden units, Gx and Gh gates with an input and with a
+recurrent side.
 """
 
 from types import ModuleType
@@ -26,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from harness.backends.numpy.gates import gates_of
 from harness.backends.numpy.parameters import Block, Factors
 from harness.model.network import ModelSpec
 
@@ -38,8 +35,8 @@ class Step(NamedTuple):
     z: np.ndarray  # [x; 1; h] (I+1+H, B)
     x: np.ndarray  # (I, B)
     y: np.ndarray  # the next step's h (H, B)
-    a: np.ndarray  # input sides that stand alone ((Gx-SHARED)·H, B)
-    b: np.ndarray  # the step's product (Gh·H, B)
+    xw: np.ndarray  # input sides of gates that are not shared ((Gx-shared)·H, B)
+    product: np.ndarray  # (Gh·H, B)
 
 
 class Stepped:
@@ -60,23 +57,26 @@ class Stepped:
     ) -> None:
         H, T, B, I = model.hidden, steps, batch, features
         slots = T if keep else 1
-        self.cell, self.prefix, self.H, self.T, self.I, self.brief = cell, prefix, H, T, I, brief and keep
-        self.x_rows, self.h_rows = len(cell.X_GATES) * H, len(cell.H_GATES) * H
-        self.alone = self.x_rows - getattr(cell, "SHARED", 0) * H  # rows of input sides that stand alone
-        self.rows = self.alone + self.h_rows
-        self.passes_h = getattr(cell, "PASSES_H", True)
+        self.prefix, self.H, self.T, self.I, self.brief = prefix, H, T, I, brief and keep
+        gates = gates_of(cell, model.spec)
+        self.h_biases = gates.h_biases
+        self.x_rows, self.h_rows = len(gates.x) * H, len(gates.h) * H
+        self.unshared_rows = self.x_rows - gates.shared * H  # rows of the gates that are not shared
+        self.rows = self.unshared_rows + self.h_rows
+        self.h_only_in_product = getattr(cell, "H_ONLY_IN_PRODUCT", False)
         self.tape = cell.Tape(slots, H, B, dtype, model.options)
         self.z = np.ones((T + 1, I + 1 + H, B), dtype)  # [x_t; 1; h_{t-1}] of every step
-        self.a = np.empty((T, self.alone, B), dtype)
-        b = getattr(self.tape, "b", np.empty((1, self.h_rows, B), dtype))
+        self.xw = np.empty((T, self.unshared_rows, B), dtype)
+        products = getattr(self.tape, "product", np.empty((1, self.h_rows, B), dtype))
         self.steps = [
-            Step(self.z[k], self.z[k, :I], self.z[k + 1, I + 1 :], self.a[k], b[k % len(b)]) for k in range(T)
+            Step(self.z[k], self.z[k, :I], self.z[k + 1, I + 1 :], self.xw[k], products[k % len(products)])
+            for k in range(T)
         ]
         self.states: list[tuple[np.ndarray, ...]] = []  # before the first step and after every one
         self.flow: np.ndarray | None = None
         if keep:
             # where gradients of other parameters need the da of all steps, a piece is all of them
-            self.piece = T if hasattr(self.tape, "finish") else min(PIECE, T)
+            self.piece = T if hasattr(self.tape, "parameters_backward") else min(PIECE, T)
             self.da = getattr(self.tape, "da", np.empty((self.rows, B), dtype))
             self.da_piece = np.empty((self.rows, self.piece, B), dtype)
             self.z_piece = np.empty((I + 1 + H, self.piece, B), dtype)
@@ -92,19 +92,19 @@ class Stepped:
         I, z, tape = self.I, self.z, self.tape
         W, p = factors.blocks[self.prefix], factors.views.blocks[self.prefix].own
         z[:-1, :I] = x[:-1, self.way].transpose(1, 0, 2)
-        if hasattr(tape, "prepare"):
-            tape.prepare(p)
-        if self.alone:
-            np.matmul(W.x, z[:-1, : I + 1], out=self.a)
+        if hasattr(tape, "precompute"):
+            tape.precompute(p)
+        if self.unshared_rows:
+            np.matmul(W.x, z[:-1, : I + 1], out=self.xw)
         state = tuple(start)
-        if not hasattr(tape, "receive"):
+        if not hasattr(tape, "output_backward"):
             z[0, I + 1 :] = start[0]
             state = (z[0, I + 1 :], *start[1:])
         self.states = [state]
-        for k, (z_k, x_k, y_k, a, b) in enumerate(self.steps):
+        for k, (z_k, x_k, y_k, xw_k, product) in enumerate(self.steps):
             if self.h_rows:
-                np.dot(W.step, z_k, out=b)
-            state = tape.forward(k, a, b, x_k, state, p, y_k)
+                np.dot(W.step, z_k, out=product)
+            state = tape.step(k, xw_k, product, x_k, state, p, y_k)
             self.states.append(state)
         if self.brief:
             y[:, self.last] = z[-1, I + 1 :]
@@ -124,21 +124,21 @@ class Stepped:
     ) -> None:
         tape, da, piece, T = self.tape, self.da, self.piece, self.T
         weights = factors.views.blocks[self.prefix]
-        dy, W_back, da_h = dy[:, self.way], weights.h.T, da[self.alone :]
-        receives = hasattr(tape, "receive")  # the output is not the first state itself
+        dy, W_back, da_h = dy[:, self.way], weights.h.T, da[self.unshared_rows :]
+        receives = hasattr(tape, "output_backward")  # the output is not the first state itself
         for k in range(T - 1, -1, -1):
             if k == T - 1 or not self.brief:
                 if receives:
-                    tape.receive(k, dy[:, k], self.steps[k].y, dstate)
+                    tape.output_backward(k, dy[:, k], self.steps[k].y, dstate)
                 else:
                     dstate[0] += dy[:, k]
             if self.flow is not None:
                 self.flow[self.way][k] = np.linalg.norm(dstate[0])
-            tape.backward(
+            tape.step_backward(
                 k, dy[:, k], dstate, self.states[k], self.states[k + 1], weights.own, gradients.own, da
             )
             self.da_piece[:, k % piece] = da
-            if self.passes_h and self.h_rows:
+            if self.h_rows and not self.h_only_in_product:
                 dstate[0] += np.matmul(W_back, da_h, out=self.through)
             elif self.h_rows:
                 np.matmul(W_back, da_h, out=dstate[0])
@@ -151,18 +151,17 @@ class Stepped:
         self.z_piece[:, :count] = self.z[first:end].transpose(1, 0, 2)
         z = self.z_piece[:, :count].reshape(len(self.z_piece), -1)
         da = self.da_piece[:, :count].reshape(self.rows, -1)
-        da_x, da_h = da[: self.x_rows], da[self.alone :]
+        da_x, da_h = da[: self.x_rows], da[self.unshared_rows :]
         last = end == self.T  # the first piece that comes
         if gradients.joint.size:
             self._add(da, z, gradients.joint, "joint", last)
         else:
             self._add(da_x, z[: I + 1], gradients.x, "x", last)
             self._add(da_h, z[I + 1 :], gradients.h, "h", last)
-        if hasattr(self.tape, "finish"):
-            self.tape.finish(da, z[I + 1 :], gradients.own)
-        for name, gate in getattr(self.cell, "H_BIASES", {}).items():
-            row = self.cell.H_GATES.index(gate) * H
-            gradients.own[name] += da_h[row : row + H].sum(axis=1)
+        if hasattr(self.tape, "parameters_backward"):
+            self.tape.parameters_backward(da, z[I + 1 :], gradients.own)
+        for name, k in self.h_biases.items():
+            gradients.own[name] += da_h[k * H : (k + 1) * H].sum(axis=1)
         if dx is not None:
             dx[:, self.way][:, first:end] += (weights.x[:, :-1].T @ da_x).reshape(I, -1, B)
 

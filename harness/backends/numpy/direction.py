@@ -56,8 +56,8 @@ def make(
     scan: bool,
     brief: bool,
 ) -> Pass:
-    """The pass of a cell: `keep=False` keeps nothing for the way back, `scan` computes all steps at once,
-    `brief` says that the loss depends on the last output alone."""
+    """The pass that a cell needs. `keep=False` keeps nothing for the backward pass, `scan` computes all steps
+    at once, `brief` says that the loss depends on the last output alone."""
     from harness.backends.numpy.bptt import Stepped
     from harness.backends.numpy.linear_recurrence import Linear
     from harness.backends.numpy.whole_sequence import Whole

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.backends.numpy.gates import gates_of
 from harness.backends.numpy.parameters import Block, Factors
 from harness.model.network import ModelSpec
 
@@ -33,8 +34,8 @@ class Linear:
     ) -> None:
         H, T, B = model.hidden, steps, batch
         self.cell, self.prefix = cell, prefix
-        self.rows = len(cell.X_GATES) * H
-        self.pre = np.empty((self.rows, T, B), dtype)
+        self.rows = len(gates_of(cell, model.spec).x) * H
+        self.a = np.empty((self.rows, T, B), dtype)
         self.da = np.empty((self.rows, T, B), dtype)
         self.run = scanned if scan else stepped
         self.before = np.empty((H, T, B), dtype)  # h_{t-1} of every step
@@ -46,8 +47,8 @@ class Linear:
         self, factors: Factors, x: np.ndarray, y: np.ndarray, start: list[np.ndarray]
     ) -> list[np.ndarray]:
         weights = factors.views.blocks[self.prefix]
-        np.matmul(weights.x, x.reshape(len(x), -1), out=self.pre.reshape(self.rows, -1))
-        self.α, β, self.saved = self.cell.coefficients(self.pre)
+        np.matmul(weights.x, x.reshape(len(x), -1), out=self.a.reshape(self.rows, -1))
+        self.α, β, self.saved = self.cell.coefficients(self.a)
         way = slice(None, None, -1 if self.reverse else 1)
         y[:, way] = self.run(self.α[:, way], β[:, way], start[0])
         before = self.before[:, way]
@@ -74,7 +75,7 @@ class Linear:
         dstate[0][...] = (self.α * g)[:, back][:, -1]
         if self.flow is not None:
             self.flow[:] = np.linalg.norm(g, axis=(0, 2))
-        self.cell.backward(g * self.before, g, self.saved, self.da)
+        self.cell.coefficients_backward(g * self.before, g, self.saved, self.da)
         da = self.da.reshape(self.rows, -1)
         np.matmul(da, x.reshape(len(x), -1).T, out=gradients.x)
         if dx is not None:
@@ -84,11 +85,11 @@ class Linear:
 
 def stepped(α: np.ndarray, β: np.ndarray, h: np.ndarray) -> np.ndarray:
     """All h_t (H, T, B) of h_t = α_t ∘ h_{t-1} + β_t from h (H, B), one after the other."""
-    found = np.empty_like(β)
+    hs = np.empty_like(β)
     for t in range(β.shape[1]):
-        h = np.multiply(α[:, t], h, out=found[:, t])
+        h = np.multiply(α[:, t], h, out=hs[:, t])
         h += β[:, t]
-    return found
+    return hs
 
 
 def scanned(α: np.ndarray, β: np.ndarray, h: np.ndarray) -> np.ndarray:

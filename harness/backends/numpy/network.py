@@ -13,7 +13,7 @@ BlockStates = list[list[np.ndarray]]  # of every block in canonical order: its s
 
 
 class Network:
-    """Buffers and passes for T steps of B columns. `keep=False` leaves out what only the way back needs.
+    """Buffers and passes for T steps of B columns. `keep=False` leaves out what only the backward pass needs.
 
     `final` are the states after the last forward pass, copied.
     """
@@ -23,7 +23,7 @@ class Network:
     ) -> None:
         model = layout.model
         self.model, self.steps, self.batch, self.dtype = model, steps, batch, dtype
-        out = 1 if model.spec.whole else steps
+        out = 1 if model.spec.single_output else steps
         # x[l] is what layer l reads, y[l] what it gives: (features + 1, T, B), the last row ones for the
         # bias; the same array unless dropout comes between
         self.x = [np.ones((model.features + 1, steps, batch), dtype)]

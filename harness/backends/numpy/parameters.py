@@ -15,6 +15,7 @@ from types import ModuleType
 import numpy as np
 
 from harness.backends.base import Weights
+from harness.backends.numpy.gates import gates_of
 from harness.model.cell import Shape
 from harness.model.network import ModelSpec
 
@@ -53,6 +54,7 @@ class Layout:
     def __init__(self, model: ModelSpec) -> None:
         self.model = model
         self.cell = cell_module(model.cell)
+        self.gates = gates_of(self.cell, model.spec)
         self.size = sum(math.prod(shape) for _, _, shape in self._arrays())
         mask = np.zeros(self.size)
         ones = {name: np.full(shape, float(param.trained)) for name, (param, shape) in model.params().items()}
@@ -72,7 +74,7 @@ class Layout:
             arrays = found[prefix]
             both = arrays.pop("x·h")
             x, h = both[:, : features + 1], both[:, features + 1 :]
-            if not joint(self.cell):
+            if not self.gates.joint:
                 x, h = arrays.pop("x·"), arrays.pop("h·")
             blocks[prefix] = Block(both, x, h, arrays)
         return Views(blocks, found.get("attention", {}), found["readout"]["W"])
@@ -81,11 +83,11 @@ class Layout:
         """Canonical weights into a flat vector (size,)."""
         views, H = self.views(flat), self.model.hidden
         for prefix, block in views.blocks.items():
-            for k, gate in enumerate(self.cell.X_GATES):
+            for k, gate in enumerate(self.gates.x):
                 rows = slice(k * H, (k + 1) * H)
                 block.x[rows, :-1] = weights[f"{prefix}.W_x{gate}"].T
                 block.x[rows, -1] = weights.get(f"{prefix}.b_{gate}", 0)
-            for k, gate in enumerate(self.cell.H_GATES):
+            for k, gate in enumerate(self.gates.h):
                 block.h[k * H : (k + 1) * H] = weights[f"{prefix}.W_h{gate}"].T
             for name, array in block.own.items():
                 array[...] = weights[f"{prefix}.{name}"]
@@ -99,11 +101,11 @@ class Layout:
         views, H = self.views(flat), self.model.hidden
         found: Weights = {}
         for prefix, block in views.blocks.items():
-            for k, gate in enumerate(self.cell.X_GATES):
+            for k, gate in enumerate(self.gates.x):
                 rows = slice(k * H, (k + 1) * H)
                 found[f"{prefix}.W_x{gate}"] = block.x[rows, :-1].T
                 found[f"{prefix}.b_{gate}"] = block.x[rows, -1]
-            for k, gate in enumerate(self.cell.H_GATES):
+            for k, gate in enumerate(self.gates.h):
                 found[f"{prefix}.W_h{gate}"] = block.h[k * H : (k + 1) * H].T
             found |= {f"{prefix}.{name}": array for name, array in block.own.items()}
         found |= {f"attention.{name}": array for name, array in views.attention.items()}
@@ -113,17 +115,17 @@ class Layout:
 
     def _arrays(self) -> Iterator[tuple[str, str, Shape]]:
         """(block or head, name, shape) of every packed array, in the flat vector's order."""
-        model, cell, H = self.model, self.cell, self.model.hidden
-        stacked = {f"{kind}{gate}" for gate in cell.X_GATES for kind in ("W_x", "b_")}
-        stacked |= {f"W_h{gate}" for gate in cell.H_GATES}
+        model, gates, H = self.model, self.gates, self.model.hidden
+        stacked = {f"{kind}{gate}" for gate in gates.x for kind in ("W_x", "b_")}
+        stacked |= {f"W_h{gate}" for gate in gates.h}
         shapes = model.shapes()
         for prefix, features in model.blocks():
-            if joint(cell):
-                yield prefix, "x·h", (len(cell.X_GATES) * H, features + 1 + H)
+            if gates.joint:
+                yield prefix, "x·h", (len(gates.x) * H, features + 1 + H)
             else:
                 yield prefix, "x·h", (0, features + 1 + H)
-                yield prefix, "x·", (len(cell.X_GATES) * H, features + 1)
-                yield prefix, "h·", (len(cell.H_GATES) * H, H)
+                yield prefix, "x·", (len(gates.x) * H, features + 1)
+                yield prefix, "h·", (len(gates.h) * H, H)
             for name, shape in shapes.items():
                 own = name.removeprefix(f"{prefix}.")
                 if own != name and own not in stacked:
@@ -138,20 +140,20 @@ class Layout:
 class Forward:
     """The matrices of one block as the forward pass multiplies them."""
 
-    x: np.ndarray  # ((Gx-SHARED)·H, I+1), of the input sides that stand alone
-    step: np.ndarray  # (Gh·H, I+1+H), for [x; 1; h]; rows of HALVED gates halved
+    x: np.ndarray  # ((Gx-shared)·H, I+1), of the gates that are not shared
+    step: np.ndarray  # (Gh·H, I+1+H), for [x; 1; h]; rows of halved gates halved
 
 
 class Factors:
     """The weights, and of each block the copies that the forward pass multiplies."""
 
     def __init__(self, layout: Layout, views: Views) -> None:
-        self.cell, self.H, self.views = layout.cell, layout.model.hidden, views
-        self.alone = (len(self.cell.X_GATES) - getattr(self.cell, "SHARED", 0)) * self.H
-        self.scales = _scales(self.cell.H_GATES, getattr(self.cell, "HALVED", ()), self.H)
+        self.gates, self.H, self.views = layout.gates, layout.model.hidden, views
+        self.unshared_rows = (len(self.gates.x) - self.gates.shared) * self.H
+        self.scales = _scales(self.gates.h, self.gates.halved, self.H)
         self.blocks = {
             prefix: Forward(
-                block.x[: self.alone],
+                block.x[: self.unshared_rows],
                 np.zeros((len(block.h), block.x.shape[1] + self.H), views.readout.dtype),
             )
             for prefix, block in views.blocks.items()
@@ -166,16 +168,10 @@ class Factors:
                     np.multiply(block.joint[rows], scale, out=step[rows])
                     continue
                 np.multiply(block.h[rows], scale, out=step[rows, features + 1 :])
-                x = block.x[self.alone :][rows]
+                x = block.x[self.unshared_rows :][rows]
                 np.multiply(x, scale, out=step[rows, : features + 1][: len(x)])
-            for name, gate in getattr(self.cell, "H_BIASES", {}).items():
-                first = self.cell.H_GATES.index(gate) * self.H
-                step[first : first + self.H, features] = block.own[name]
-
-
-def joint(cell: ModuleType) -> bool:
-    """Whether the input side and the recurrent side of a cell make the same pre-activations."""
-    return bool(cell.X_GATES == cell.H_GATES)
+            for name, k in self.gates.h_biases.items():
+                step[k * self.H : (k + 1) * self.H, features] = block.own[name]
 
 
 def _scales(gates: tuple[str, ...], halved: tuple[str, ...], hidden: int) -> list[tuple[slice, float]]:

@@ -1,7 +1,6 @@
-"""Cells that read a sequence as a whole, without a step: a delay line, a tree, a flat layer.
+"""Cells without a step, which read a sequence at once: a delay line, a tree, a flat layer.
 
-A cell offers `forward(p, x, start, options) -> (y, final states, saved)` and
-`backward(p, dp, dy, saved, options) -> (dx, dstart)`, both in the order of reading.
+See `sequence` and `sequence_backward` in `harness.backends.numpy.cells`.
 """
 
 from types import ModuleType
@@ -31,14 +30,14 @@ class Whole:
         self.flow: np.ndarray | None = None
         reverse = prefix.endswith(".backward")
         self.way = slice(None, None, -1 if reverse else 1)
-        self.last = 0 if reverse or model.spec.whole else steps - 1
+        self.last = 0 if reverse or model.spec.single_output else steps - 1
 
     def forward(
         self, factors: Factors, x: np.ndarray, y: np.ndarray, start: list[np.ndarray]
     ) -> list[np.ndarray]:
         p = factors.views.blocks[self.prefix].own
-        found, final, self.saved = self.cell.forward(p, x[:-1, self.way], start, self.options)
-        y[:, self.way] = found
+        ys, final, self.saved = self.cell.sequence(x[:-1, self.way], start, p, self.options)
+        y[:, self.way] = ys
         return list(final)
 
     def backward(
@@ -52,10 +51,10 @@ class Whole:
         dx: np.ndarray | None,
     ) -> None:
         p, dp = factors.views.blocks[self.prefix].own, gradients.own
-        found, dstart, dh = self.cell.backward(p, dp, dy[:, self.way], self.saved, self.options)
+        dxs, dstart, dh = self.cell.sequence_backward(dy[:, self.way], self.saved, p, dp, self.options)
         for into, d in zip(dstate, dstart, strict=True):
             into[...] = d
         if self.flow is not None:
             self.flow[self.way] = np.linalg.norm(dh, axis=(0, 2))
         if dx is not None:
-            dx[:, self.way] += found
+            dx[:, self.way] += dxs

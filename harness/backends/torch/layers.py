@@ -19,11 +19,11 @@ from torch.nn import functional
 
 from harness.backends.base import Weights
 from harness.backends.torch.cells import State
-from harness.backends.torch.loop import one_way
+from harness.backends.torch.loop import direction_of
 from harness.model.network import ModelSpec
 
 
-class Passed(NamedTuple):
+class LayerOutputs(NamedTuple):
     """The top layer's outputs ys (T, B, D·H), at least if kept, its last ones (B, D·H), and the states
     after the pass: of every layer and direction, each (B, length)."""
 
@@ -37,7 +37,9 @@ class Layers(Protocol):
 
     blocks: list[dict[str, torch.Tensor]]
 
-    def __call__(self, xs: torch.Tensor, states: Sequence[State] | None, *, keep: bool, drop: bool) -> Passed:
+    def __call__(
+        self, xs: torch.Tensor, states: Sequence[State] | None, *, keep: bool, drop: bool
+    ) -> LayerOutputs:
         """Reads xs (T, B, I) from these states, else from zeros; `drop` drops outputs between layers."""
 
 
@@ -58,7 +60,7 @@ def build(
     **place: Any,
 ) -> Layers:
     """The layers that an implementation is; `packed` has the shapes of what each block stores."""
-    if implementation == "fused" and hasattr(cell, "fused"):
+    if implementation == "fused" and hasattr(cell, "fused_layer"):
         return Stock(cell, spec, packed, low, **place)
     return Stacked(cell, spec, implementation, packed, low, **place)
 
@@ -86,7 +88,7 @@ class Stock:
         stacks = [spec]
         if spec.dropout:
             stacks = [replace(spec, layers=1, features=spec.layer_features(n)) for n in range(spec.layers)]
-        self.stacks = [cell.fused(stack).to(device, dtype) for stack in stacks]
+        self.stacks = [cell.fused_layer(stack).to(device, dtype) for stack in stacks]
         names = [
             (layer, f"_l{n}{way}")
             for layer, stack in zip(self.stacks, stacks, strict=True)
@@ -98,7 +100,9 @@ class Stock:
             for (layer, suffix), arrays in zip(names, packed, strict=True)
         ]
 
-    def __call__(self, xs: torch.Tensor, states: Sequence[State] | None, *, keep: bool, drop: bool) -> Passed:
+    def __call__(
+        self, xs: torch.Tensor, states: Sequence[State] | None, *, keep: bool, drop: bool
+    ) -> LayerOutputs:
         final: list[State] = []
         for n, layer in enumerate(self.stacks):
             if n and drop:
@@ -111,8 +115,8 @@ class Stock:
                 first = (zeros, zeros) if layer.mode == "LSTM" else (zeros,)
             xs, *state = self.pass_through(layer, xs.to(self.inside), [s.to(self.inside) for s in first])
             final += zip(*(s.to(self.dtype).unbind(0) for s in state), strict=True)
-        last = beside([state[0] for state in final[-self.directions :]], dim=1)
-        return Passed(xs.to(self.dtype) if keep else None, last, final)
+        last = concatenated([state[0] for state in final[-self.directions :]], dim=1)
+        return LayerOutputs(xs.to(self.dtype) if keep else None, last, final)
 
     def pass_through(
         self, layer: Any, xs: torch.Tensor, first: Sequence[torch.Tensor]
@@ -150,7 +154,7 @@ class Stacked:
     ) -> None:
         self.dtype = dtype
         self.products = partial(torch.autocast, device.type, low) if low else nullcontext
-        self.way = one_way(cell, implementation, spec.options)
+        self.direction = direction_of(cell, implementation, spec.options)
         self.dropout = spec.dropout
         self.directions = len(spec.directions)
         self.sizes = [list(spec.state_sizes(features).values()) for _, features in spec.blocks()]
@@ -159,15 +163,19 @@ class Stacked:
             for arrays in packed
         ]
 
-    def __call__(self, xs: torch.Tensor, states: Sequence[State] | None, *, keep: bool, drop: bool) -> Passed:
+    def __call__(
+        self, xs: torch.Tensor, states: Sequence[State] | None, *, keep: bool, drop: bool
+    ) -> LayerOutputs:
         if states is None:
             states = [tuple(xs.new_zeros(xs.shape[1], n) for n in sizes) for sizes in self.sizes]
         with self.products():
             ys, last, final = self.pass_through(xs, states, keep=keep, drop=drop)
         held = [tuple(s.to(self.dtype) for s in state) for state in final]
-        return Passed(None if ys is None else ys.to(self.dtype), last.to(self.dtype), held)
+        return LayerOutputs(None if ys is None else ys.to(self.dtype), last.to(self.dtype), held)
 
-    def pass_through(self, xs: torch.Tensor, states: Sequence[State], *, keep: bool, drop: bool) -> Passed:
+    def pass_through(
+        self, xs: torch.Tensor, states: Sequence[State], *, keep: bool, drop: bool
+    ) -> LayerOutputs:
         """The same, in the types that the computation has left."""
         final: list[State] = []
         while len(final) < len(self.blocks):
@@ -177,15 +185,17 @@ class Stacked:
             ys, last = [], []
             for backward in (False, True)[: self.directions]:
                 n = len(final)
-                y, y_last, state = self.way(xs, states[n], self.blocks[n], keep=wanted, backward=backward)
+                y, y_last, state = self.direction(
+                    xs, states[n], self.blocks[n], keep=wanted, backward=backward
+                )
                 ys.append(y)
                 last.append(y_last)
                 final.append(state)
             if wanted:
-                xs = beside(ys, dim=2)
-        return Passed(xs if keep else None, beside(last, dim=1), final)
+                xs = concatenated(ys, dim=2)
+        return LayerOutputs(xs if keep else None, concatenated(last, dim=1), final)
 
 
-def beside(tensors: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
+def concatenated(tensors: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
     """The tensors side by side, without a copy where there is one only."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)

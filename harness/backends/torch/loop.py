@@ -13,79 +13,79 @@ import torch
 from torch.nn import functional
 
 from harness.backends.torch import inductor
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 from harness.model.cell import Value
 
-Step = Callable[[torch.Tensor, State, Stored, Options], tuple[torch.Tensor, State]]
-OverTime = Callable[[Sequence[torch.Tensor], State, Stored, bool], tuple[list[torch.Tensor], State]]
-Whole = Callable[[torch.Tensor, State, Stored], tuple[torch.Tensor, State]]
+Step = Callable[[torch.Tensor, State, Packed, Options], tuple[torch.Tensor, State]]
+TimeLoop = Callable[[Sequence[torch.Tensor], State, Packed, bool], tuple[list[torch.Tensor], State]]
+SequenceFunction = Callable[[torch.Tensor, State, Packed], tuple[torch.Tensor, State]]
 Constants = tuple[tuple[str, Value], ...]  # options, hashable
 
 CHUNK = 28  # steps, or Euler steps inside them, that are compiled as one graph
 
 
-class OneWay(Protocol):
+class Direction(Protocol):
     """A direction of a layer over xs (T, B, I) from the states before it, each (B, length)."""
 
     def __call__(
-        self, xs: torch.Tensor, state: State, p: Stored, *, keep: bool, backward: bool
+        self, xs: torch.Tensor, state: State, p: Packed, *, keep: bool, backward: bool
     ) -> tuple[torch.Tensor | None, torch.Tensor, State]:
         """Its outputs (T, B, H), at least if kept, the last it gave (B, H), and the states after it."""
 
 
-def one_way(cell: ModuleType, implementation: str, options: Options) -> OneWay:
+def direction_of(cell: ModuleType, implementation: str, options: Options) -> Direction:
     """What an implementation makes of a cell file's functions; see `harness.backends.torch.cells`."""
     constants = tuple(options.items())
     project = getattr(cell, "project", projected)
     match implementation:
         case "fused":
-            return at_once(partial(cell.stock, options=options))
+            return at_once(partial(cell.fused_sequence, options=options))
         case "scan":
             scan = partial(cell.scan, options=options)
             return at_once(lambda xs, state, p: scan(project(xs, p), state, p))
-        case "loop" if hasattr(cell, "whole"):
-            return at_once(partial(cell.whole, options=options))
-        case "compiled" if hasattr(cell, "whole"):
-            return at_once(compiled_whole(cell.whole, constants))
+        case "loop" if hasattr(cell, "sequence"):
+            return at_once(partial(cell.sequence, options=options))
+        case "compiled" if hasattr(cell, "sequence"):
+            return at_once(compiled_sequence(cell.sequence, constants))
     run = compiled_steps(cell.step, constants) if implementation == "compiled" else steps(cell.step, options)
-    return stepped(run, project, getattr(cell, "prepare", dict))
+    return stepped(run, project, getattr(cell, "precompute", dict))
 
 
 def stepped(
-    run: OverTime,
-    project: Callable[[torch.Tensor, Stored], torch.Tensor],
-    prepare: Callable[[Stored], Stored],
-) -> OneWay:
+    run: TimeLoop,
+    project: Callable[[torch.Tensor, Packed], torch.Tensor],
+    precompute: Callable[[Packed], Packed],
+) -> Direction:
     """One step after the other, the inputs of all steps projected in one product."""
 
-    def way(
-        xs: torch.Tensor, state: State, p: Stored, *, keep: bool, backward: bool
+    def direction(
+        xs: torch.Tensor, state: State, p: Packed, *, keep: bool, backward: bool
     ) -> tuple[torch.Tensor | None, torch.Tensor, State]:
         xw = project(xs, p).unbind(0)
-        ys, state = run(xw[::-1] if backward else xw, state, prepare(p), keep)
+        ys, state = run(xw[::-1] if backward else xw, state, precompute(p), keep)
         return torch.stack(ys[::-1] if backward else ys) if keep else None, ys[-1], state
 
-    return way
+    return direction
 
 
-def at_once(whole: Whole) -> OneWay:
+def at_once(sequence: SequenceFunction) -> Direction:
     """All steps in one call."""
 
-    def way(
-        xs: torch.Tensor, state: State, p: Stored, *, keep: bool, backward: bool
+    def direction(
+        xs: torch.Tensor, state: State, p: Packed, *, keep: bool, backward: bool
     ) -> tuple[torch.Tensor | None, torch.Tensor, State]:
-        ys, state = whole(xs.flip(0) if backward else xs, state, p)
+        ys, state = sequence(xs.flip(0) if backward else xs, state, p)
         return ys.flip(0) if backward else ys, ys[-1], state
 
-    return way
+    return direction
 
 
-def projected(xs: torch.Tensor, p: Stored) -> torch.Tensor:
+def projected(xs: torch.Tensor, p: Packed) -> torch.Tensor:
     """x_t W_x + b of all steps: xs (T, B, I) -> (T, B, G·H); what cells do that say nothing else."""
     return functional.linear(xs, p["weight_ih"], p["bias_ih"])
 
 
-def steps(step: Step, options: Options) -> OverTime:
+def steps(step: Step, options: Options) -> TimeLoop:
     """The time loop over the projected inputs xw, T of them, each (B, G·H).
 
     It returns the outputs y (B, H), T of them or, if not told to keep them, the last one, and the state
@@ -94,7 +94,7 @@ def steps(step: Step, options: Options) -> OverTime:
     """
 
     def run(
-        xw: Sequence[torch.Tensor], state: State, p: Stored, keep: bool
+        xw: Sequence[torch.Tensor], state: State, p: Packed, keep: bool
     ) -> tuple[list[torch.Tensor], State]:
         ys: list[torch.Tensor] = []
         for xw_t in xw:
@@ -106,7 +106,7 @@ def steps(step: Step, options: Options) -> OverTime:
     return run
 
 
-def in_chunks(run: OverTime, longest: int = CHUNK) -> OverTime:
+def in_chunks(run: TimeLoop, longest: int = CHUNK) -> TimeLoop:
     """The same loop in near equal pieces of at most so many steps, with the state carried on.
 
     A compiled loop is unrolled, so its graph must not grow with T. Where anything is trained the first
@@ -114,7 +114,7 @@ def in_chunks(run: OverTime, longest: int = CHUNK) -> OverTime:
     """
 
     def pieces(
-        xw: Sequence[torch.Tensor], state: State, p: Stored, keep: bool
+        xw: Sequence[torch.Tensor], state: State, p: Packed, keep: bool
     ) -> tuple[list[torch.Tensor], State]:
         count = -(-len(xw) // longest)
         size = -(-len(xw) // count)
@@ -130,7 +130,7 @@ def in_chunks(run: OverTime, longest: int = CHUNK) -> OverTime:
 
 
 @cache
-def compiled_steps(step: Step, constants: Constants) -> OverTime:
+def compiled_steps(step: Step, constants: Constants) -> TimeLoop:
     """The compiled time loop: one for all sessions of a process that have these options, so that each
     shape is compiled once."""
     options = dict(constants)
@@ -138,12 +138,14 @@ def compiled_steps(step: Step, constants: Constants) -> OverTime:
 
 
 @cache
-def compiled_whole(whole: Callable[..., tuple[torch.Tensor, State]], constants: Constants) -> Whole:
+def compiled_sequence(
+    sequence: Callable[..., tuple[torch.Tensor, State]], constants: Constants
+) -> SequenceFunction:
     """The same for a function of a whole sequence."""
     options = dict(constants)
 
-    def run(xs: torch.Tensor, state: State, p: Stored) -> tuple[torch.Tensor, State]:
-        return whole(xs, state, p, options)
+    def run(xs: torch.Tensor, state: State, p: Packed) -> tuple[torch.Tensor, State]:
+        return sequence(xs, state, p, options)
 
-    compiled: Whole = inductor.compile(run)
+    compiled: SequenceFunction = inductor.compile(run)
     return compiled

@@ -17,7 +17,7 @@ from harness.backends.torch.cells import State
 from harness.model.network import ModelSpec
 
 
-class Read(NamedTuple):
+class ModelOutputs(NamedTuple):
     """What a model makes of a batch: the outputs ys (T, B, D·H), at least if kept, the last ones and the
     features, both (B, D·H), the logits (B, C), and the states after it, block by block."""
 
@@ -71,7 +71,7 @@ class Model:
         *,
         keep: bool = False,
         drop: bool = False,
-    ) -> Read:
+    ) -> ModelOutputs:
         """Reads xs (T, B, I) from these states, else from the model's own first ones."""
         if states is None and self.learned:
             states = self.initial_states(xs.shape[1])
@@ -79,7 +79,7 @@ class Model:
         ys, last, final = self.layers(xs, states, keep=keep, drop=drop)
         features = readout.features(self.spec.readout, ys, last, self.plain)
         logits = torch.addmm(self.plain["readout.b"], features, self.plain["readout.W"])
-        return Read(ys, last, features, logits, final)
+        return ModelOutputs(ys, last, features, logits, final)
 
     def loss(
         self,

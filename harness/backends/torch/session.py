@@ -19,7 +19,7 @@ from harness.backends.states import Carried, by_block, flat
 from harness.backends.torch import cuda_graph, inductor, kernel
 from harness.backends.torch.cells import State
 from harness.backends.torch.device import devices, dtype, resolve, settle
-from harness.backends.torch.model import Model, Read
+from harness.backends.torch.model import Model, ModelOutputs
 from harness.backends.torch.optimizer import Optimizer
 from harness.backends.torch.randomness import Stream
 
@@ -234,12 +234,12 @@ class TorchSession:
             torch.cuda.empty_cache()
 
     @torch.no_grad()
-    def _read(self, split: str, ranges: Sequence[tuple[int, int]]) -> Iterator[Read]:
+    def _read(self, split: str, ranges: Sequence[tuple[int, int]]) -> Iterator[ModelOutputs]:
         x, _ = self._splits[split]
         for start, stop in ranges:
             yield self._model(x[:, start:stop].clone(memory_format=torch.contiguous_format))
 
-    def _outputs(self, read: Read) -> Outputs:
+    def _outputs(self, read: ModelOutputs) -> Outputs:
         assert read.ys is not None
         return Outputs(
             copied(read.ys.transpose(0, 1)),

@@ -132,7 +132,12 @@ def _way(model: ModelSpec) -> list[RenderableType]:
             start = "its start is learned" if state.name in model.learned_states() else "starts at 0"
             size = model.state_sizes(features)[state.name]
             row(f"  state {state.name}, carried on; {start}", "B", (state.size, size))
-        row("  output" if spec.whole else "  outputs, one a step", "B", ("1", 1) if spec.whole else T, H)
+        row(
+            "  output" if spec.single_output else "  outputs, one a step",
+            "B",
+            ("1", 1) if spec.single_output else T,
+            H,
+        )
         if model.bidirectional:
             row("  both side by side, forward first", "B", T, width)
         if model.dropout and layer < model.layers - 1:

@@ -157,7 +157,7 @@ class Unrolled:
 
     def draw(self) -> None:
         self._inputs()
-        if self.spec.whole:
+        if self.spec.single_output:
             self._whole()
         else:
             for layer in range(self.model.layers):
@@ -339,7 +339,7 @@ class Unrolled:
         """From the readout's vector to the logits."""
         model = self.model
         x = (self.xs[0] + self.xs[-1]) / 2
-        color = FORWARD if self.spec.whole else READOUT
+        color = FORWARD if self.spec.single_output else READOUT
         self.canvas.arrow((x, self.y), (x, self.y - 42), color=color)
         self.canvas.text(x + 8, self.y - 20, self._shape(model.width), size=11, anchor="start", color=color)
         y = self.y - 44 - 17
@@ -359,17 +359,17 @@ class Unrolled:
         ways = "both directions" if model.bidirectional else "forward"
         layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
         facts = [f"T = {model.steps} steps of {model.features} inputs", f"H = {model.hidden:,}"]
-        facts += [] if spec.whole else [layers, ways]
+        facts += [] if spec.single_output else [layers, ways]
         facts += [f"{key} = {value}" for key, value in model.options.items()]
         facts += [f"{model.parameters:,} trained numbers"]
         self.canvas.text(left, self.y - 38, spec.title, size=21, bold=True, anchor="start")
         self.canvas.text(left, self.y - 16, " · ".join(facts), anchor="start", color=INPUT)
         y = 56.0
-        for line in spec.equations.splitlines() if not spec.whole else ():
+        for line in spec.equations.splitlines() if not spec.single_output else ():
             self.canvas.text(left, y, line, anchor="start", mono=True)
             y += LINE + 2
         legend = "B sequences at once."
-        if not spec.whole:
+        if not spec.single_output:
             legend += " All boxes of a row are one cell: every step has the same weights."
             if model.bidirectional:
                 legend += " Backward reads the sequence from its end."

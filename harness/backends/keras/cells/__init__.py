@@ -1,16 +1,18 @@
-"""One file per cell, and how several gates lie in one array."""
+"""One file per cell. docs/adding-a-cell.md says which functions a cell's file has; in Keras
+
+- p is the list that `pack` gives, or what `precompute` makes of it
+- `project` works on one step's inputs x (B, I) and on those of all steps xs (T, B, I) alike
+- `fused_layer(spec, **keywords) -> keras.layers.RNN` is the stock layer of one layer and direction
+
+Legend: T time steps, B batch, I input features, H hidden units, G gates, K taps.
+"""
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
+from harness.backends.keras.engines import State, Tensor
+from harness.model.cell import Value
 
+Packed = Sequence[Tensor]
+Options = Mapping[str, Value]
 
-def beside(weights: Mapping[str, np.ndarray], kind: str, gates: Sequence[str]) -> np.ndarray:
-    """`W_xi`, `W_xf`, … (kind "W_x") side by side."""
-    return np.concatenate([weights[f"{kind}{gate}"] for gate in gates], axis=-1)
-
-
-def apart(array: np.ndarray, kind: str, gates: Sequence[str]) -> dict[str, np.ndarray]:
-    """The inverse of `beside`."""
-    names = [f"{kind}{gate}" for gate in gates]
-    return dict(zip(names, np.split(array, len(gates), axis=-1), strict=True))
+__all__ = ["Options", "Packed", "State", "Tensor"]

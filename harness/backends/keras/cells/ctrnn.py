@@ -9,46 +9,44 @@ networks, Neural Networks 6(6), 1993.
 Stored are W_xh (I, H), W_hh (H, H), b_h (H,), log_tau (H,).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras.cells import Options, Packed, State, Tensor
 
 NAMES = ("W_xh", "W_hh", "b_h", "log_tau")
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """What the inputs add to dh/dt: xs (…, I), of one step or of all -> (…, H)."""
-    W_xh, _, b_h, _ = params
+    W_xh, _, b_h, _ = p
     return ops.matmul(xs, W_xh) + b_h
 
 
-def once(params: Sequence[Tensor]) -> list[Tensor]:
+def precompute(p: Packed) -> list[Tensor]:
     """W_hh (H, H) and 1 / τ (H,)."""
-    _, W_hh, _, log_tau = params
+    _, W_hh, _, log_tau = p
     return [W_hh, ops.exp(-log_tau)]
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: the projected input a (B, H) and the state (h (B, H),) -> h and the next state;
-    params is what `once` gives."""
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: the projected input xw (B, H) and the state (h (B, H),) -> h and the next state;
+    p is what `precompute` gives."""
     (h,), n = state, int(options["substeps"])
-    W_hh, rate = params
+    W_hh, rate = p
     for _ in range(n):
-        h = h + (ops.matmul(ops.tanh(h), W_hh) + a - rate * h) / n
+        h = h + (ops.matmul(ops.tanh(h), W_hh) + xw - rate * h) / n
     return h, (h,)
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as they are stored."""
     return [weights[name] for name in NAMES]
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    return dict(zip(NAMES, params, strict=True))
+    return dict(zip(NAMES, p, strict=True))

@@ -7,38 +7,36 @@ H. Jaeger, The “echo state” approach to analysing and training recurrent neu
 Stored are W_xh (I, H), W_hh (H, H), b_h (H,), none of them trained.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras.cells import Options, Packed, State, Tensor
 
 NAMES = ("W_xh", "W_hh", "b_h")
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """What the inputs add to h_t: xs (…, I), of one step or of all -> (…, H)."""
-    W_xh, _, b_h = params
+    W_xh, _, b_h = p
     return ops.matmul(xs, W_xh) + b_h
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: the projected input a (B, H) and the state (h (B, H),) -> h and the next state."""
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: the projected input xw (B, H) and the state (h (B, H),) -> h and the next state."""
     (h,), α = state, float(options["leak"])
-    _, W_hh, _ = params
-    h = (1 - α) * h + α * ops.tanh(a + ops.matmul(h, W_hh))
+    _, W_hh, _ = p
+    h = (1 - α) * h + α * ops.tanh(xw + ops.matmul(h, W_hh))
     return h, (h,)
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as they are stored."""
     return [weights[name] for name in NAMES]
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    return dict(zip(NAMES, params, strict=True))
+    return dict(zip(NAMES, p, strict=True))

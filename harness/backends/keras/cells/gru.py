@@ -10,33 +10,32 @@ Keras stores W_x (I, 3H), W_h (H, 3H), b (2, 3H), the gates side by side in the 
 second row of b is added to h W_h: its candidate third is b_hn, the others are redundant and stay zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.cells import apart, beside
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras import gates
+from harness.backends.keras.cells import Options, Packed, State, Tensor
+from harness.model.network import ModelSpec
 
 GATES = ("z", "r", "n")  # Keras writes h for the candidate n
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 3H)."""
-    W_x, _, b = params
+    W_x, _, b = p
     return ops.matmul(xs, W_x) + b[0]
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: the projected input a (B, 3H) and the state (h (B, H),) -> h and the next state."""
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: the projected input xw (B, 3H) and the state (h (B, H),) -> h and the next state."""
     (h,) = state
-    _, W_h, b = params
-    az, ar, an = ops.split(a, 3, axis=-1)
+    _, W_h, b = p
+    az, ar, an = ops.split(xw, 3, axis=-1)
     hz, hr, hn = ops.split(ops.matmul(h, W_h), 3, axis=-1)
     _, _, b_hn = ops.split(b[1], 3)
     r = ops.sigmoid(ar + hr)
@@ -46,20 +45,20 @@ def step(
     return h, (h,)
 
 
-def fused(hidden: int, options: Mapping[str, Value], **keywords: Any) -> keras.Layer:
+def fused_layer(spec: ModelSpec, **keywords: Any) -> keras.Layer:
     """Keras' own layer."""
-    return keras.layers.GRU(hidden, reset_after=True, **keywords)
+    return keras.layers.GRU(spec.hidden, reset_after=True, **keywords)
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as Keras stores them."""
     zero = np.zeros_like(weights["b_hn"])
-    b = np.stack([beside(weights, "b_", GATES), np.concatenate([zero, zero, weights["b_hn"]])])
-    return [beside(weights, "W_x", GATES), beside(weights, "W_h", GATES), b]
+    b = np.stack([gates.concatenate(weights, "b_", GATES), np.concatenate([zero, zero, weights["b_hn"]])])
+    return [gates.concatenate(weights, "W_x", GATES), gates.concatenate(weights, "W_h", GATES), b]
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    W_x, W_h, b = params
-    found = apart(W_x, "W_x", GATES) | apart(W_h, "W_h", GATES) | apart(b[0], "b_", GATES)
-    return found | {"b_hn": np.split(b[1], 3)[2]}
+    W_x, W_h, b = p
+    weights = gates.split(W_x, "W_x", GATES) | gates.split(W_h, "W_h", GATES) | gates.split(b[0], "b_", GATES)
+    return weights | {"b_hn": np.split(b[1], 3)[2]}

@@ -10,40 +10,39 @@ translation, EMNLP 2014 (arXiv:1406.1078v3).
 Keras stores W_x (I, 3H), W_h (H, 3H), b (3H,), the gates side by side in the order of `GATES`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.cells import apart, beside
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras import gates
+from harness.backends.keras.cells import Options, Packed, State, Tensor
+from harness.model.network import ModelSpec
 
 GATES = ("z", "r", "n")  # Keras writes h for the candidate n
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 3H)."""
-    W_x, _, b = params
+    W_x, _, b = p
     return ops.matmul(xs, W_x) + b
 
 
-def once(params: Sequence[Tensor]) -> list[Tensor]:
+def precompute(p: Packed) -> list[Tensor]:
     """The recurrent weights of z and r side by side (H, 2H), and those of n (H, H)."""
-    W_hz, W_hr, W_hn = ops.split(params[1], 3, axis=-1)
+    W_hz, W_hr, W_hn = ops.split(p[1], 3, axis=-1)
     return [ops.concatenate([W_hz, W_hr], axis=-1), W_hn]
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: the projected input a (B, 3H) and the state (h (B, H),) -> h and the next state;
-    params is what `once` gives."""
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: the projected input xw (B, 3H) and the state (h (B, H),) -> h and the next state;
+    p is what `precompute` gives."""
     (h,) = state
-    W_hzr, W_hn = params
-    az, ar, an = ops.split(a, 3, axis=-1)
+    W_hzr, W_hn = p
+    az, ar, an = ops.split(xw, 3, axis=-1)
     hz, hr = ops.split(ops.matmul(h, W_hzr), 2, axis=-1)
     r = ops.sigmoid(ar + hr)
     z = ops.sigmoid(az + hz)
@@ -52,17 +51,16 @@ def step(
     return h, (h,)
 
 
-def fused(hidden: int, options: Mapping[str, Value], **keywords: Any) -> keras.Layer:
+def fused_layer(spec: ModelSpec, **keywords: Any) -> keras.Layer:
     """Keras' own layer."""
-    return keras.layers.GRU(hidden, reset_after=False, **keywords)
+    return keras.layers.GRU(spec.hidden, reset_after=False, **keywords)
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as Keras stores them."""
-    return [beside(weights, kind, GATES) for kind in ("W_x", "W_h", "b_")]
+    return gates.pack(weights, GATES)
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    W_x, W_h, b = params
-    return apart(W_x, "W_x", GATES) | apart(W_h, "W_h", GATES) | apart(b, "b_", GATES)
+    return gates.unpack(p, GATES)

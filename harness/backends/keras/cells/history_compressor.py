@@ -13,46 +13,44 @@ Stored are W_xh (I, H), W_hh (H, H), b_h (H,) of the upper net, W_xl (I, H), W_l
 lower one, and W_lx (H, I), b_x (I,) of its prediction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras.cells import Options, Packed, State, Tensor
 
 NAMES = ("W_xh", "W_hh", "b_h", "W_xl", "W_ll", "b_l", "W_lx", "b_x")
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """What the inputs add to both nets, and the inputs themselves, side by side: xs (…, I), of one step or
     of all -> (…, 2H + I)."""
-    W_xh, _, b_h, W_xl, _, b_l, _, _ = params
+    W_xh, _, b_h, W_xl, _, b_l, _, _ = p
     return ops.concatenate([ops.matmul(xs, W_xh) + b_h, ops.matmul(xs, W_xl) + b_l, xs], axis=-1)
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: what `project` gives, a (B, 2H + I), and the state (h, l, each (B, H), error,
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: what `project` gives, xw (B, 2H + I), and the state (h, l, each (B, H), error,
     surprises, each (B, 1)) -> h and the next state."""
     h, l, error, surprises = state
-    _, W_hh, _, _, W_ll, _, W_lx, b_x = params
+    _, W_hh, _, _, W_ll, _, W_lx, b_x = p
     H = W_hh.shape[0]
-    ah, al, x = ops.split(a, [H, 2 * H], axis=-1)
-    p = ops.matmul(l, W_lx) + b_x
-    e = ops.mean(ops.square(x - p), axis=-1, keepdims=True)
+    ah, al, x = ops.split(xw, [H, 2 * H], axis=-1)
+    prediction = ops.matmul(l, W_lx) + b_x
+    e = ops.mean(ops.square(x - prediction), axis=-1, keepdims=True)
     s = ops.cast(e > float(options["threshold"]), e.dtype)  # a comparison has no gradient
     l = ops.tanh(al + ops.matmul(l, W_ll))
     h = s * ops.tanh(ah + ops.matmul(h, W_hh)) + (1 - s) * h
     return h, (h, l, error + e, surprises + s)
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as they are stored."""
     return [weights[name] for name in NAMES]
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    return dict(zip(NAMES, params, strict=True))
+    return dict(zip(NAMES, p, strict=True))

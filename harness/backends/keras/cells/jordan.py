@@ -7,39 +7,37 @@ M. I. Jordan, Serial order: a parallel distributed processing approach, ICS Repo
 Stored are W_xh (I, H), W_yh (H, H), b_h (H,), W_hy (H, H), b_y (H,).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras.cells import Options, Packed, State, Tensor
 
 NAMES = ("W_xh", "W_yh", "b_h", "W_hy", "b_y")
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """What the inputs add to h_t: xs (…, I), of one step or of all -> (…, H)."""
-    W_xh, _, b_h, _, _ = params
+    W_xh, _, b_h, _, _ = p
     return ops.matmul(xs, W_xh) + b_h
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: the projected input a (B, H) and the state (y (B, H),) -> y and the next state."""
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: the projected input xw (B, H) and the state (y (B, H),) -> y and the next state."""
     (y,) = state
-    _, W_yh, _, W_hy, b_y = params
-    h = ops.tanh(a + ops.matmul(y, W_yh))
+    _, W_yh, _, W_hy, b_y = p
+    h = ops.tanh(xw + ops.matmul(y, W_yh))
     y = ops.tanh(ops.matmul(h, W_hy) + b_y)
     return y, (y,)
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as they are stored."""
     return [weights[name] for name in NAMES]
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    return dict(zip(NAMES, params, strict=True))
+    return dict(zip(NAMES, p, strict=True))

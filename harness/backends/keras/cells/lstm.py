@@ -11,51 +11,49 @@ S. Hochreiter, J. Schmidhuber, Long short-term memory, Neural Computation 9(8), 
 Keras stores W_x (I, 4H), W_h (H, 4H), b (4H,), the gates side by side in the order of `GATES`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.cells import apart, beside
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras import gates
+from harness.backends.keras.cells import Options, Packed, State, Tensor
+from harness.model.network import ModelSpec
 
 GATES = ("i", "f", "g", "o")  # Keras writes c for the candidate g
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 4H)."""
-    W_x, _, b = params
+    W_x, _, b = p
     return ops.matmul(xs, W_x) + b
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: the projected input a (B, 4H) and the state (h, c), each (B, H) -> h and the next
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: the projected input xw (B, 4H) and the state (h, c), each (B, H) -> h and the next
     state."""
     h, c = state
-    _, W_h, _ = params
-    i, f, g, o = ops.split(a + ops.matmul(h, W_h), 4, axis=-1)
+    _, W_h, _ = p
+    i, f, g, o = ops.split(xw + ops.matmul(h, W_h), 4, axis=-1)
     i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
     c = f * c + i * g
     h = o * ops.tanh(c)
     return h, (h, c)
 
 
-def fused(hidden: int, options: Mapping[str, Value], **keywords: Any) -> keras.Layer:
+def fused_layer(spec: ModelSpec, **keywords: Any) -> keras.Layer:
     """Keras' own layer."""
-    return keras.layers.LSTM(hidden, **keywords)
+    return keras.layers.LSTM(spec.hidden, **keywords)
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as Keras stores them."""
-    return [beside(weights, kind, GATES) for kind in ("W_x", "W_h", "b_")]
+    return gates.pack(weights, GATES)
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    W_x, W_h, b = params
-    return apart(W_x, "W_x", GATES) | apart(W_h, "W_h", GATES) | apart(b, "b_", GATES)
+    return gates.unpack(p, GATES)

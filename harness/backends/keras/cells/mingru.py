@@ -8,58 +8,54 @@ L. Feng et al., Were RNNs all we needed?, 2024 (arXiv:2410.01201).
 Stored are W_x (I, 2H), b (2H,), the gates side by side in the order of `GATES`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.cells import apart, beside
-from harness.backends.keras.engines import State, Tensor
-from harness.backends.keras.scan import linear
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras import gates
+from harness.backends.keras.cells import Options, Packed, State, Tensor
+from harness.backends.keras.scan import linear_recurrence
 
 GATES = ("z", "n")
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """The gates: xs (…, I), of one step or of all -> (…, 2H)."""
-    W_x, b = params
+    W_x, b = p
     return ops.matmul(xs, W_x) + b
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: the gates a (B, 2H) and the state (h (B, H),) -> h and the next state."""
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: the gates xw (B, 2H) and the state (h (B, H),) -> h and the next state."""
     (h,) = state
-    keep, new = _coefficients(a)
+    keep, new = _coefficients(xw)
     h = keep * h + new
     return h, (h,)
 
 
-def scan(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """All time steps at once: the gates a (T, B, 2H) and the state (h (B, H),) -> all h (T, B, H) and
+def scan(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """All time steps at once: the gates xw (T, B, 2H) and the state (h (B, H),) -> all h (T, B, H) and
     the last state."""
     (h,) = state
-    hs = linear(*_coefficients(a), h)
+    hs = linear_recurrence(*_coefficients(xw), h)
     return hs, (hs[-1],)
 
 
-def _coefficients(a: Tensor) -> tuple[Tensor, Tensor]:
+def _coefficients(xw: Tensor) -> tuple[Tensor, Tensor]:
     """What multiplies h_{t-1}, and what is added, of the gates (…, 2H)."""
-    z, n = ops.split(a, 2, axis=-1)
+    z, n = ops.split(xw, 2, axis=-1)
     z = ops.sigmoid(z)
     return 1 - z, z * n
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as they are stored."""
-    return [beside(weights, "W_x", GATES), beside(weights, "b_", GATES)]
+    return [gates.concatenate(weights, "W_x", GATES), gates.concatenate(weights, "b_", GATES)]
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    W_x, b = params
-    return apart(W_x, "W_x", GATES) | apart(b, "b_", GATES)
+    W_x, b = p
+    return gates.split(W_x, "W_x", GATES) | gates.split(b, "b_", GATES)

@@ -13,34 +13,32 @@ Stored are W_x (I, 4H), W_h (H, 4H), b (4H,), the gates side by side in the orde
 p (3, H), the peepholes in the order of `PEEPHOLES`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.cells import apart, beside
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras import gates
+from harness.backends.keras.cells import Options, Packed, State, Tensor
 
 GATES = ("i", "f", "g", "o")
 PEEPHOLES = ("i", "f", "o")
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 4H)."""
-    W_x, _, b, _ = params
+    W_x, _, b, _ = p
     return ops.matmul(xs, W_x) + b
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: the projected input a (B, 4H) and the state (h, c), each (B, H) -> h and the next
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: the projected input xw (B, 4H) and the state (h, c), each (B, H) -> h and the next
     state."""
     h, c = state
-    _, W_h, _, p = params
-    p_i, p_f, p_o = p[0], p[1], p[2]
-    i, f, g, o = ops.split(a + ops.matmul(h, W_h), 4, axis=-1)
+    _, W_h, _, peepholes = p
+    p_i, p_f, p_o = peepholes[0], peepholes[1], peepholes[2]
+    i, f, g, o = ops.split(xw + ops.matmul(h, W_h), 4, axis=-1)
     i, f, g = ops.sigmoid(i + p_i * c), ops.sigmoid(f + p_f * c), ops.tanh(g)
     c = f * c + i * g
     o = ops.sigmoid(o + p_o * c)
@@ -48,14 +46,13 @@ def step(
     return h, (h, c)
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as they are stored."""
-    gates = [beside(weights, kind, GATES) for kind in ("W_x", "W_h", "b_")]
-    return [*gates, np.stack([weights[f"p_{gate}"] for gate in PEEPHOLES])]
+    return [*gates.pack(weights, GATES), np.stack([weights[f"p_{gate}"] for gate in PEEPHOLES])]
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    W_x, W_h, b, p = params
-    peepholes = {f"p_{gate}": row for gate, row in zip(PEEPHOLES, p, strict=True)}
-    return apart(W_x, "W_x", GATES) | apart(W_h, "W_h", GATES) | apart(b, "b_", GATES) | peepholes
+    *gate_arrays, rows = p
+    peepholes = {f"p_{gate}": row for gate, row in zip(PEEPHOLES, rows, strict=True)}
+    return gates.unpack(gate_arrays, GATES) | peepholes

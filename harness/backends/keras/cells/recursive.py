@@ -10,22 +10,20 @@ Neighbours are joined in pairs, level by level; a last one without a neighbour g
 are W_xh (I, H), b_h (H,), W_ah (H, H), W_bh (H, H), b_c (H,).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras.cells import Options, Packed, State, Tensor
 
 NAMES = ("W_xh", "b_h", "W_ah", "W_bh", "b_c")
 
 
-def whole(
-    xs: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
+def sequence(xs: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
     """xs (T, B, I) -> the root's h (1, B, H), and no state; a level is one product for each child."""
-    W_xh, b_h, W_ah, W_bh, b_c = params
+    W_xh, b_h, W_ah, W_bh, b_c = p
     h = ops.tanh(ops.matmul(xs, W_xh) + b_h)
     while h.shape[0] > 1:
         paired = h.shape[0] // 2 * 2
@@ -34,11 +32,11 @@ def whole(
     return h, state
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as they are stored."""
     return [weights[name] for name in NAMES]
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    return dict(zip(NAMES, params, strict=True))
+    return dict(zip(NAMES, p, strict=True))

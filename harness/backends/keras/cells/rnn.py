@@ -7,46 +7,45 @@ J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990.
 Keras stores W_x (I, H), W_h (H, H), b (H,).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras.cells import Options, Packed, State, Tensor
+from harness.model.network import ModelSpec
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """What the inputs add to a_t: xs (…, I), of one step or of all -> (…, H)."""
-    W_x, _, b = params
+    W_x, _, b = p
     return ops.matmul(xs, W_x) + b
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: the projected input a (B, H) and the state (h (B, H),) -> h and the next state."""
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: the projected input xw (B, H) and the state (h (B, H),) -> h and the next state."""
     (h,) = state
-    _, W_h, _ = params
+    _, W_h, _ = p
     φ = keras.activations.get(options["activation"])
-    h = φ(a + ops.matmul(h, W_h))
+    h = φ(xw + ops.matmul(h, W_h))
     return h, (h,)
 
 
-def fused(hidden: int, options: Mapping[str, Value], **keywords: Any) -> keras.Layer:
+def fused_layer(spec: ModelSpec, **keywords: Any) -> keras.Layer:
     """Keras' own layer; `use_cudnn` says nothing to it, since it has no cuDNN path."""
     keywords.pop("use_cudnn")
-    return keras.layers.SimpleRNN(hidden, activation=options["activation"], **keywords)
+    return keras.layers.SimpleRNN(spec.hidden, activation=spec.options["activation"], **keywords)
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as Keras stores them."""
     return [weights["W_xh"], weights["W_hh"], weights["b_h"]]
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    W_x, W_h, b = params
+    W_x, W_h, b = p
     return {"W_xh": W_x, "W_hh": W_h, "b_h": b}

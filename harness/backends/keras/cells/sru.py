@@ -10,45 +10,46 @@ Stored are W_x (I, 4H), the gates side by side in the order of `GATES`, v (2H,) 
 and r.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
 
-from harness.backends.keras.cells import apart, beside
-from harness.backends.keras.engines import State, Tensor
-from harness.model.cell import Value
+from harness.backends.base import Weights
+from harness.backends.keras import gates
+from harness.backends.keras.cells import Options, Packed, State, Tensor
 
 GATES = ("f", "r", "n", "k")
-OUTPUT_IS_STATE = False  # the state is c
 
 
-def project(xs: Tensor, params: Sequence[Tensor]) -> Tensor:
+def project(xs: Tensor, p: Packed) -> Tensor:
     """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 4H)."""
-    W_x, _, b = params
+    W_x, _, b = p
     return ops.matmul(xs, W_x) + ops.concatenate([b, ops.zeros_like(b)])
 
 
-def step(
-    a: Tensor, state: State, params: Sequence[Tensor], options: Mapping[str, Value]
-) -> tuple[Tensor, State]:
-    """One time step: the projected input a (B, 4H) and the state (c (B, H),) -> h and the next state."""
+def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
+    """One time step: the projected input xw (B, 4H) and the state (c (B, H),) -> h and the next state."""
     (c,) = state
-    _, v, _ = params
+    _, v, _ = p
     v_f, v_r = ops.split(v, 2)
-    f, r, n, k = ops.split(a, 4, axis=-1)
+    f, r, n, k = ops.split(xw, 4, axis=-1)
     f, r = ops.sigmoid(f + v_f * c), ops.sigmoid(r + v_r * c)
     c = f * c + (1 - f) * n
     h = r * c + (1 - r) * k
     return h, (c,)
 
 
-def pack(weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as they are stored."""
-    return [beside(weights, "W_x", GATES), beside(weights, "v_", GATES[:2]), beside(weights, "b_", GATES[:2])]
+    return [
+        gates.concatenate(weights, "W_x", GATES),
+        gates.concatenate(weights, "v_", GATES[:2]),
+        gates.concatenate(weights, "b_", GATES[:2]),
+    ]
 
 
-def unpack(params: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
-    W_x, v, b = params
-    return apart(W_x, "W_x", GATES) | apart(v, "v_", GATES[:2]) | apart(b, "b_", GATES[:2])
+    W_x, v, b = p
+    return gates.split(W_x, "W_x", GATES) | gates.split(v, "v_", GATES[:2]) | gates.split(b, "b_", GATES[:2])

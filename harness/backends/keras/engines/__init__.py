@@ -20,7 +20,7 @@ CellStep = Callable[[Tensor, State, Sequence[Tensor]], tuple[Tensor, State]]
 Scan = Callable[..., tuple[Tensor, State]]
 """(cell step, inputs of all steps (T, B, ·), state, the cell's weights, *, reverse)
 -> (outputs (T, B, H) in the order of the inputs, the last state)"""
-Whole = Callable[[Tensor, State, Sequence[Tensor]], tuple[Tensor, State]]
+SequenceFunction = Callable[[Tensor, State, Sequence[Tensor]], tuple[Tensor, State]]
 """(xs (T, B, I), state, the cell's weights) -> (outputs (T, B, H), the last state)"""
 Window = Callable[[Carried, Sequence[Tensor], Sequence[np.ndarray]], tuple[Carried, np.ndarray]]
 """(carried, data, plan: tables of S rows) -> (carried, losses (S,)) after S updates without a host
@@ -55,7 +55,7 @@ class Engine(Protocol):
     def scan(self, jit: bool) -> Scan | None:
         """The engine's own time loop; None where it runs one step after the other, as Python says."""
 
-    def piece(self, function: Whole, jit: bool) -> Whole:
+    def piece(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
         """A part of a forward pass, as an engine needs it that compiles parts and not the whole."""
 
     def compile(self, function: Callable[..., Any], jit: bool, *, loose: bool = False) -> Callable[..., Any]:

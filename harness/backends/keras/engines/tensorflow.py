@@ -13,10 +13,10 @@ from harness.backends.keras.engines import (
     CellStep,
     Loss,
     Scan,
+    SequenceFunction,
     State,
     Tensor,
     Update,
-    Whole,
     Window,
     lengths,
     windowed,
@@ -82,7 +82,7 @@ class Engine:
 
         return scan
 
-    def piece(self, function: Whole, jit: bool) -> Whole:
+    def piece(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
         return function
 
     def compile(self, function: Callable[..., Any], jit: bool, *, loose: bool = False) -> Callable[..., Any]:

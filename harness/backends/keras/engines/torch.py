@@ -17,14 +17,14 @@ from harness.backends.keras.engines import (
     CellStep,
     Loss,
     Scan,
+    SequenceFunction,
     State,
     Tensor,
     Update,
-    Whole,
     Window,
     each_in_turn,
 )
-from harness.backends.keras.loop import one_by_one
+from harness.backends.keras.loop import python_loop
 from harness.errors import Unavailable
 from harness.measure.machine import cpu_name
 
@@ -60,7 +60,7 @@ class Engine:
     def scan(self, jit: bool) -> Scan | None:
         if not jit:
             return None
-        compiled = self._inductor(one_by_one)
+        compiled = self._inductor(python_loop)
 
         def scan(
             step: CellStep, xs: Tensor, state: State, params: Sequence[Tensor], *, reverse: bool
@@ -74,7 +74,7 @@ class Engine:
 
         return scan
 
-    def piece(self, function: Whole, jit: bool) -> Whole:
+    def piece(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
         return self._inductor(function) if jit else function
 
     def _inductor(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,58 +8,42 @@ Backward through one Euler step, with g the gradient by its result and v = tanh(
     dh = g ∘ (1 - 1 / (n τ)) + (g W_hhᵀ) ∘ (1 - v²) / n
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State
+from harness.backends.numpy.cells import Array, Options, State
 
 X_GATES = ("h",)
-H_GATES: tuple[str, ...] = ()
 
 
 class Tape:
-    """What the way back needs: the state before every Euler step, and its tanh."""
+    """What the backward pass needs: the state before every Euler step, and its tanh."""
 
-    def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Options) -> None:
         self.n = int(options["substeps"])
         self.h = np.empty((slots, self.n, hidden, batch), dtype)  # before every Euler step
         self.v = np.empty_like(self.h)  # its tanh
         self.part, self.change = np.empty((2, hidden, batch), dtype)
         self.dW = np.empty((hidden, hidden), dtype)
 
-    def prepare(self, p: Weights) -> None:
+    def precompute(self, p: Weights) -> None:
         self.rate = np.exp(-p["log_tau"])[:, None]  # 1 / τ
 
-    def forward(
-        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
-    ) -> State:
+    def step(self, k: int, xw: Array, product: Array, x: Array, prev: State, p: Weights, y: Array) -> State:
         h, v = self.h[k % len(self.h)], self.v[k % len(self.h)]
         part, change, now = self.part, self.change, prev[0]
         for s in range(self.n):
             h[s] = now
             np.tanh(now, out=v[s])
             np.matmul(p["W_hh"].T, v[s], out=change)
-            change += a
+            change += xw
             change -= np.multiply(self.rate, h[s], out=part)
             change /= self.n
             now = np.add(h[s], change, out=y)
         return (y,)
 
-    def backward(
-        self,
-        k: int,
-        dy: np.ndarray,
-        d: list[np.ndarray],
-        prev: State,
-        new: State,
-        p: Weights,
-        dp: Weights,
-        da: np.ndarray,
+    def step_backward(
+        self, k: int, dy: Array, d: list[Array], prev: State, new: State, p: Weights, dp: Weights, da: Array
     ) -> None:
         (g,), n, part, g_n = d, self.n, self.part, self.change
         da[...] = 0

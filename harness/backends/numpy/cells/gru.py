@@ -13,45 +13,40 @@ Backward, with dh the gradient of the loss by h_t:
 The x side is ordered n, r, z and the h side r, z, n, so that r and z share their rows of `da`.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State
+from harness.backends.numpy.cells import Array, Options, State
 
 X_GATES = ("n", "r", "z")
 H_GATES = ("r", "z", "n")
-SHARED = 2
-HALVED = ("r", "z")
-H_BIASES: Mapping[str, str] = {"b_hn": "n"}
+HALVED_GATES = ("r", "z")
 
 
 class Slot(NamedTuple):
     """Views of one slot, made once: neighbours in it under one name; n is of a memory of its own."""
 
-    r_z: np.ndarray
-    q_m: np.ndarray
-    n: np.ndarray
-    r: np.ndarray
-    z: np.ndarray
-    q: np.ndarray
-    m: np.ndarray
+    r_z: Array
+    q_m: Array
+    n: Array
+    r: Array
+    z: Array
+    q: Array
+    m: Array
 
 
 class Tape:
-    """What the way back needs, in one slot for every step: r, z, q and m = h_{t-1} - n; and, apart, n.
+    """What the backward pass needs, in one slot for every step: r, z, q and m = h_{t-1} - n; and, apart, n.
 
     In this order r and z lie as what they are multiplied by, q and m.
     """
 
-    def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Options) -> None:
         H = hidden
         memory, n = np.empty((slots, 4 * H, batch), dtype), np.empty((slots, H, batch), dtype)
-        self.b = memory[:, : 3 * H]
+        self.product = memory[:, : 3 * H]
         self.slots = [
             Slot(s[: 2 * H], s[2 * H :], n_k, *s.reshape(4, H, batch))
             for s, n_k in zip(memory, n, strict=True)
@@ -63,32 +58,22 @@ class Tape:
         self.da = np.empty((4 * H, batch), dtype)
         self.da_n, self.da_r, self.da_z, self.dq = self.da.reshape(4, H, batch)
 
-    def forward(
-        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
-    ) -> State:
+    def step(self, k: int, xw: Array, product: Array, x: Array, prev: State, p: Weights, y: Array) -> State:
         s = self.slots[k % len(self.slots)]
         r_z, n, m, half = s.r_z, s.n, s.m, self.half
         np.tanh(r_z, r_z)
         np.multiply(r_z, half, r_z)
         np.add(r_z, half, r_z)
         np.multiply(s.r, s.q, n)
-        np.add(n, a, n)
+        np.add(n, xw, n)
         np.tanh(n, n)
         np.subtract(prev[0], n, m)
         np.multiply(s.z, m, y)
         np.add(y, n, y)
         return (y,)
 
-    def backward(
-        self,
-        k: int,
-        dy: np.ndarray,
-        d: list[np.ndarray],
-        prev: State,
-        new: State,
-        p: Weights,
-        dp: Weights,
-        da: np.ndarray,
+    def step_backward(
+        self, k: int, dy: Array, d: list[Array], prev: State, new: State, p: Weights, dp: Weights, da: Array
     ) -> None:
         s, slope, passed, dn, da_n, (dh,) = self.slots[k], self.slope, self.passed, self.dn, self.da_n, d
         np.multiply(s.z, dh, passed)

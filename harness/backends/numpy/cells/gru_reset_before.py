@@ -10,61 +10,45 @@ Backward, with dh the gradient by h_t:
     dh_{t-1} = dh ∘ z + dq ∘ r              (and through the products of r and z)
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State, outer
+from harness.backends.numpy.cells import Array, Options, State, outer
 
 X_GATES = ("n", "r", "z")
 H_GATES = ("r", "z")
-SHARED = 2
-HALVED = ("r", "z")
+HALVED_GATES = ("r", "z")
 
 
 class Tape:
-    """What the way back needs: the gates r and z, the candidate n, h_{t-1} - n and q = r ∘ h_{t-1}."""
+    """What the backward pass needs: the gates r and z, the candidate n, h_{t-1} - n and q = r ∘ h_{t-1}."""
 
-    def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
-    ) -> None:
-        self.b = np.empty((slots, 2 * hidden, batch), dtype)
-        self.r_z = self.b.reshape(slots, 2, hidden, batch)
+    def __init__(self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Options) -> None:
+        self.product = np.empty((slots, 2 * hidden, batch), dtype)
+        self.r_z = self.product.reshape(slots, 2, hidden, batch)
         self.n = np.empty((slots, hidden, batch), dtype)
         self.m = np.empty((slots, hidden, batch), dtype)
         self.q = np.empty((hidden, slots, batch), dtype)
         self.slope = np.empty((2, hidden, batch), dtype)
         self.dq = np.empty((hidden, batch), dtype)
 
-    def forward(
-        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
-    ) -> State:
-        slot, (h_prev,) = k % len(self.b), prev
+    def step(self, k: int, xw: Array, product: Array, x: Array, prev: State, p: Weights, y: Array) -> State:
+        slot, (h_prev,) = k % len(self.product), prev
         n, m, q, (r, z) = self.n[slot], self.m[slot], self.q[:, slot], self.r_z[slot]
-        np.tanh(b, out=b)
-        b *= 0.5
-        b += 0.5
+        np.tanh(product, out=product)
+        product *= 0.5
+        product += 0.5
         np.multiply(r, h_prev, out=q)
         np.matmul(p["W_hn"].T, q, out=n)
-        n += a
+        n += xw
         np.tanh(n, out=n)
         np.subtract(h_prev, n, out=m)
         np.multiply(z, m, out=self.dq)
         np.add(self.dq, n, out=y)
         return (y,)
 
-    def backward(
-        self,
-        k: int,
-        dy: np.ndarray,
-        d: list[np.ndarray],
-        prev: State,
-        new: State,
-        p: Weights,
-        dp: Weights,
-        da: np.ndarray,
+    def step_backward(
+        self, k: int, dy: Array, d: list[Array], prev: State, new: State, p: Weights, dp: Weights, da: Array
     ) -> None:
         (dh,), (h_prev,), n, r_z, slope, dq = d, prev, self.n[k], self.r_z[k], self.slope, self.dq
         r, z = r_z
@@ -85,6 +69,6 @@ class Tape:
         dq *= r
         dh += dq
 
-    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+    def parameters_backward(self, da: Array, before: Array, dp: Weights) -> None:
         H = len(self.q)
         dp["W_hn"] += outer(self.q.reshape(H, -1), da[:H])

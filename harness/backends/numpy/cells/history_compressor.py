@@ -12,63 +12,47 @@ Backward, with dh, dl and de the gradients by h_t, l_t and Σ e:
     dW_ll = Σ_B l_{t-1} da_lᵀ    dW_lx = Σ_B l_{t-1} dp_tᵀ     db_x = Σ_B dp_t
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State, outer
+from harness.backends.numpy.cells import Array, Options, State, outer
 
 X_GATES = ("l", "h")
 H_GATES = ("h",)
-SHARED = 1
 
 
 class Tape:
-    """What the way back needs: both nets, the surprises and by how much each prediction was wrong."""
+    """What the backward pass needs: both nets, the surprises and by how much each prediction was wrong."""
 
-    def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Options) -> None:
         self.slots, self.θ = slots, float(options["threshold"])
-        self.b = np.empty((slots, hidden, batch), dtype)
+        self.product = np.empty((slots, hidden, batch), dtype)
         self.l = np.empty((slots, hidden, batch), dtype)
         self.counted = np.empty((slots, 2, batch), dtype)  # Σ e and Σ s
         self.s = np.empty((slots, batch), np.bool_)
-        self.wrong: list[np.ndarray] = [np.empty(0)] * slots  # x - p (I, B)
+        self.wrong: list[Array] = [np.empty(0)] * slots  # x - p (I, B)
 
-    def forward(
-        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
-    ) -> State:
+    def step(self, k: int, xw: Array, product: Array, x: Array, prev: State, p: Weights, y: Array) -> State:
         slot, (h_prev, l_prev, error, surprises) = k % self.slots, prev
         l, s = self.l[slot], self.s[slot]
         wrong = self.wrong[slot] = x - (p["W_lx"].T @ l_prev + p["b_x"][:, None])
         e = (wrong * wrong).mean(axis=0)
         np.greater(e, self.θ, out=s)
         l_next = p["W_ll"].T @ l_prev
-        l_next += a
+        l_next += xw
         np.tanh(l_next, out=l)
-        n = np.tanh(b, out=b)
+        n = np.tanh(product, out=product)
         y[...] = np.where(s, n, h_prev)
         counted = self.counted[slot]
         np.add(error[0], e, out=counted[0])
         np.add(surprises[0], s, out=counted[1])
         return y, l, counted[:1], counted[1:]
 
-    def backward(
-        self,
-        k: int,
-        dy: np.ndarray,
-        d: list[np.ndarray],
-        prev: State,
-        new: State,
-        p: Weights,
-        dp: Weights,
-        da: np.ndarray,
+    def step_backward(
+        self, k: int, dy: Array, d: list[Array], prev: State, new: State, p: Weights, dp: Weights, da: Array
     ) -> None:
         (dh, dl, de, _), (_, l_prev, _, _), (_, l, _, _) = d, prev, new
-        n, s, wrong = self.b[k], self.s[k], self.wrong[k]
+        n, s, wrong = self.product[k], self.s[k], self.wrong[k]
         da_l, da_h = np.split(da, 2)
         da_h[...] = dh * s * (1 - n * n)
         dh *= ~s

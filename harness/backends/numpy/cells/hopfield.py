@@ -10,64 +10,48 @@ Backward through one relaxation step, with g the gradient by its result and v = 
 and dW_hh = (dS + dSᵀ) / 2.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State
+from harness.backends.numpy.cells import Array, Options, State
 
 X_GATES = ("h",)
-H_GATES: tuple[str, ...] = ()
 
 
 class Tape:
-    """What the way back needs: tanh(u) before every relaxation step."""
+    """What the backward pass needs: tanh(u) before every relaxation step."""
 
-    def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Options) -> None:
         self.n, self.δ = int(options["substeps"]), float(options["step_size"])
         self.v = np.empty((slots, self.n, hidden, batch), dtype)  # tanh(u) before every step
         self.u = np.empty((slots, hidden, batch), dtype)
         self.part, self.change = np.empty((2, hidden, batch), dtype)
         self.dS, self.dS_step = np.zeros((2, hidden, hidden), dtype)
 
-    def prepare(self, p: Weights) -> None:
+    def precompute(self, p: Weights) -> None:
         self.S = (p["W_hh"] + p["W_hh"].T) / 2
 
-    def forward(
-        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
-    ) -> State:
+    def step(self, k: int, xw: Array, product: Array, x: Array, prev: State, p: Weights, y: Array) -> State:
         slot, before, change = k % len(self.u), prev[0], self.change
         u, v = self.u[slot], self.v[slot]
         for s in range(self.n):
             np.tanh(before, out=v[s])
             np.matmul(self.S, v[s], out=change)
-            change += a
+            change += xw
             change -= before
             change *= self.δ
             before = np.add(before, change, out=u)
         np.tanh(u, out=y)
         return (u,)
 
-    def receive(self, k: int, dy: np.ndarray, y: np.ndarray, d: list[np.ndarray]) -> None:
+    def output_backward(self, k: int, dy: Array, y: Array, d: list[Array]) -> None:
         part = np.square(y, out=self.part)
         np.subtract(1, part, out=part)
         part *= dy
         d[0] += part
 
-    def backward(
-        self,
-        k: int,
-        dy: np.ndarray,
-        d: list[np.ndarray],
-        prev: State,
-        new: State,
-        p: Weights,
-        dp: Weights,
-        da: np.ndarray,
+    def step_backward(
+        self, k: int, dy: Array, d: list[Array], prev: State, new: State, p: Weights, dp: Weights, da: Array
     ) -> None:
         (g,), part, g_δ = d, self.part, self.change
         da[...] = 0
@@ -82,6 +66,6 @@ class Tape:
             part *= np.matmul(self.S, g_δ, out=v)
             g += part
 
-    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+    def parameters_backward(self, da: Array, before: Array, dp: Weights) -> None:
         dp["W_hh"] += (self.dS + self.dS.T) / 2
         self.dS[...] = 0

@@ -8,53 +8,37 @@ Backward, with dy the gradient by y_t; ds is the one by the output's pre-activat
     da = (ds W_hyᵀ) ∘ (1 - h²)  dW_yh = Σ_B y_{t-1} daᵀ    dy_{t-1} = da W_yhᵀ
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State, outer
+from harness.backends.numpy.cells import Array, Options, State, outer
 
 X_GATES = ("h",)
-H_GATES: tuple[str, ...] = ()
 
 
 class Tape:
-    """What the way back needs beside the outputs: the hidden units."""
+    """What the backward pass needs beside the outputs: the hidden units."""
 
-    def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Options) -> None:
         self.h = np.empty((hidden, slots, batch), dtype)
         self.ds = np.empty((hidden, slots, batch), dtype)
         self.part = np.empty((hidden, batch), dtype)
 
-    def prepare(self, p: Weights) -> None:
+    def precompute(self, p: Weights) -> None:
         self.b_y = p["b_y"][:, None]
 
-    def forward(
-        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
-    ) -> State:
+    def step(self, k: int, xw: Array, product: Array, x: Array, prev: State, p: Weights, y: Array) -> State:
         h, s = self.h[:, k % self.h.shape[1]], self.part
         np.matmul(p["W_yh"].T, prev[0], out=h)
-        h += a
+        h += xw
         np.tanh(h, out=h)
         np.matmul(p["W_hy"].T, h, out=s)
         s += self.b_y
         np.tanh(s, out=y)
         return (y,)
 
-    def backward(
-        self,
-        k: int,
-        dy: np.ndarray,
-        d: list[np.ndarray],
-        prev: State,
-        new: State,
-        p: Weights,
-        dp: Weights,
-        da: np.ndarray,
+    def step_backward(
+        self, k: int, dy: Array, d: list[Array], prev: State, new: State, p: Weights, dp: Weights, da: Array
     ) -> None:
         (dy_t,), (y,), h, ds, part = d, new, self.h[:, k], self.ds[:, k], self.part
         np.square(y, out=part)
@@ -66,7 +50,7 @@ class Tape:
         da *= part
         np.matmul(p["W_yh"], da, out=dy_t)
 
-    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+    def parameters_backward(self, da: Array, before: Array, dp: Weights) -> None:
         h, ds = self.h.reshape(len(self.h), -1), self.ds.reshape(len(self.h), -1)
         dp["W_hy"] += outer(h, ds)
         dp["W_yh"] += outer(before, da)

@@ -14,49 +14,45 @@ Backward, with dh and dc the gradients of the loss by h_t and c_t:
 The weights of i, f and o come in halved: σ(a) = (1 + tanh(a/2)) / 2, so one tanh serves all gates.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State
+from harness.backends.numpy.cells import Array, Options, State
 
 X_GATES = H_GATES = ("g", "o", "i", "f")
-SHARED = 4
-HALVED = ("i", "f", "o")
-PASSES_H = False
+HALVED_GATES = ("i", "f", "o")
+H_ONLY_IN_PRODUCT = True
 
 
 class Slot(NamedTuple):
     """Views of one slot, made once: neighbours in it under one name."""
 
-    tanh_c_g: np.ndarray
-    g_o_i_f: np.ndarray
-    sigmoids: np.ndarray  # o, i, f
-    o_i: np.ndarray
-    tanh_c: np.ndarray
-    g: np.ndarray
-    o: np.ndarray
-    i: np.ndarray
-    f: np.ndarray
-    c: np.ndarray
+    tanh_c_g: Array
+    g_o_i_f: Array
+    sigmoids: Array  # o, i, f
+    o_i: Array
+    tanh_c: Array
+    g: Array
+    o: Array
+    i: Array
+    f: Array
+    c: Array
 
 
 class Tape:
-    """What the way back needs, in one slot for every step: tanh(c_t), g, o, i, f, c_{t-1}.
+    """What the backward pass needs, in one slot for every step: tanh(c_t), g, o, i, f, c_{t-1}.
 
     In this order what an operation below takes lies side by side: tanh(c_t) and g are to o and i what
     they are multiplied by, and what both have a slope of.
     """
 
-    def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Options) -> None:
         H = hidden
         # one slot more than steps: the last one takes the last c
         self.memory = np.empty((slots + 1, 6 * H, batch), dtype)
-        self.b = self.memory[:, H : 5 * H]
+        self.product = self.memory[:, H : 5 * H]
         self.slots = [
             Slot(s[: 2 * H], s[H : 5 * H], s[2 * H : 5 * H], s[2 * H : 4 * H], *s.reshape(6, H, batch))
             for s in self.memory
@@ -69,14 +65,12 @@ class Tape:
         self.da = np.empty((4 * H, batch), dtype)
         self.da_g, self.da_o, self.da_i, self.da_f = self.da.reshape(4, H, batch)
 
-    def forward(
-        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
-    ) -> State:
+    def step(self, k: int, xw: Array, product: Array, x: Array, prev: State, p: Weights, y: Array) -> State:
         s, c = self.slots[k % len(self.slots)], self.slots[(k + 1) % len(self.slots)].c
         if k == 0:
             s.c[...] = prev[1]
         sigmoids, half, ig = s.sigmoids, self.half, self.by_g
-        np.tanh(b, b)
+        np.tanh(product, product)
         np.multiply(sigmoids, half, sigmoids)
         np.add(sigmoids, half, sigmoids)
         np.multiply(s.f, s.c, c)
@@ -86,16 +80,8 @@ class Tape:
         np.multiply(s.o, s.tanh_c, y)
         return y, c
 
-    def backward(
-        self,
-        k: int,
-        dy: np.ndarray,
-        d: list[np.ndarray],
-        prev: State,
-        new: State,
-        p: Weights,
-        dp: Weights,
-        da: np.ndarray,
+    def step_backward(
+        self, k: int, dy: Array, d: list[Array], prev: State, new: State, p: Weights, dp: Weights, da: Array
     ) -> None:
         s, (dh, dc), into_c = self.slots[k], d, self.into_c
         self.slopes(s)

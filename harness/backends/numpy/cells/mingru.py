@@ -9,20 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from harness.backends.numpy.cells import sigmoid
+from harness.backends.numpy.cells import Array, sigmoid
 
 X_GATES = ("z", "n")
-H_GATES: tuple[str, ...] = ()
 
 
-def coefficients(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
-    """α, β and what the way back needs, of the projected inputs a (2H, T, B)."""
+def coefficients(a: Array) -> tuple[Array, Array, Any]:
+    """α, β and what the backward pass needs, of the projected inputs a (2H, T, B)."""
     a_z, n = np.split(a, 2)
     z = sigmoid(a_z)
     return 1 - z, z * n, (z, n)
 
 
-def backward(dα: np.ndarray, dβ: np.ndarray, saved: Any, da: np.ndarray) -> None:
+def coefficients_backward(dα: Array, dβ: Array, saved: Any, da: Array) -> None:
     """Writes the gradient by a to da."""
     z, n = saved
     da_z, dn = np.split(da, 2)

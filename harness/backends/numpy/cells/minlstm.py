@@ -11,21 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from harness.backends.numpy.cells import sigmoid
+from harness.backends.numpy.cells import Array, sigmoid
 
 X_GATES = ("f", "i", "n")
-H_GATES: tuple[str, ...] = ()
 
 
-def coefficients(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
-    """α, β and what the way back needs, of the projected inputs a (3H, T, B)."""
+def coefficients(a: Array) -> tuple[Array, Array, Any]:
+    """α, β and what the backward pass needs, of the projected inputs a (3H, T, B)."""
     a_f, a_i, n = np.split(a, 3)
     f, i = sigmoid(a_f), sigmoid(a_i)
     α = f / (f + i)
     return α, (1 - α) * n, (f, i, n, α)
 
 
-def backward(dα: np.ndarray, dβ: np.ndarray, saved: Any, da: np.ndarray) -> None:
+def coefficients_backward(dα: Array, dβ: Array, saved: Any, da: Array) -> None:
     """Writes the gradient by a to da."""
     f, i, n, α = saved
     da_f, da_i, dn = np.split(da, 3)

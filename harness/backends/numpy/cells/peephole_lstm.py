@@ -14,24 +14,21 @@ Backward, with dh and dc the gradients by h_t and c_t:
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State, lstm
+from harness.backends.numpy.cells import Array, State, lstm
 
 X_GATES = H_GATES = lstm.X_GATES
-SHARED = 4
-HALVED = lstm.HALVED
-PASSES_H = False
+HALVED_GATES = lstm.HALVED_GATES
+H_ONLY_IN_PRODUCT = True
 
 
 class Tape(lstm.Tape):
-    """What the way back needs is what an LSTM's needs."""
+    """What the backward pass needs is what an LSTM's needs."""
 
-    def prepare(self, p: Weights) -> None:
+    def precompute(self, p: Weights) -> None:
         self.p_o, self.p_i, self.p_f = (p[name][:, None] for name in ("p_o", "p_i", "p_f"))
         self.half_p_o, self.half_p_i, self.half_p_f = self.p_o / 2, self.p_i / 2, self.p_f / 2
 
-    def forward(
-        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
-    ) -> State:
+    def step(self, k: int, xw: Array, product: Array, x: Array, prev: State, p: Weights, y: Array) -> State:
         s, c = self.slots[k % len(self.slots)], self.slots[(k + 1) % len(self.slots)].c
         if k == 0:
             s.c[...] = prev[1]
@@ -57,16 +54,8 @@ class Tape(lstm.Tape):
         np.multiply(o, s.tanh_c, y)
         return y, c
 
-    def backward(
-        self,
-        k: int,
-        dy: np.ndarray,
-        d: list[np.ndarray],
-        prev: State,
-        new: State,
-        p: Weights,
-        dp: Weights,
-        da: np.ndarray,
+    def step_backward(
+        self, k: int, dy: Array, d: list[Array], prev: State, new: State, p: Weights, dp: Weights, da: Array
     ) -> None:
         s, (dh, dc), part = self.slots[k], d, self.into_c
         self.slopes(s)
@@ -83,7 +72,7 @@ class Tape(lstm.Tape):
             np.multiply(gate, weight, part)
             np.add(dc, part, dc)
 
-    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+    def parameters_backward(self, da: Array, before: Array, dp: Weights) -> None:
         T, (H, B) = len(self.slots) - 1, self.slots[0].c.shape
         _, da_o, da_i, da_f = da.reshape(4, H, T, B)
         c = self.memory[:, 5 * H :]

@@ -6,25 +6,18 @@ All nodes of a level are one matrix product. Backward, from the root down, with 
 node's pre-activation:  dW_ah = Σ a dsᵀ,  dW_bh = Σ b dsᵀ,  da = W_ah ds,  db = W_bh ds.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from harness.backends.base import Weights
-
-X_GATES: tuple[str, ...] = ()
-H_GATES: tuple[str, ...] = ()
-
-Options = Mapping[str, Any]
+from harness.backends.numpy.cells import Array, Options
 
 
-def forward(
-    p: Weights, x: np.ndarray, start: list[np.ndarray], options: Options
-) -> tuple[np.ndarray, list[np.ndarray], Any]:
-    """x (I, T, B) -> the root (H, 1, B), no state, and the nodes of every level, leaves first."""
-    flat = np.ascontiguousarray(x).reshape(len(x), -1)
-    leaves = np.tanh(p["W_xh"].T @ flat + p["b_h"][:, None]).reshape(-1, *x.shape[1:])
+def sequence(xs: Array, state: list[Array], p: Weights, options: Options) -> tuple[Array, list[Array], Any]:
+    """xs (I, T, B) -> the root (H, 1, B), no state, and the nodes of every level, leaves first."""
+    flat = np.ascontiguousarray(xs).reshape(len(xs), -1)
+    leaves = np.tanh(p["W_xh"].T @ flat + p["b_h"][:, None]).reshape(-1, *xs.shape[1:])
     levels = [leaves]
     while levels[-1].shape[1] > 1:
         below = levels[-1]
@@ -36,12 +29,12 @@ def forward(
     return levels[-1], [], (flat, levels)
 
 
-def backward(
-    p: Weights, dp: Weights, dy: np.ndarray, saved: Any, options: Options
-) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """The gradient by x, no state's, and the one by the leaves (H, T, B), from dy (H, 1, B)."""
+def sequence_backward(
+    dys: Array, saved: Any, p: Weights, dp: Weights, options: Options
+) -> tuple[Array, list[Array], Array]:
+    """The gradient by x, no state's, and the one by the leaves (H, T, B), from dys (H, 1, B)."""
     flat, levels = saved
-    d = dy
+    d = dys
     for below, nodes in zip(levels[-2::-1], levels[:0:-1], strict=True):
         pairs, B = below.shape[1] // 2, below.shape[2]
         h = nodes[:, :pairs]
@@ -59,11 +52,11 @@ def backward(
     da = (d * (1 - leaves * leaves)).reshape(len(leaves), -1)
     dp["W_xh"] += flat @ da.T
     dp["b_h"] += da.sum(axis=1)
-    dx = (p["W_xh"] @ da).reshape(-1, *leaves.shape[1:])
-    return dx, [], d
+    dxs = (p["W_xh"] @ da).reshape(-1, *leaves.shape[1:])
+    return dxs, [], d
 
 
-def _children(level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _children(level: Array) -> tuple[Array, Array]:
     """Left and right children (H, pairs·B) of a level (H, n, B)."""
     pairs = level.shape[1] // 2
     a, b = level[:, 0 : 2 * pairs : 2], level[:, 1 : 2 * pairs : 2]

@@ -1,45 +1,29 @@
 """The Elman network, pointwise: h_t = φ(a_t); feature-major arrays (·, B)."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State
+from harness.backends.numpy.cells import Array, Options, State
 
 X_GATES = H_GATES = ("h",)
-SHARED = 1
-PASSES_H = False
+H_ONLY_IN_PRODUCT = True
 
 
 class Tape:
-    """Nothing but h is needed to go back, and the layer above keeps that."""
+    """Nothing but h is needed for the backward pass, and the layer above keeps that."""
 
-    def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Options) -> None:
         self.relu = options.get("activation", "tanh") == "relu"
 
-    def forward(
-        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
-    ) -> State:
+    def step(self, k: int, xw: Array, product: Array, x: Array, prev: State, p: Weights, y: Array) -> State:
         if self.relu:
-            np.maximum(b, 0, out=y)
+            np.maximum(product, 0, out=y)
         else:
-            np.tanh(b, out=y)
+            np.tanh(product, out=y)
         return (y,)
 
-    def backward(
-        self,
-        k: int,
-        dy: np.ndarray,
-        d: list[np.ndarray],
-        prev: State,
-        new: State,
-        p: Weights,
-        dp: Weights,
-        da: np.ndarray,
+    def step_backward(
+        self, k: int, dy: Array, d: list[Array], prev: State, new: State, p: Weights, dp: Weights, da: Array
     ) -> None:
         (dh,), (h,) = d, new
         if self.relu:

@@ -11,40 +11,32 @@ Backward, with dh and dc the gradients by h_t and c_t (dc holds dh ∘ r already
     dc_{t-1} = dc ∘ f + da_f ∘ v_f + da_r ∘ v_r
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from harness.backends.base import Weights
-from harness.backends.numpy.cells import State, sigmoid
+from harness.backends.numpy.cells import Array, Options, State, sigmoid
 
 X_GATES = ("f", "r", "n", "k")
-H_GATES: tuple[str, ...] = ()
 
 
 class Tape:
-    """What the way back needs: the gates, the cell states, and how far n and k are from the states."""
+    """What the backward pass needs: the gates, the cell states, and how far n and k are from the states."""
 
-    def __init__(
-        self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, slots: int, hidden: int, batch: int, dtype: np.dtype, options: Options) -> None:
         self.gates = np.empty((slots, 2, hidden, batch), dtype)  # f, r
         self.apart = np.empty((slots, 2, hidden, batch), dtype)  # c_{t-1} - n, c_t - k
         self.c = np.empty((slots + 1, hidden, batch), dtype)  # c_{t-1}
         self.part = np.empty((2, hidden, batch), dtype)
 
-    def prepare(self, p: Weights) -> None:
+    def precompute(self, p: Weights) -> None:
         self.v = np.stack([p["v_f"], p["v_r"]])[:, :, None]
 
-    def forward(
-        self, k: int, a: np.ndarray, b: np.ndarray, x: np.ndarray, prev: State, p: Weights, y: np.ndarray
-    ) -> State:
+    def step(self, k: int, xw: Array, product: Array, x: Array, prev: State, p: Weights, y: Array) -> State:
         slot, (c_prev,), part = k % len(self.gates), prev, self.part
         gates, apart, c = self.gates[slot], self.apart[slot], self.c[(k + 1) % len(self.c)]
         if k == 0:
             self.c[0] = c_prev
-        a_f_r, (n, carry) = a[: 2 * len(y)].reshape(part.shape), a[2 * len(y) :].reshape(part.shape)
+        a_f_r, (n, carry) = xw[: 2 * len(y)].reshape(part.shape), xw[2 * len(y) :].reshape(part.shape)
         np.multiply(self.v, c_prev, out=gates)
         gates += a_f_r
         sigmoid(gates, out=gates)
@@ -57,19 +49,11 @@ class Tape:
         np.add(part[0], carry, out=y)
         return (c,)
 
-    def receive(self, k: int, dy: np.ndarray, y: np.ndarray, d: list[np.ndarray]) -> None:
+    def output_backward(self, k: int, dy: Array, y: Array, d: list[Array]) -> None:
         d[0] += np.multiply(dy, self.gates[k, 1], out=self.part[0])
 
-    def backward(
-        self,
-        k: int,
-        dy: np.ndarray,
-        d: list[np.ndarray],
-        prev: State,
-        new: State,
-        p: Weights,
-        dp: Weights,
-        da: np.ndarray,
+    def step_backward(
+        self, k: int, dy: Array, d: list[Array], prev: State, new: State, p: Weights, dp: Weights, da: Array
     ) -> None:
         (dc,), gates, part = d, self.gates[k], self.part
         da_f_r, (dn, dk) = da[: 2 * len(dc)].reshape(part.shape), da[2 * len(dc) :].reshape(part.shape)
@@ -85,7 +69,7 @@ class Tape:
         dc += part[0]
         dc += part[1]
 
-    def finish(self, da: np.ndarray, before: np.ndarray, dp: Weights) -> None:
+    def parameters_backward(self, da: Array, before: Array, dp: Weights) -> None:
         T, (H, B) = len(self.gates), self.c.shape[1:]
         da_f, da_r = da[: 2 * H].reshape(2, H, T, B)
         dp["v_f"] += np.einsum("htb,thb->h", da_f, self.c[:-1])

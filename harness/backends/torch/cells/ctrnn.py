@@ -4,24 +4,24 @@
     h ← h + (dh/dt) / n                                     n times for each x_t
     h_t = h
 
-1 / τ is worked out once a pass.
+1 / τ is computed once a pass.
 """
 
 import torch
 
 from harness.backends.base import Weights
 from harness.backends.torch import gates
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 GATES = ("h",)
 
 
-def prepare(p: Stored) -> Stored:
+def precompute(p: Packed) -> Packed:
     """Adds 1 / τ (H,)."""
     return {**p, "rate": (-p["log_tau"]).exp()}
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, H) is x_t W_xh + b_h, state (h,) with h (B, H)."""
     (h,) = state
     n = int(options["substeps"])

@@ -10,10 +10,10 @@ import torch
 from torch.nn import functional
 
 from harness.backends.base import Weights
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 
-def whole(xs: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def sequence(xs: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """All steps: xs (T, B, I), state (taps,) with the K - 1 inputs before them (B, (K-1)·I), oldest first.
     The K inputs that each step sees are laid side by side for one product."""
     z = delayed(xs, state, p)
@@ -22,14 +22,14 @@ def whole(xs: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[
     return activated(a, options), taps_after(z, xs)
 
 
-def stock(xs: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def fused_sequence(xs: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """The same by PyTorch's own convolution."""
     z = delayed(xs, state, p)
     a = functional.conv1d(z.permute(1, 2, 0), p["weight"], p["bias"])  # (B, H, T)
     return activated(a.permute(2, 0, 1), options), taps_after(z, xs)
 
 
-def delayed(xs: torch.Tensor, state: State, p: Stored) -> torch.Tensor:
+def delayed(xs: torch.Tensor, state: State, p: Packed) -> torch.Tensor:
     """The inputs with those of the delay line before them (K-1+T, B, I)."""
     (taps,), K = state, p["weight"].shape[2]
     _, B, I = xs.shape

@@ -14,13 +14,13 @@ from torch import nn
 
 from harness.backends.base import Weights
 from harness.backends.torch import gates
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 from harness.model.network import ModelSpec
 
 GATES = ("r", "z", "n")  # as nn.GRU stores them
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, G·H) is x_t W_x + b, state (h,) with h (B, H)."""
     (h,) = state
     hw = torch.addmm(p["bias_hh"], h, p["weight_hh"].t())
@@ -33,7 +33,7 @@ def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[t
     return h, (h,)
 
 
-def fused(spec: ModelSpec) -> nn.GRU:
+def fused_layer(spec: ModelSpec) -> nn.GRU:
     """The stock layer: all layers and directions of the stack, time first."""
     return nn.GRU(spec.features, spec.hidden, num_layers=spec.layers, bidirectional=spec.bidirectional)
 

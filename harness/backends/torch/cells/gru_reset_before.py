@@ -12,12 +12,12 @@ import torch
 
 from harness.backends.base import Weights
 from harness.backends.torch import gates
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 GATES = ("r", "z", "n")
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, G·H) is x_t W_x + b, state (h,) with h (B, H)."""
     (h,) = state
     H = h.shape[1]
@@ -30,18 +30,18 @@ def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[t
 def pack(weights: Weights) -> Weights:
     """Canonical parameters of one layer and direction to what is stored."""
     return {
-        "weight_ih": gates.join(weights, "W_x", GATES),
-        "weight_hh": gates.join(weights, "W_h", ("r", "z")),
+        "weight_ih": gates.concatenate(weights, "W_x", GATES),
+        "weight_hh": gates.concatenate(weights, "W_h", ("r", "z")),
         "weight_hn": weights["W_hn"].T,
-        "bias_ih": gates.join(weights, "b_", GATES),
+        "bias_ih": gates.concatenate(weights, "b_", GATES),
     }
 
 
 def unpack(packed: Weights) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
     return {
-        **gates.part(packed["weight_ih"], "W_x", GATES),
-        **gates.part(packed["weight_hh"], "W_h", ("r", "z")),
+        **gates.split(packed["weight_ih"], "W_x", GATES),
+        **gates.split(packed["weight_hh"], "W_h", ("r", "z")),
         "W_hn": packed["weight_hn"].T,
-        **gates.part(packed["bias_ih"], "b_", GATES),
+        **gates.split(packed["bias_ih"], "b_", GATES),
     }

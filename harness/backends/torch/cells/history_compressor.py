@@ -14,17 +14,17 @@ from torch.nn import functional
 
 from harness.backends.base import Weights
 from harness.backends.torch import gates
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 NETS = ("l", "h")  # the lower and the upper one, side by side in the input's projection
 
 
-def project(xs: torch.Tensor, p: Stored) -> torch.Tensor:
+def project(xs: torch.Tensor, p: Packed) -> torch.Tensor:
     """The projected inputs of both nets and the inputs themselves: xs (T, B, I) -> (T, B, 2·H + I)."""
     return torch.cat([functional.linear(xs, p["weight_ih"], p["bias_ih"]), xs], dim=2)
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: state (h, l, error, surprises), h and l (B, H), Σ e and Σ s (B, 1)."""
     h, l, error, surprises = state
     H = h.shape[1]
@@ -40,8 +40,8 @@ def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[t
 def pack(weights: Weights) -> Weights:
     """Canonical parameters of one layer and direction to what is stored."""
     return {
-        "weight_ih": gates.join(weights, "W_x", NETS),
-        "bias_ih": gates.join(weights, "b_", NETS),
+        "weight_ih": gates.concatenate(weights, "W_x", NETS),
+        "bias_ih": gates.concatenate(weights, "b_", NETS),
         "weight_ll": weights["W_ll"].T,
         "weight_hh": weights["W_hh"].T,
         "weight_lx": weights["W_lx"].T,
@@ -52,8 +52,8 @@ def pack(weights: Weights) -> Weights:
 def unpack(packed: Weights) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
     return {
-        **gates.part(packed["weight_ih"], "W_x", NETS),
-        **gates.part(packed["bias_ih"], "b_", NETS),
+        **gates.split(packed["weight_ih"], "W_x", NETS),
+        **gates.split(packed["bias_ih"], "b_", NETS),
         "W_ll": packed["weight_ll"].T,
         "W_hh": packed["weight_hh"].T,
         "W_lx": packed["weight_lx"].T,

@@ -4,24 +4,24 @@
     u ← u + δ (-u + tanh(u) S + x_t W_xh + b_h)          n times for each x_t
     h_t = tanh(u_t)
 
-S is worked out once a pass.
+S is computed once a pass.
 """
 
 import torch
 
 from harness.backends.base import Weights
 from harness.backends.torch import gates
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 GATES = ("h",)
 
 
-def prepare(p: Stored) -> Stored:
+def precompute(p: Packed) -> Packed:
     """Adds S (H, H)."""
     return {**p, "S": (p["weight_hh"] + p["weight_hh"].t()) / 2}
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, H) is x_t W_xh + b_h, state (u,) with u (B, H)."""
     (u,) = state
     δ = float(options["step_size"])

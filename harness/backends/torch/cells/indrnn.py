@@ -8,10 +8,10 @@ The loop has no matrix product.
 import torch
 
 from harness.backends.base import Weights
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, H) is x_t W_xh + b_h, state (h,) with h (B, H)."""
     (h,) = state
     h = torch.addcmul(xw, p["u"], h).relu()

@@ -9,10 +9,10 @@ The output y alone is carried.
 import torch
 
 from harness.backends.base import Weights
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, H) is x_t W_xh + b_h, state (y,) with y (B, H)."""
     (y,) = state
     h = torch.addmm(xw, y, p["weight_yh"].t()).tanh()

@@ -15,13 +15,13 @@ from torch import nn
 
 from harness.backends.base import Weights
 from harness.backends.torch import gates
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 from harness.model.network import ModelSpec
 
 GATES = ("i", "f", "g", "o")  # as nn.LSTM stores them
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, G·H) is x_t W_x + b, state (h, c) each (B, H)."""
     h, c = state
     i, f, g, o = torch.addmm(xw, h, p["weight_hh"].t()).chunk(4, dim=1)
@@ -30,7 +30,7 @@ def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[t
     return h, (h, c)
 
 
-def fused(spec: ModelSpec) -> nn.LSTM:
+def fused_layer(spec: ModelSpec) -> nn.LSTM:
     """The stock layer: all layers and directions of the stack, time first."""
     return nn.LSTM(spec.features, spec.hidden, num_layers=spec.layers, bidirectional=spec.bidirectional)
 

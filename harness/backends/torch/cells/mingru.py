@@ -11,13 +11,13 @@ import torch
 
 from harness.backends.base import Weights
 from harness.backends.torch import gates
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 from harness.backends.torch.scan import linear_recurrence
 
 GATES = ("z", "n")
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, G·H) is x_t W_x + b, state (h,) with h (B, H)."""
     (h,) = state
     xw_z, n = xw.chunk(2, dim=1)
@@ -26,7 +26,7 @@ def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[t
     return h, (h,)
 
 
-def scan(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def scan(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """All steps at once: xw (T, B, G·H)."""
     xw_z, n = xw.chunk(2, dim=2)
     z = xw_z.sigmoid()
@@ -36,12 +36,15 @@ def scan(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[t
 
 def pack(weights: Weights) -> Weights:
     """Canonical parameters of one layer and direction to what is stored."""
-    return {"weight_ih": gates.join(weights, "W_x", GATES), "bias_ih": gates.join(weights, "b_", GATES)}
+    return {
+        "weight_ih": gates.concatenate(weights, "W_x", GATES),
+        "bias_ih": gates.concatenate(weights, "b_", GATES),
+    }
 
 
 def unpack(packed: Weights) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
     return {
-        **gates.part(packed["weight_ih"], "W_x", GATES),
-        **gates.part(packed["bias_ih"], "b_", GATES),
+        **gates.split(packed["weight_ih"], "W_x", GATES),
+        **gates.split(packed["bias_ih"], "b_", GATES),
     }

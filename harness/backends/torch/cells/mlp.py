@@ -9,16 +9,16 @@ import torch
 from torch.nn import functional
 
 from harness.backends.base import Weights
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 
-def whole(xs: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def sequence(xs: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """The hidden layer (1, B, H) over xs (T, B, I), summed over steps and features."""
     a = torch.einsum("tbi,hti->bh", xs, p["weight"]) + p["bias"]
     return activated(a, options).unsqueeze(0), state
 
 
-def stock(xs: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def fused_sequence(xs: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """The same by PyTorch's own linear layer over the flattened sequence."""
     a = functional.linear(xs.transpose(0, 1).flatten(1), p["weight"].flatten(1), p["bias"])
     return activated(a, options).unsqueeze(0), state

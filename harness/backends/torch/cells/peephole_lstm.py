@@ -14,13 +14,13 @@ import torch
 
 from harness.backends.base import Weights
 from harness.backends.torch import gates
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 GATES = ("i", "f", "g", "o")
 PEEPHOLES = ("p_i", "p_f", "p_o")
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, G·H) is x_t W_x + b, state (h, c) each (B, H)."""
     h, c = state
     a_i, a_f, a_g, a_o = torch.addmm(xw, h, p["weight_hh"].t()).chunk(4, dim=1)

@@ -12,10 +12,10 @@ import torch
 from torch.nn import functional
 
 from harness.backends.base import Weights
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 
-def whole(xs: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def sequence(xs: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """The root (1, B, H) of the tree over xs (T, B, I)."""
     h = functional.linear(xs, p["weight_ih"], p["bias_ih"]).tanh()
     while len(h) > 1:

@@ -11,13 +11,13 @@ from torch import nn
 
 from harness.backends.base import Weights
 from harness.backends.torch import gates
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 from harness.model.network import ModelSpec
 
 GATES = ("h",)
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, H) is x_t W_x + b, state (h,) with h (B, H)."""
     (h,) = state
     a = torch.addmm(xw, h, p["weight_hh"].t())
@@ -25,7 +25,7 @@ def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[t
     return h, (h,)
 
 
-def fused(spec: ModelSpec) -> nn.RNN:
+def fused_layer(spec: ModelSpec) -> nn.RNN:
     """The stock layer: all layers and directions of the stack, time first."""
     return nn.RNN(
         spec.features,

@@ -13,19 +13,19 @@ from torch.nn import functional
 
 from harness.backends.base import Weights
 from harness.backends.torch import gates
-from harness.backends.torch.cells import Options, State, Stored
+from harness.backends.torch.cells import Options, Packed, State
 
 PROJECTIONS = ("f", "r", "n", "k")
 GATES = ("f", "r")  # what has a bias and sees the state
 
 
-def project(xs: torch.Tensor, p: Stored) -> torch.Tensor:
+def project(xs: torch.Tensor, p: Packed) -> torch.Tensor:
     """x_t W_x, with the gates' biases: xs (T, B, I) -> (T, B, 4·H)."""
     bias = functional.pad(p["bias"], (0, len(p["bias"])))
     return functional.linear(xs, p["weight_ih"], bias)
 
 
-def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[torch.Tensor, State]:
+def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, 4·H), state (c,) with c (B, H)."""
     (c,) = state
     xw_f, xw_r, xw_n, xw_k = xw.chunk(4, dim=1)
@@ -39,8 +39,8 @@ def step(xw: torch.Tensor, state: State, p: Stored, options: Options) -> tuple[t
 def pack(weights: Weights) -> Weights:
     """Canonical parameters of one layer and direction to what is stored."""
     return {
-        "weight_ih": gates.join(weights, "W_x", PROJECTIONS),
-        "bias": gates.join(weights, "b_", GATES),
+        "weight_ih": gates.concatenate(weights, "W_x", PROJECTIONS),
+        "bias": gates.concatenate(weights, "b_", GATES),
         "v_f": weights["v_f"],
         "v_r": weights["v_r"],
     }
@@ -49,8 +49,8 @@ def pack(weights: Weights) -> Weights:
 def unpack(packed: Weights) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
     return {
-        **gates.part(packed["weight_ih"], "W_x", PROJECTIONS),
-        **gates.part(packed["bias"], "b_", GATES),
+        **gates.split(packed["weight_ih"], "W_x", PROJECTIONS),
+        **gates.split(packed["bias"], "b_", GATES),
         "v_f": packed["v_f"],
         "v_r": packed["v_r"],
     }
