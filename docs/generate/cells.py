@@ -3,16 +3,15 @@
 from docs.generate.configuration import allowed
 from docs.generate.markdown import table
 from harness.commands.describe.page import variant
+from harness.config.catalogue import cell_names
 from harness.config.checks import cell_option
 from harness.config.compose import CONF
-from harness.config.schema import HOUSE
 from harness.model.cell import CellSpec, cell_spec
 
 
 def sections() -> str:
     """One section for each cell, in the order of their names."""
-    names = [path.stem for path in sorted((HOUSE / "cells").glob("*.py")) if path.stem != "__init__"]
-    return "\n".join(_section(cell_spec(name)) for name in names)
+    return "\n".join(_section(cell_spec(name)) for name in cell_names())
 
 
 def _section(spec: CellSpec) -> str:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 
 from rich.console import Console
@@ -14,7 +13,7 @@ from rich.text import Text
 from threadpoolctl import threadpool_info
 
 from harness import data
-from harness.config.schema import HOUSE
+from harness.config import catalogue
 from harness.errors import HarnessError
 from harness.launcher.lease import directory as lease_directory
 from harness.measure import machine
@@ -45,9 +44,9 @@ def examine() -> list[Finding]:
     return [
         *_machine(),
         *(
-            _backend(path.parent.name, engine)
-            for path in sorted((HOUSE / "backends").glob("*/backend.py"))
-            for engine in import_module(f"harness.backends.{path.parent.name}").ENGINES or (None,)
+            _backend(name, engine)
+            for name in catalogue.backend_names()
+            for engine in catalogue.engines(name) or (None,)
         ),
         *(_dataset(name) for name in data.DATASETS),
         _results(),
@@ -90,12 +89,10 @@ def _leases() -> Finding:
 
 def _backend(name: str, engine: str | None) -> Finding:
     """Imports a backend in a process of its own, as a run would."""
-    package = import_module(f"harness.backends.{name}")
-    default = engine is None or engine == package.ENGINES[0]
+    default = engine is None or engine == catalogue.engines(name)[0]
     env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"KERAS_BACKEND": engine} if engine else {})
     subject = f"backend={name}" + (f" backend.engine={engine}" if engine else "")
-    packages = [engine, name] if engine else list(package.PACKAGES)
-    advice = f"pip install -c constraints.txt {' '.join(packages)}"
+    advice = catalogue.install_command(catalogue.packages(name, engine))
     if engine and find_spec(engine) is None:
         return Finding(subject, False, f"{engine} is not installed", advice, needed=default)
     try:

@@ -2,8 +2,8 @@
 
 from rich.cells import cell_len
 
-from harness.config.catalogue import Matrix, _settings, build
 from harness.config.compose import conf
+from harness.config.matrix import Matrix, build_matrix, cell_settings
 from harness.errors import HarnessError
 from harness.report.table import markdown
 
@@ -18,7 +18,7 @@ def render(style: str) -> str:
     """The matrix and, below it, what the rows without a cell of their own are."""
     if style not in FORMATS:
         raise MatrixError(f"--format {style!r}: must be one of {', '.join(FORMATS)}")
-    matrix = build()
+    matrix = build_matrix()
     rows = [[name, *(matrix.mark(name, *column) for column in matrix.columns)] for name in matrix.rows]
     if style == "md":
         parts = [markdown(["cell", *(" ".join(column) for column in matrix.columns)], rows, len(rows[0]))]
@@ -29,7 +29,7 @@ def render(style: str) -> str:
         for name, cell in matrix.rows.items()
         if name != cell
     ]
-    parts += [f"{backend} cannot be asked here: {reason}." for backend, reason in matrix.silent.items()]
+    parts += [f"{reason}." for reason in matrix.unavailable.values()]
     return "\n\n".join(parts)
 
 
@@ -55,6 +55,6 @@ def _plain(matrix: Matrix, rows: list[list[str]]) -> str:
 
 def _difference(name: str, cell: str) -> str:
     """What a row's file sets that the file of its cell does not, or not so."""
-    plain = _settings(cell) if (conf() / "cell" / f"{cell}.yaml").exists() else {}
-    own = {key: value for key, value in _settings(name).items() if plain.get(key) != value}
+    plain = cell_settings(cell) if (conf() / "cell" / f"{cell}.yaml").exists() else {}
+    own = {key: value for key, value in cell_settings(name).items() if plain.get(key) != value}
     return " and ".join(f"{key}={value}" for key, value in own.items()) or "the same settings"

@@ -1,63 +1,85 @@
-"""What exists: cells, backends and their implementations, as the files say it."""
+"""What exists: cells, backends, and what a backend's folder says about itself. Nothing is registered.
 
-from dataclasses import dataclass
+No framework is imported for any of this.
+"""
+
+from collections.abc import Iterable
 from importlib import import_module
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 
-from omegaconf import OmegaConf
+from harness.errors import Unavailable
 
-from harness.backends.base import IMPLEMENTATIONS
-from harness.config.compose import conf
-from harness.config.schema import HOUSE
-from harness.report.table import flat
-
-HERE, HOLE, UNKNOWN = "✓", "–", "?"
+_HARNESS = Path(__file__).parents[1]
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """`rows`: what `cell=…` takes -> the cell that it runs; `columns`: (backend, implementation) that any
-    cell has; `filled` (cell, backend, implementation); `silent`: backend -> why it cannot be asked."""
-
-    rows: dict[str, str]
-    columns: list[tuple[str, str]]
-    filled: frozenset[tuple[str, str, str]]
-    silent: dict[str, str]
-
-    def mark(self, row: str, backend: str, implementation: str) -> str:
-        if backend in self.silent:
-            return UNKNOWN
-        return HERE if (self.rows[row], backend, implementation) in self.filled else HOLE
+def cell_names() -> list[str]:
+    """The files of `harness/cells/`."""
+    return sorted(path.stem for path in (_HARNESS / "cells").glob("*.py") if path.stem != "__init__")
 
 
-def build() -> Matrix:
-    """The matrix of this folder: cells and backends are its files, nothing is registered."""
-    cells = [path.stem for path in sorted((HOUSE / "cells").glob("*.py")) if path.stem != "__init__"]
-    backends = [path.parent.name for path in sorted((HOUSE / "backends").glob("*/backend.py"))]
-    rows = {name: name for name in cells} | {
-        path.stem: str(_settings(path.stem)["cell.name"]) for path in sorted((conf() / "cell").glob("*.yaml"))
-    }
-    filled: set[tuple[str, str, str]] = set()
-    silent: dict[str, str] = {}
-    for backend in backends:
-        try:
-            offered = import_module(f"harness.backends.{backend}.backend").implementations
-        except ImportError as error:
-            silent[backend] = str(error)
-            continue
-        filled |= {(cell, backend, implementation) for cell in cells for implementation in offered(cell)}
-    there = {(backend, implementation) for _, backend, implementation in filled}
-    columns = [
-        (backend, implementation)
-        for backend in backends
-        for implementation in ((UNKNOWN,) if backend in silent else IMPLEMENTATIONS)
-        if backend in silent or (backend, implementation) in there
-    ]
-    return Matrix(dict(sorted(rows.items())), columns, frozenset(filled), silent)
+def backend_names() -> list[str]:
+    """The folders of `harness/backends/` that have a `backend.py`."""
+    return sorted(path.parent.name for path in (_HARNESS / "backends").glob("*/backend.py"))
 
 
-def _settings(name: str) -> dict[str, Any]:
-    """A file of `conf/cell` by dotted keys, `cell.name` among them."""
-    values = OmegaConf.to_container(OmegaConf.load(conf() / "cell" / f"{name}.yaml"))
-    assert isinstance(values, dict)
-    return flat({"cell": values} if "cell" not in values else {str(key): v for key, v in values.items()})
+def backend_module(backend: str) -> ModuleType:
+    """A backend's `backend.py`, with the functions described in `harness.backends.base`."""
+    return import_module(f"harness.backends.{backend}.backend")
+
+
+def implementations(backend: str, cell: str) -> tuple[str, ...]:
+    """The implementations that a backend has of a cell, () for none; raises Unavailable for a backend that
+    cannot be imported here."""
+    try:
+        module = backend_module(backend)
+    except ImportError as error:
+        raise Unavailable(
+            f"{backend} cannot be imported here ({error}); install it: {install_command(packages(backend))}"
+        ) from error
+    return tuple(module.implementations(cell))
+
+
+def engines(backend: str) -> tuple[str, ...]:
+    """The values of `backend.engine` that a backend takes, its default first; () where it has no engines."""
+    return tuple(_package(backend).ENGINES)
+
+
+def all_engines() -> tuple[str, ...]:
+    """The engines of all backends."""
+    return tuple(dict.fromkeys(engine for backend in backend_names() for engine in engines(backend)))
+
+
+def device_kinds(backend: str) -> tuple[str, ...]:
+    """The kinds of devices that a backend may compute on: "cpu", "cuda", "mps"."""
+    return tuple(_package(backend).DEVICES)
+
+
+def packages(backend: str, engine: str | None = None) -> tuple[str, ...]:
+    """The distributions that a run needs with an engine, by default the backend's first."""
+    known = engines(backend)
+    used = engine or next(iter(known), None)
+    return (*(name for name in _package(backend).PACKAGES if name not in known), *([used] if used else []))
+
+
+def missing_packages(backend: str, engine: str | None = None) -> list[str]:
+    """Those of `packages` that are not installed."""
+    return [name for name in packages(backend, engine) if find_spec(name) is None]
+
+
+def unused_packages(backend: str, engine: str | None = None) -> list[str]:
+    """Packages that a framework imports where they are installed, although a run with that engine does not
+    use them."""
+    used = packages(backend, engine)
+    return [*_package(backend).UNUSED, *(name for name in engines(backend) if name not in used)]
+
+
+def install_command(names: Iterable[str]) -> str:
+    """What to type where distributions are missing."""
+    return f"pip install -c constraints.txt {' '.join(names)}"
+
+
+def _package(backend: str) -> ModuleType:
+    """The `__init__.py` of a backend's folder."""
+    return import_module(f"harness.backends.{backend}")

@@ -6,11 +6,10 @@ the key, the value found and what is allowed. Nothing here looks at the machine,
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.backends.base import Setup
-from harness.config import rules
+from harness.config import catalogue, rules
 from harness.config.checks import (
     cell_option,
     choice,
@@ -48,7 +47,6 @@ from harness.model.optimizer import OptimizerSpec, Schedule
 from harness.model.precision import PRECISIONS
 
 T = TypeVar("T")
-HOUSE = Path(__file__).parent.parent
 
 MODES = ("train", "stream", "throughput")
 DIAGNOSTICS = ("none", "gradient_flow")
@@ -120,24 +118,14 @@ class Config:
 
     def check_together(self) -> None:
         """What no key can say alone."""
-        names = [path.parent.name for path in sorted((HOUSE / "backends").glob("*/backend.py"))]
-        choice(*names)("backend.name", self.backend.name)
-        package = __import__(f"harness.backends.{self.backend.name}", fromlist=["DEVICES"])
-        if (self.backend.engine is None) != (package.ENGINES == ()):
-            raise refuse(
-                "backend.engine",
-                self.backend.engine,
-                f"{self.backend.name} "
-                + (
-                    f"needs one of {', '.join(package.ENGINES)}"
-                    if package.ENGINES
-                    else "has no engines: null"
-                ),
-            )
-        if self.device.split(":")[0] not in ("auto", *package.DEVICES):
-            raise refuse(
-                "device", self.device, f"{self.backend.name} computes on {', '.join(package.DEVICES)} only"
-            )
+        backend, engine = self.backend.name, self.backend.engine
+        choice(*catalogue.backend_names())("backend.name", backend)
+        engines, devices = catalogue.engines(backend), catalogue.device_kinds(backend)
+        if engine not in (engines or (None,)):
+            allowed = f"needs one of {', '.join(engines)}" if engines else "has no engines: null"
+            raise refuse("backend.engine", engine, f"{backend} {allowed}")
+        if self.device.split(":")[0] not in ("auto", *devices):
+            raise refuse("device", self.device, f"{backend} computes on {', '.join(devices)} only")
         self._check_data()
         rules.check(self)
 
@@ -245,8 +233,7 @@ def build(section: type[T], values: Mapping[str, Any], prefix: str) -> T:
 def build_cell(values: Mapping[str, Any]) -> Cell:
     """The cell's section, whose keys depend on the cell."""
     name = text("cell.name", values.get("name"))
-    cells = [path.stem for path in sorted((HOUSE / "cells").glob("*.py")) if path.stem != "__init__"]
-    choice(*cells)("cell.name", name)
+    choice(*catalogue.cell_names())("cell.name", name)
     offered = cell_spec(name).options
     refuse_unknown(values, ["name", "hidden", *offered], "cell.")
     hidden = whole(1, 65_536)("cell.hidden", values.get("hidden"))

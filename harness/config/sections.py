@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.backends.base import IMPLEMENTATIONS
+from harness.config.catalogue import all_engines
 from harness.config.checks import Check, choice, flag, fractions, number, optional, text, whole
 from harness.data import DATASETS, NPZ
 from harness.data.sequence import NORMALIZE, SEQUENCES
@@ -13,7 +14,6 @@ from harness.model.cell import Value
 from harness.model.network import INITIAL_STATES, READOUTS
 from harness.model.optimizer import OPTIMIZERS, SCHEDULES
 
-ENGINES = ("tensorflow", "jax", "torch")
 LOGGERS = ("tensorboard", "mlflow", "wandb")
 RERUN = ("failed", "all")
 SOLVERS = ("gradient", "ridge")
@@ -32,7 +32,9 @@ class Backend:
         "`fused` the framework's own layer; `loop` the cell's step in a time loop; `compiled` that loop "
         "through the framework's compiler; `scan` all steps at once; `auto`: `fused`, else `loop`",
     )
-    engine: str | None = option(optional(choice(*ENGINES)), "of `backend=keras`: what Keras computes with")
+    engine: str | None = option(
+        optional(choice(*all_engines())), "of `backend=keras`: the framework that Keras runs on"
+    )
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.config import dataset
+from harness.config import catalogue, dataset
 from harness.config.schema import Config
 from harness.errors import HarnessError, StoreError, Unavailable
 from harness.launcher import preflight
@@ -131,7 +130,7 @@ def _forget(root: str, key: str) -> None:
 
 def resources(config: Config) -> tuple[int, list[str]]:
     """How many cores a run takes here, and the GPUs of which it takes one; raises Unavailable."""
-    gpus = wanted_gpus(config.device, import_module(f"harness.backends.{config.backend.name}").DEVICES)
+    gpus = wanted_gpus(config.device, catalogue.device_kinds(config.backend.name))
     return thread_count(config.threads, gpu=bool(gpus)), gpus
 
 

@@ -7,12 +7,12 @@ it had.
 """
 
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 from harness import data
 from harness.backends.base import Session, Setup, Weights
+from harness.config import catalogue
 from harness.config import dataset as chosen
 from harness.config.schema import Config
 from harness.errors import ConfigError, DataError, Unavailable
@@ -54,7 +54,7 @@ def run(job: Job, emit: Emit) -> None:
     start = initial_weights(config, setup)
     emit("phase", name="imports")
     emit("note", text=f"starting {config.backend.name}")
-    with hidden(not_needed(config)):
+    with hidden(catalogue.unused_packages(config.backend.name, config.backend.engine)):
         session = open_session(config.backend.name, setup)
     memory = {"after_imports": memory_bytes()}
     emit(
@@ -168,19 +168,11 @@ def _flow(
     emit("update", details={f"gradient_flow_{when}": found})
 
 
-def not_needed(config: Config) -> list[str]:
-    """Packages that the backend imports where they are installed, though this run has no use for them."""
-    package = import_module(f"harness.backends.{config.backend.name}")
-    used = config.backend.engine or next(iter(package.ENGINES), None)
-    return [*package.UNUSED, *(engine for engine in package.ENGINES if engine != used)]
-
-
 def open_session(backend: str, setup: Setup) -> Session:
     """A session of a backend; Unavailable, with the install line, where its package is not usable."""
-    package = import_module(f"harness.backends.{backend}")
-    lacking = f"install it: pip install -c constraints.txt {' '.join(package.PACKAGES)}"
+    lacking = f"install it: {catalogue.install_command(catalogue.packages(backend, setup.engine))}"
     try:
-        module = import_module(f"harness.backends.{backend}.backend")
+        module = catalogue.backend_module(backend)
     except Exception as error:
         if isinstance(error, MemoryError) or out_of_memory.says_so(str(error)):
             raise

@@ -7,12 +7,10 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
-from harness.backends.implementations import offers
-from harness.config.schema import HOUSE, Config
+from harness.config import catalogue
+from harness.config.schema import Config
 from harness.errors import HarnessError, Unavailable
 from harness.launcher.key import run_key
 from harness.launcher.launch import resources
@@ -75,27 +73,16 @@ def _predict(config: Config, estimate: DurationEstimate, planned_keys: set[str])
 def _check_available(config: Config) -> None:
     """Raises Unavailable for what can be told to be missing without importing a framework."""
     name, cell, chosen = config.backend.name, config.cell.name, config.backend.implementation
-    there = _implementations(name, cell)
+    there = catalogue.implementations(name, cell)
     if not there:
         raise Unavailable(f"{name} has no {cell}")
     if chosen != "auto" and chosen not in there:
         raise Unavailable(f"{name} has no {chosen} {cell}; it has: {', '.join(there)}")
-    package = import_module(f"harness.backends.{name}")
-    needed = [each for each in package.PACKAGES if each not in package.ENGINES]
-    needed += [config.backend.engine] if config.backend.engine else []
-    missing = [each for each in needed if find_spec(each) is None]
+    missing = catalogue.missing_packages(name, config.backend.engine)
     if missing:
         raise Unavailable(
-            f"{' and '.join(missing)} is not installed; "
-            f"install it: pip install -c constraints.txt {' '.join(missing)}"
+            f"{' and '.join(missing)} is not installed; install it: {catalogue.install_command(missing)}"
         )
-
-
-def _implementations(backend: str, cell: str) -> tuple[str, ...]:
-    """Those of NumPy are told by the backend itself, which needs no framework to be imported."""
-    if backend == "numpy":
-        return tuple(import_module("harness.backends.numpy.backend").implementations(cell))
-    return offers(HOUSE / "backends" / backend / "cells", cell)
 
 
 def _estimate(roots: set[str]) -> DurationEstimate:

@@ -9,21 +9,22 @@ import harness
 from harness.commands import matrix
 from harness.config import catalogue
 from harness.config.compose import CONF
+from harness.config.matrix import HOLE, OFFERED, UNKNOWN, build_matrix
 from tests.conftest import Shell
 
-HOUSE = Path(harness.__file__).parent
-CELLS = [path.stem for path in (HOUSE / "cells").glob("*.py") if path.stem != "__init__"]
-BACKENDS = [path.parent.name for path in (HOUSE / "backends").glob("*/backend.py")]
+ROOMS = Path(harness.__file__).parent
+CELLS = [path.stem for path in (ROOMS / "cells").glob("*.py") if path.stem != "__init__"]
+BACKENDS = [path.parent.name for path in (ROOMS / "backends").glob("*/backend.py")]
 
 
 def test_every_square_is_what_the_backend_offers() -> None:
-    built = catalogue.build()
+    built = build_matrix()
     assert set(built.rows) == set(CELLS) | {path.stem for path in (CONF / "cell").glob("*.yaml")}
-    assert built.silent == {}
+    assert built.unavailable == {}
     for backend in BACKENDS:
         offered = import_module(f"harness.backends.{backend}.backend").implementations
         for row, cell in built.rows.items():
-            marked = {i for b, i in built.columns if b == backend and built.mark(row, b, i) == catalogue.HERE}
+            marked = {i for b, i in built.columns if b == backend and built.mark(row, b, i) == OFFERED}
             assert marked == set(offered(cell)), (row, backend)
 
 
@@ -43,15 +44,15 @@ def test_text_fits_eighty_columns_and_shows_the_holes(harness_command: Shell) ->
     assert heads.split() == sorted(BACKENDS)
     lstm = next(row for row in rows if row.startswith("lstm "))
     for word in ("fused", "loop", "compiled"):
-        assert lstm[implementations.index(word)] == catalogue.HERE
-    assert catalogue.HOLE in text
+        assert lstm[implementations.index(word)] == OFFERED
+    assert HOLE in text
 
 
 def test_markdown(harness_command: Shell) -> None:
     done = harness_command("matrix", "--format", "md")
     table = done.stdout.split("\n\n")[0].splitlines()
     assert len({len(line) for line in table}) == 1
-    assert len(table) == 2 + len(catalogue.build().rows)
+    assert len(table) == 2 + len(build_matrix().rows)
     assert "torch fused" in table[0]
     assert "numpy loop" in table[0]
 
@@ -69,7 +70,8 @@ def test_a_backend_that_cannot_be_asked_is_no_hole(monkeypatch: pytest.MonkeyPat
         return import_module(name)
 
     monkeypatch.setattr(catalogue, "import_module", gone)
-    built = catalogue.build()
-    assert built.silent == {"torch": "No module named 'torch'"}
-    assert built.mark("lstm", "torch", "fused") == catalogue.UNKNOWN
-    assert "torch cannot be asked here: No module named 'torch'." in matrix.render("text")
+    built = build_matrix()
+    reason = "torch cannot be imported here (No module named 'torch')"
+    assert built.unavailable == {"torch": f"{reason}; install it: pip install -c constraints.txt torch"}
+    assert built.mark("lstm", "torch", "fused") == UNKNOWN
+    assert f"{reason}; install it: pip install -c constraints.txt torch." in matrix.render("text")

@@ -76,20 +76,6 @@ def test_what_cannot_start_says_why(run: Shell, results: Path) -> None:
     assert not results.exists()
 
 
-@pytest.mark.parametrize(
-    ("backend", "cell"), [("numpy", "gru"), ("torch", "gru"), ("keras", "gru"), ("keras", "sru")]
-)
-@pytest.mark.parametrize("implementation", ["fused", "scan", "loop"])
-def test_it_says_what_the_run_itself_would_say(backend: str, cell: str, implementation: str) -> None:
-    """Told from the files alone, against the backend's own word."""
-    from importlib import import_module
-
-    from harness.sweep.dry_run import _implementations
-
-    own = tuple(import_module(f"harness.backends.{backend}.backend").implementations(cell))
-    assert (implementation in own) == (implementation in _implementations(backend, cell))
-
-
 def test_the_same_run_twice_is_made_once(run: Shell) -> None:
     done = run("-m", "backend=numpy", "save_weights=false", "data.download=true,false", DRY)
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.commands.race.side_loop import Offer, serve
+from harness.config import catalogue
 from harness.config import dataset as chosen
 from harness.config.schema import Config
 from harness.runner import run, throughput
@@ -23,7 +24,7 @@ def build(job: dict[str, Any]) -> Offer:
     device = "cuda" if config.device.startswith("cuda") else config.device
     setup = config.setup(shape, threads=len(job["cores"]), device=device)
     start = run.initial_weights(config, setup)
-    with hidden(run.not_needed(config)):
+    with hidden(catalogue.unused_packages(config.backend.name, config.backend.engine)):
         session = run.open_session(config.backend.name, setup)
     session.put_weights(start)
     examples = len(dataset.train.labels)

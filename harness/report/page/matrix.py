@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from harness.config import catalogue
+from harness.config.matrix import Matrix, build_matrix
 from harness.report.page.figures import figure
 from harness.report.page.series import Series, Set
 from harness.report.table import MARK, text
@@ -34,7 +34,7 @@ class Grid:
 def grid(runs: Sequence[RunRecord], found: Sequence[Set]) -> Grid:
     """The grid of all runs. Figures of a square are those of one series, that with the most runs in the first
     set that it has runs of; where that is another set than the first, its number says which."""
-    there = catalogue.build()
+    there = build_matrix()
     place = {
         run.key: (n, k)
         for n, one in enumerate(found)
@@ -51,7 +51,7 @@ def grid(runs: Sequence[RunRecord], found: Sequence[Set]) -> Grid:
         squares = []
         for backend, implementation in columns:
             own = ran.get((cell, backend, implementation), [])
-            offered = backend in there.silent or (cell, backend, implementation) in there.filled
+            offered = backend in there.unavailable or (cell, backend, implementation) in there.offered
             squares.append(
                 _square(own, place, found) if own else _empty(cell, backend, implementation, offered)
             )
@@ -61,12 +61,12 @@ def grid(runs: Sequence[RunRecord], found: Sequence[Set]) -> Grid:
     return Grid(columns, rows, notes)
 
 
-def _implementation(run: RunRecord, there: catalogue.Matrix) -> str:
+def _implementation(run: RunRecord, there: Matrix) -> str:
     """What ran, or for a run that did not get so far what would have."""
     if run.implementation != "auto":
         return run.implementation
     own = [implementation for backend, implementation in there.columns if backend == run.backend]
-    offered = [each for each in own if (run.cell, run.backend, each) in there.filled]
+    offered = [each for each in own if (run.cell, run.backend, each) in there.offered]
     return next(iter([*offered, *own]), "auto")
 
 
