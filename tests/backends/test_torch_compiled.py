@@ -10,7 +10,7 @@ from torch._dynamo.exc import FailOnRecompileLimitHit
 from torch._dynamo.testing import CompileCounter
 
 from harness.backends.torch import inductor, loop
-from harness.backends.torch.cells import State, Stored
+from harness.backends.torch.cells import Packed, State
 from harness.errors import Unavailable
 from tests.support.parity import CASES, Case, assert_parity, open_session, train, worst
 from tests.support.torch_sessions import session
@@ -20,7 +20,7 @@ def forget() -> None:
     """Nothing has been compiled yet."""
     torch._dynamo.reset()
     loop.compiled_steps.cache_clear()
-    loop.compiled_whole.cache_clear()
+    loop.compiled_sequence.cache_clear()
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_long_sequence_is_compiled_once_in_pieces(graphs: CompileCounter) -> N
 def test_pieces_are_short_near_equal_and_nothing_is_left_out(steps: int) -> None:
     sizes = []
 
-    def run(xw: list[torch.Tensor], state: State, p: Stored, keep: bool) -> tuple[list, State]:
+    def run(xw: list[torch.Tensor], state: State, p: Packed, keep: bool) -> tuple[list, State]:
         sizes.append(len(xw))
         return list(xw), state
 
