@@ -55,7 +55,7 @@ def compare(
             say(f"starting {side.text}")
             child = stack.enter_context(Child(side, task, held.cores, window_seconds))
             try:
-                found[side.text] = {**child.ready(), "seconds": []}
+                found[side.text] = {**child.wait_until_ready(), "seconds": []}
                 children[side.text] = child
             except SideFailed as error:
                 found[side.text] = {"error": str(error)}
@@ -67,7 +67,7 @@ def compare(
             orders.append(order)
             for text in order:
                 try:
-                    found[text]["seconds"].append(children[text].window())
+                    found[text]["seconds"].append(children[text].time_window())
                 except SideFailed as error:
                     found[text] = {"error": str(error)}
                     del children[text]

@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import Any
 
-from harness.commands.race.side_loop import Offer, serve
+from harness.commands.race.side_loop import BuiltSide, serve
 from harness.measure.clock import seconds
 from tests.bench.task import Side, Task
 
 
-def build(job: dict[str, Any]) -> Offer:
+def build(job: dict[str, Any]) -> BuiltSide:
     """The side of that name, for a task."""
     module = import_module(f"tests.bench.sides.{job['side']}")
     side: Side = module.open_side(Task(**job["task"]), **job["parameters"])
@@ -18,7 +18,7 @@ def build(job: dict[str, Any]) -> Offer:
         side.window(updates)
         return seconds() - start
 
-    return Offer(work, side.least, {"flops_per_update": side.flops, "facts": dict(side.facts)})
+    return BuiltSide(work, side.least, {"flops_per_update": side.flops, "facts": dict(side.facts)})
 
 
 if __name__ == "__main__":

@@ -94,11 +94,11 @@ def test_a_side_that_there_is_not_is_refused_at_once(side: str, message: str) ->
 def test_a_side_that_dies_on_the_way_says_how() -> None:
     task = Task(hidden=8, batch=16)
     with child.Child(child.parse(PRODUCT), task, cores()[:1], 0.01) as side:
-        assert side.ready()["flops_per_update"] == 2 * 32**3
-        assert side.window() > 0
+        assert side.wait_until_ready()["flops_per_update"] == 2 * 32**3
+        assert side.time_window() > 0
         os.kill(side.process.pid, signal.SIGSEGV)
         with pytest.raises(SideFailed, match="SIGSEGV"):
-            side.window()
+            side.time_window()
 
 
 def test_ctrl_c_ends_all_sides() -> None:
@@ -124,8 +124,8 @@ def test_ctrl_c_ends_all_sides() -> None:
 def test_a_side_between_windows_sleeps() -> None:
     """While another is timed it uses no core."""
     with child.Child(child.parse(NUMPY), Task(hidden=8, batch=16), cores()[:1], 0.02) as side:
-        side.ready()
-        side.window()
+        side.wait_until_ready()
+        side.time_window()
         process = psutil.Process(side.process.pid)
         before = process.cpu_times()
         time.sleep(0.5)

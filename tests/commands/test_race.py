@@ -1,4 +1,4 @@
-"""Races: both sides as a run would be, in turns, until the ratio is known or the time is up."""
+"""`harness race`: both sides alternate until the ratio is precise or the time is over."""
 
 import json
 import os
@@ -19,10 +19,10 @@ import pytest
 
 from harness.commands.race import render
 from harness.commands.race.plan import overrides, plan
-from harness.commands.race.result import FEWEST_HEATS, FEWEST_ROUNDS, Heat, Race, interval
+from harness.commands.race.result import MINIMUM_HEATS, MINIMUM_ROUNDS, Heat, Race, geometric_mean
 from harness.commands.race.rounds import MODULE
-from harness.commands.race.side_loop import Own
-from harness.commands.race.side_process import Contender, SideFailed
+from harness.commands.race.side_loop import ProcessTree
+from harness.commands.race.side_process import SideFailed, SideProcess
 from harness.config.compose import configuration
 from harness.launcher.lease import Lease
 from harness.launcher.process import environment as child_environment
@@ -43,9 +43,9 @@ def racing(*arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[s
 def sides_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Both sides, as soon as they are there."""
     while process.poll() is None:
-        found = psutil.Process(process.pid).children()
-        if len(found) == 2:
-            return found
+        children = psutil.Process(process.pid).children()
+        if len(children) == 2:
+            return children
         time.sleep(0.02)
     raise AssertionError(process.communicate())
 
@@ -57,14 +57,14 @@ def test_a_race_ends_when_its_interval_is_narrow(harness_command: Shell, tmp_pat
     done = harness_command("race", *sides, *SMALL, "--precision=0.9", f"--output={output}")
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "no line that moves where there is no terminal"
-    found = json.loads(output.read_text())
-    assert (found["ended"], found["verdict"]) == ("precise", "faster")
-    _, second = found["sides"]
-    assert [side["config"]["cell"]["name"] for side in found["sides"]] == ["lstm", "gru"]
+    document = json.loads(output.read_text())
+    assert (document["ended"], document["verdict"]) == ("precise", "faster")
+    _, second = document["sides"]
+    assert [side["config"]["cell"]["name"] for side in document["sides"]] == ["lstm", "gru"]
     assert second["config"]["cell"]["hidden"] == 64
-    heats = found["heats"]
-    assert len(heats) == FEWEST_HEATS
-    assert len({side["process"] for heat in heats for side in heat["sides"]}) == 2 * FEWEST_HEATS
+    heats = document["heats"]
+    assert len(heats) == MINIMUM_HEATS
+    assert len({side["process"] for heat in heats for side in heat["sides"]}) == 2 * MINIMUM_HEATS
     assert {which for heat in heats for which in heat["first"]} == {0, 1}, "a fresh order every round"
     ratios = []
     for heat in heats:
@@ -72,21 +72,20 @@ def test_a_race_ends_when_its_interval_is_narrow(harness_command: Shell, tmp_pat
         assert sorted(heat["started"]) == [0, 1]
         assert heat["start_seconds"] > 0
         a, b = heat["sides"]
-        assert len(heat["first"]) == len(a["seconds"]) == len(b["seconds"]) >= FEWEST_ROUNDS
+        assert len(heat["first"]) == len(a["seconds"]) == len(b["seconds"]) >= MINIMUM_ROUNDS
         assert a["parity_gradient"] < 1e-4
         each = [
             (a["updates"] / s) / (b["updates"] / t) for s, t in zip(a["seconds"], b["seconds"], strict=True)
         ]
         ratios.append(np.median(each))
         assert heat["ratio"] == pytest.approx(ratios[-1])
-    assert found["ratio"]["mean"] == pytest.approx(np.exp(np.mean(np.log(ratios))))
-    assert found["half_width"] <= 0.9
-    words = done.stdout.splitlines()[0]
+    assert document["ratio"]["mean"] == pytest.approx(np.exp(np.mean(np.log(ratios))))
+    assert document["half_width"] <= 0.9
     assert re.fullmatch(
         r"backend=numpy is [\d.]+ times as fast as backend=numpy cell=gru, cell.hidden=64 \[.+\]: faster",
-        words,
+        done.stdout.splitlines()[0],
     )
-    assert f"{FEWEST_HEATS} heats of new processes each, " in done.stdout
+    assert f"{MINIMUM_HEATS} heats with new processes each, " in done.stdout
     assert "1 shard" in done.stdout
     assert "distance from the reference: loss " in done.stdout
 
@@ -96,7 +95,7 @@ def test_time_that_is_up_ends_a_race_and_both_sides_may_be_the_same(harness_comm
     assert done.returncode == 0, done.stderr
     assert "backend=numpy (first) is " in done.stdout
     assert "times as fast as backend=numpy (second): cannot tell" in done.stdout
-    assert "95 % interval: none of a single heat; --seconds 0.05 are up." in done.stdout
+    assert "95 % interval unknown from a single heat; --seconds 0.05 are over." in done.stdout
 
 
 def until(said: bytes, terminal: int) -> bytes:
@@ -127,7 +126,9 @@ def test_stopping_shows_what_was_measured(sign: signal.Signals, when: bytes) -> 
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 130
     assert re.search(rb"round 3, \d+ of at most 300 s: backend=numpy \(first\) is [\d.]+ times", shown)
-    assert re.search(r"1 heat of new processes each, \d+ rounds of a window each.*; stopped\.", out)
+    assert re.search(
+        r"1 heat with new processes each, \d+ rounds with a window of each side.*; stopped\.", out
+    )
     _, alive = psutil.wait_procs(sides, timeout=5)
     assert alive == []
 
@@ -141,8 +142,8 @@ def test_a_side_that_dies_in_a_later_heat_leaves_what_was_measured() -> None:
         os.kill(sides_of(process)[0].pid, signal.SIGSEGV)
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "1 heat of new processes each, " in out or "2 heats of new processes each, " in out
-    assert "ended by a side: backend=numpy: SIGSEGV: no output." in out
+    assert "1 heat with new processes each, " in out or "2 heats with new processes each, " in out
+    assert "a side failed: backend=numpy: SIGSEGV: no output." in out
 
 
 def drain(fd: int) -> None:
@@ -171,26 +172,26 @@ def test_a_side_that_cannot_start_says_why(
     assert done.stdout == ""
 
 
-def contender() -> Contender:
+def side_process() -> SideProcess:
     config = configuration([NUMPY, *SMALL])
     held = cores()[:1]
     job = {"config": config.to_mapping(), "cores": held, "window_seconds": 0.01}
-    return Contender(MODULE, job, child_environment(config, Lease(tuple(held), None)))
+    return SideProcess(MODULE, job, child_environment(config, Lease(tuple(held), None)))
 
 
 def test_a_side_that_waits_uses_no_core_and_one_that_hangs_is_given_up() -> None:
-    with contender() as side:
-        side.ready()
-        assert side.window() > 0
+    with side_process() as side:
+        side.wait_until_ready()
+        assert side.time_window() > 0
         process = psutil.Process(side.process.pid)
         before = process.cpu_times()
         time.sleep(0.5)
         after = process.cpu_times()
         assert after.user + after.system - before.user - before.system < 0.05
         process.suspend()
-        side.patience = 0.2
+        side.timeout_seconds = 0.2
         with pytest.raises(SideFailed, match="no answer for 0 s"):
-            side.window()
+            side.time_window()
 
 
 BURN = """
@@ -211,9 +212,9 @@ def test_a_turn_is_over_when_all_that_a_side_started_sleeps(tenths: str, least: 
     with subprocess.Popen([sys.executable, "-c", BURN, tenths], **pipes) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        own = Own()
+        processes = ProcessTree()
         start = time.perf_counter()
-        own.asleep()
+        processes.wait_until_asleep()
         taken = time.perf_counter() - start
         child.kill()
     assert least <= taken <= most
@@ -267,11 +268,13 @@ def test_a_side_that_adds_nothing_has_a_name() -> None:
 
 
 def raced(*heats: list[float]) -> Race:
-    """A race of whose heats the rounds have these ratios."""
-    facts = [{"updates": 1, "batch_size": 1}] * 2
-    found = Race(plan(NUMPY, NUMPY, SMALL), 0.02, 300.0)
-    found.heats = [Heat([0, 1], facts=facts, seconds=[(1.0, ratio) for ratio in each]) for each in heats]
-    return found
+    """A race whose rounds have these ratios, heat by heat."""
+    properties = [{"updates": 1, "batch_size": 1}] * 2
+    race = Race(plan(NUMPY, NUMPY, SMALL), 0.02, 300.0)
+    race.heats = [
+        Heat([0, 1], properties=properties, seconds=[(1.0, ratio) for ratio in ratios]) for ratios in heats
+    ]
+    return race
 
 
 def test_the_interval_is_wide_enough_for_who_stops_when_it_is_narrow() -> None:
@@ -280,13 +283,13 @@ def test_the_interval_is_wide_enough_for_who_stops_when_it_is_narrow() -> None:
     contains = 0
     for _ in range(1000):
         each = np.exp(0.02 * rng.standard_normal(100))
-        for heats in range(FEWEST_HEATS, 100):
-            found = interval(list(each[:heats]))
-            assert found.low is not None
-            assert found.high is not None
-            if found.half_width is not None and found.half_width <= 0.015:
+        for heats in range(MINIMUM_HEATS, 100):
+            mean = geometric_mean(list(each[:heats]))
+            assert mean.low is not None
+            assert mean.high is not None
+            if mean.half_width is not None and mean.half_width <= 0.015:
                 break
-        contains += found.low <= 1 <= found.high
+        contains += mean.low <= 1 <= mean.high
     assert contains >= 0.95 * 1000
 
 

@@ -1,1 +1,1 @@
-"""Sides that take turns on the same cores, window by window: how to compare where others disturb."""
+"""`python -m harness race`: two configurations timed in alternating windows on the same cores."""

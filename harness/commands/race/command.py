@@ -1,4 +1,4 @@
-"""`python -m harness race`: from what was typed to what is said."""
+"""The command `race`: checks its options, runs the race, prints and stores the result."""
 
 import signal
 import sys
@@ -15,27 +15,27 @@ INTERRUPTED = 130
 
 
 def main(a: str, b: str, common: Sequence[str], precision: float, limit: float, output: Path | None) -> int:
-    """Exit status: 0 raced to its end, 1 a side failed, 130 stopped. Raises HarnessError for what cannot
-    start."""
+    """Returns the exit status: 0 for a complete race, 1 if a side failed, 130 if interrupted. Raises
+    HarnessError for a race that cannot start."""
     for option, value in (("--precision", precision), ("--seconds", limit)):
         if not value > 0:
             raise RaceError(f"{option} {value:g}: must be above 0")
-    if output is not None and (why := files.write_problem(output)):
-        raise RaceError(f"--output {output}: {why}")
+    if output is not None and (problem := files.write_problem(output)):
+        raise RaceError(f"--output {output}: {problem}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     race = Race(plan(a, b, common), precision, limit)
     try:
-        with render.Line().shown() as line:
-            rounds.run(race, line.say, line.told)
+        with render.ProgressLine().open() as line:
+            rounds.run(race, line.show, line.show_progress)
     except SideFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; nothing was measured\n")
+        sys.stderr.write("stopped before anything was measured\n")
         return INTERRUPTED
     sys.stdout.write(render.render(race) + "\n")
     if output is not None:
         render.write(race, output)
-    if race.failed:
-        sys.stderr.write(f"{race.failed}\n")
+    if race.failure:
+        sys.stderr.write(f"{race.failure}\n")
     return {"failed": 1, "stopped": INTERRUPTED}.get(race.ended, 0)

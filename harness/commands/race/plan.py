@@ -1,4 +1,4 @@
-"""The two sides of a race, composed and checked as `run.py` does, before anything starts."""
+"""The two sides of a race: composed and checked as `run.py` does, before anything starts."""
 
 import re
 from collections.abc import Sequence
@@ -10,17 +10,20 @@ from harness.config.schema import Config
 from harness.errors import HarnessError
 from harness.launcher import launch
 
-APART = re.compile(r"[\s,]+(?=[+~]?[\w./@]+=)")  # between two overrides
+SEPARATOR = re.compile(r"[\s,]+(?=[+~]?[\w./@]+=)")  # between two overrides
 
 
 class RaceError(HarnessError):
-    """Two sides that cannot be raced against one another; says why."""
+    """A race that cannot start or whose result cannot be written; the message says why."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """`text` as it was typed, or `as configured` for nothing, what it is, how many cores it takes here, and
-    the GPUs that would serve it."""
+    """One of the two configurations that race.
+
+    `text` is the side as it was typed (`as configured` if nothing was), `threads` the number of cores that it
+    uses on this machine, `gpus` the GPUs that it can run on.
+    """
 
     text: str
     config: Config
@@ -33,13 +36,13 @@ class Side:
 
 
 def overrides(text: str) -> list[str]:
-    """`backend=keras backend.engine=jax`, or with a comma between them."""
-    return [part for part in APART.split(text.strip()) if part]
+    """The overrides of a side: `backend=keras backend.engine=jax`, separated by blanks or commas."""
+    return [part for part in SEPARATOR.split(text.strip()) if part]
 
 
 def side(text: str, common: Sequence[str]) -> Side:
-    """Raises ConfigError for what `run.py` would refuse and for what has no updates to time; Unavailable for
-    more cores, or another device, than there are; DataError."""
+    """Raises ConfigError for an invalid configuration and for one that has no updates to time; Unavailable if
+    the machine lacks the cores or the device; DataError."""
     config = configuration([*common, *overrides(text)])
     if config.mode == "stream":
         raise refuse("mode", config.mode, "a race times updates: train or throughput")
@@ -50,5 +53,5 @@ def side(text: str, common: Sequence[str]) -> Side:
 
 
 def plan(a: str, b: str, common: Sequence[str]) -> tuple[Side, Side]:
-    """Both sides; they may be the same."""
+    """Both sides. They may be the same configuration."""
     return side(a, common), side(b, common)

@@ -1,5 +1,5 @@
-"""The course of a race: heats of two new processes each, rounds of one window of each side in a fresh order,
-until the interval of the ratio is narrow."""
+"""Runs a race: heats of two new processes, rounds of one window for each side, until the interval of the
+ratio is narrow enough."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from harness.commands.race.plan import RaceError, Side
-from harness.commands.race.result import FEWEST_HEATS, FEWEST_ROUNDS, Heat, Race
-from harness.commands.race.side_process import Contender, SideFailed
+from harness.commands.race.result import MINIMUM_HEATS, MINIMUM_ROUNDS, Heat, Race
+from harness.commands.race.side_process import SideFailed, SideProcess
 from harness.config import dataset
 from harness.launcher import process
 from harness.launcher.lease import Lease, lease
@@ -19,121 +19,124 @@ from harness.measure.cpu_time import used_with_children
 from harness.measure.devices import label
 
 MODULE = "harness.commands.race.side_session"
+Note = Callable[[str], None]
+Progress = Callable[[Race], None]
 
 
-def run(race: Race, say: Callable[[str], None], told: Callable[[Race], None]) -> None:
-    """Runs it, and leaves in it what was found, also where it is interrupted: KeyboardInterrupt, or a side
-    that fails, is an end like others once a round is whole.
+def run(race: Race, note: Note, progress: Progress) -> None:
+    """Runs the race and stores all measurements in it.
 
-    `say(text)` is called for what takes long, `told(race)` after each round. Raises RaceError, LeaseError,
-    DataError, and SideFailed for a side that fails before there is a round.
+    An interrupt or the failure of a side ends the race; its complete rounds are kept. `note(text)` is called
+    before slow operations, `progress(race)` after each round. Raises RaceError, LeaseError, DataError, and,
+    before the first round is complete, SideFailed and KeyboardInterrupt.
     """
     for side in race.sides:
         dataset.provide(side.config)
-    with lease(max(side.threads for side in race.sides), _gpus(race.sides), say) as held:
+    with lease(max(side.threads for side in race.sides), _common_gpus(race.sides), note) as held:
         race.started = now().isoformat()
         race.environment = machine.describe(held.cores, held.gpu)
         try:
             while not race.ended:
-                _heat(race, held, say, told)
+                _run_heat(race, held, note, progress)
         except KeyboardInterrupt:
-            if not race.rounds:
+            if not race.round_count:
                 raise
             race.ended = "stopped"
         except SideFailed as error:
-            if not race.rounds:
+            if not race.round_count:
                 raise
-            race.ended, race.failed = "failed", str(error)
+            race.ended, race.failure = "failed", str(error)
 
 
-def _heat(race: Race, held: Lease, say: Callable[[str], None], told: Callable[[Race], None]) -> None:
-    """One heat. The sides are started one after the other, so that none is warmed up beside another, in a
-    fresh order."""
+def _run_heat(race: Race, held: Lease, note: Note, progress: Progress) -> None:
+    """Starts both processes one after the other, so that neither warms up while the other computes, in a
+    random order."""
     heat = Heat(random.sample((0, 1), 2))
     with ExitStack() as stack:
         start = seconds()
-        children = {}
-        for which in heat.started:
-            say(f"heat {len(race.heats) + 1}: starting {race.sides[which].text}")
-            children[which] = stack.enter_context(_contender(race.sides[which], held))
-            heat.facts[which] = _ready(race.sides[which], children[which], held)
+        processes = {}
+        for index in heat.start_order:
+            side = race.sides[index]
+            note(f"heat {len(race.heats) + 1}: starting {side.text}")
+            processes[index] = stack.enter_context(_side_process(side, held))
+            heat.properties[index] = _wait_until_ready(side, processes[index], held)
         heat.start_seconds = seconds() - start
         race.heats.append(heat)
-        _same_device(race)
+        _check_same_device(race)
         contention = Contention(held.cores)
         try:
-            _rounds(race, heat, children, told)
+            _run_rounds(race, heat, processes, progress)
         finally:
             heat.contended = contention.found()
     if not race.ended and race.precise:
         race.ended = "precise"
 
 
-def _rounds(race: Race, heat: Heat, children: Mapping[int, Contender], told: Callable[[Race], None]) -> None:
-    """As many as a heat has: it lasts as long as its start did, so that half of the wait is timed, or a fifth
-    of the time that there is, where that is less."""
-    pids = {which: child.process.pid for which, child in children.items()}
-    long_enough = min(heat.start_seconds, race.seconds_limit / FEWEST_HEATS)
-    start, before = seconds(), race.timed_seconds
+def _run_rounds(race: Race, heat: Heat, processes: Mapping[int, SideProcess], progress: Progress) -> None:
+    """Times rounds for as long as the heat took to start, so that half of its time is measured, but at most
+    for a fifth of the race's limit."""
+    target_seconds = min(heat.start_seconds, race.seconds_limit / MINIMUM_HEATS)
+    start, timed_before = seconds(), race.timed_seconds
     while not race.ended:
         first = random.randrange(2)
-        found = [0.0, 0.0]
-        for which in (first, 1 - first):
-            start_of_window, before_it = seconds(), used_with_children(pids[1 - which])
+        durations = [0.0, 0.0]
+        for index in (first, 1 - first):
+            waiting_pid = processes[1 - index].process.pid
+            window_start, cpu_before = seconds(), used_with_children(waiting_pid)
             try:
-                found[which] = children[which].window()
+                durations[index] = processes[index].time_window()
             except SideFailed as error:
-                raise SideFailed(f"{race.sides[which].text}: {error}") from error
-            idle = used_with_children(pids[1 - which]) - before_it
-            race.idle_shares.append(idle / (seconds() - start_of_window))
+                raise SideFailed(f"{race.sides[index].text}: {error}") from error
+            cpu_seconds = used_with_children(waiting_pid) - cpu_before
+            race.waiting_cpu_shares.append(cpu_seconds / (seconds() - window_start))
         heat.first.append(first)
-        heat.seconds.append((found[0], found[1]))
-        lasted = seconds() - start
-        race.timed_seconds = before + lasted
-        told(race)
+        heat.seconds.append((durations[0], durations[1]))
+        heat_seconds = seconds() - start
+        race.timed_seconds = timed_before + heat_seconds
+        progress(race)
         if race.timed_seconds >= race.seconds_limit:
             race.ended = "time"
-        elif len(heat.seconds) >= FEWEST_ROUNDS and lasted >= long_enough:
+        elif len(heat.seconds) >= MINIMUM_ROUNDS and heat_seconds >= target_seconds:
             return
 
 
-def _contender(side: Side, held: Lease) -> Contender:
-    """A side's process, in the environment of a run."""
+def _side_process(side: Side, held: Lease) -> SideProcess:
+    """The process of a side, in the environment that a run would have."""
     cores = held.cores[: side.threads]
     job = {
         "config": side.config.to_mapping(),
         "cores": list(cores),
         "window_seconds": side.config.measure.window_seconds,
     }
-    return Contender(MODULE, job, process.environment(side.config, Lease(cores, _gpu(side, held))))
+    return SideProcess(MODULE, job, process.environment(side.config, Lease(cores, _gpu(side, held))))
 
 
-def _ready(side: Side, child: Contender, held: Lease) -> dict[str, Any]:
-    """What it tells when it is."""
+def _wait_until_ready(side: Side, child: SideProcess, held: Lease) -> dict[str, Any]:
+    """The properties that the process reports, its device as the machine names it."""
     try:
-        facts = child.ready()
+        properties = child.wait_until_ready()
     except SideFailed as error:
         raise SideFailed(f"{side.text}: {error}") from error
-    return facts | {"device": label(_gpu(side, held)) or facts["device"]}
+    return properties | {"device": label(_gpu(side, held)) or properties["device"]}
 
 
 def _gpu(side: Side, held: Lease) -> str | None:
     return held.gpu if side.gpus else None
 
 
-def _gpus(sides: Sequence[Side]) -> list[str]:
-    """The GPUs any one of which serves all sides that want one; raises RaceError where none does."""
-    wanted = [side.gpus for side in sides if side.gpus]
-    found = [gpu for gpu in wanted[0] if all(gpu in gpus for gpus in wanted)] if wanted else []
-    if wanted and not found:
-        raise RaceError("the sides want different GPUs: a race is on one")
-    return found
+def _common_gpus(sides: Sequence[Side]) -> list[str]:
+    """The GPUs that every side which needs a GPU can use; raises RaceError if there are none."""
+    needed = [side.gpus for side in sides if side.gpus]
+    common = [gpu for gpu in needed[0] if all(gpu in gpus for gpus in needed)] if needed else []
+    if needed and not common:
+        raise RaceError("the sides need different GPUs; a race runs on one")
+    return common
 
 
-def _same_device(race: Race) -> None:
-    a, b = (facts["device"] for facts in race.heats[0].facts)
+def _check_same_device(race: Race) -> None:
+    a, b = (properties["device"] for properties in race.heats[0].properties)
     if a != b and not any(side.names_device for side in race.sides):
         raise RaceError(
-            f"{race.sides[0].text} computes on {a}, {race.sides[1].text} on {b}: say device=cpu for both, "
-            "or name the device in a side, if that is what is compared"
+            f"{race.sides[0].text} computes on {a}, {race.sides[1].text} on {b}: set device=cpu for both, "
+            "or set the device in a side if devices are what you compare"
         )

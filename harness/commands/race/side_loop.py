@@ -1,15 +1,15 @@
-"""What the process of one side does: `python -m MODULE EVENTS_FD`, where MODULE calls `serve`.
+"""The main loop of a side's process: `python -m MODULE EVENTS_FD`, where MODULE calls `serve`.
 
-Lines of JSON come in on standard input, first what it is to be, then one for each window; lines of JSON go
-out on EVENTS_FD, first that it is ready, then each window's seconds, as soon as all of its threads sleep.
-Between two windows it waits, asleep. When standard input ends, so does it.
+The parent writes lines of JSON to standard input: first the job, then one line to request each window. The
+child writes lines of JSON to EVENTS_FD: first its properties when it is ready, then the seconds of each
+window, as soon as all of its threads are asleep. Between windows it blocks on standard input, and it exits
+when that is closed.
 """
 
 import json
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,32 +17,36 @@ from typing import Any
 import psutil
 
 from harness.errors import HarnessError
+from harness.measure.clock import cpu_seconds, seconds, sleep
 from harness.measure.cpu_time import used
 
-# Threads look for work for a while after there is none, OpenMP's for up to 0.2 s. What sleeps takes less than
-# this share of a core in every look; whoever is not asleep by then never will be, which the race says
-LOOK_SECONDS = 0.02
+# Threads keep looking for work for a while, OpenMP's for up to 0.2 s. A process that uses less than this
+# share of a core during one poll is asleep. One that is awake after the timeout never sleeps, and is reported
+POLL_SECONDS = 0.02
 ASLEEP_SHARE = 0.05
-PATIENCE_SECONDS = 0.5
+ASLEEP_TIMEOUT_SECONDS = 0.5
 
-Work = Callable[[int], float]  # so many updates -> the seconds that they took
+Updates = Callable[[int], float]  # a number of updates -> the seconds that they took
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A side that is built: its work, the fewest updates of a window that is fair to it, and what it
-    tells."""
+class BuiltSide:
+    """A side that is ready to be timed.
 
-    work: Work
-    least: int
-    facts: Mapping[str, Any]
+    `run_updates` runs and times updates, `minimum_updates` is the length of the shortest window that is fair
+    to this side, `properties` is what it reports about itself.
+    """
+
+    run_updates: Updates
+    minimum_updates: int
+    properties: Mapping[str, Any]
 
 
-def serve(build: Callable[[dict[str, Any]], Offer]) -> None:
-    """Builds the side that the first line describes (with at least `cores` and `window_seconds`), and takes
-    turns.
+def serve(build: Callable[[dict[str, Any]], BuiltSide]) -> None:
+    """Builds the side that the job describes (it has at least `cores` and `window_seconds`), and times one
+    window on each request.
 
-    A HarnessError is told by its message, as `failed`; any other exception ends the process.
+    The message of a HarnessError is sent as `failed`; any other exception ends the process.
     """
     events_fd = int(sys.argv[1])
     os.set_inheritable(events_fd, False)
@@ -51,53 +55,58 @@ def serve(build: Callable[[dict[str, Any]], Offer]) -> None:
         os.sched_setaffinity(0, job["cores"])
     with os.fdopen(events_fd, "w", encoding="utf-8") as events:
 
-        def emit(**event: Any) -> None:
+        def send(**event: Any) -> None:
             events.write(json.dumps(event) + "\n")
             events.flush()
 
         try:
-            offer = build(job)
-            updates, each = warmed_up(offer, job["window_seconds"])
-            own = Own()
-            own.asleep()
-            emit(updates=updates, window_seconds=updates * each, process=os.getpid(), **offer.facts)
+            side = build(job)
+            updates, update_seconds = calibrate(side, job["window_seconds"])
+            processes = ProcessTree()
+            processes.wait_until_asleep()
+            send(
+                updates=updates,
+                window_seconds=updates * update_seconds,
+                process=os.getpid(),
+                **side.properties,
+            )
             for _ in sys.stdin:
-                offer.work(1)  # brings its threads and caches back
-                taken = offer.work(updates)
-                own.asleep()
-                emit(seconds=taken)
+                side.run_updates(1)  # wakes the threads and fills the caches again
+                window_seconds = side.run_updates(updates)
+                processes.wait_until_asleep()
+                send(seconds=window_seconds)
         except HarnessError as error:
-            emit(failed=str(error))
+            send(failed=str(error))
     sys.stdout.flush()
-    os._exit(0)  # the frameworks' own farewells take long
+    os._exit(0)  # the frameworks take long to shut down
 
 
-def warmed_up(offer: Offer, at_least: float) -> tuple[int, float]:
-    """Updates of a window of at least so many seconds, and the seconds of one, by the fastest seen after
-    everything is compiled."""
-    offer.work(1)
-    each = min(offer.work(1) for _ in range(3))
+def calibrate(side: BuiltSide, minimum_seconds: float) -> tuple[int, float]:
+    """The number of updates in a window of at least `minimum_seconds`, and the seconds of one update: the
+    shortest seen once everything is compiled."""
+    side.run_updates(1)
+    update_seconds = min(side.run_updates(1) for _ in range(3))
     while True:
-        updates = max(offer.least, math.ceil(at_least / each))
-        each = min(each, offer.work(updates) / updates)
-        if updates * each >= at_least:
-            return updates, each
+        updates = max(side.minimum_updates, math.ceil(minimum_seconds / update_seconds))
+        update_seconds = min(update_seconds, side.run_updates(updates) / updates)
+        if updates * update_seconds >= minimum_seconds:
+            return updates, update_seconds
 
 
-class Own:
-    """This process and those that it has started by now."""
+class ProcessTree:
+    """This process and the descendants that it has when this is created."""
 
     def __init__(self) -> None:
-        self.children = psutil.Process().children(recursive=True)
+        self.descendants = psutil.Process().children(recursive=True)
 
-    def asleep(self) -> None:
-        """Waits until all their threads are."""
-        end, now = time.perf_counter() + PATIENCE_SECONDS, self._cpu()
-        while time.perf_counter() < end:
-            time.sleep(LOOK_SECONDS)
-            before, now = now, self._cpu()
-            if now - before < ASLEEP_SHARE * LOOK_SECONDS:
+    def wait_until_asleep(self) -> None:
+        """Waits until no thread computes, or ASLEEP_TIMEOUT_SECONDS are over."""
+        end, used_now = seconds() + ASLEEP_TIMEOUT_SECONDS, self._cpu_seconds()
+        while seconds() < end:
+            sleep(POLL_SECONDS)
+            used_before, used_now = used_now, self._cpu_seconds()
+            if used_now - used_before < ASLEEP_SHARE * POLL_SECONDS:
                 return
 
-    def _cpu(self) -> float:
-        return time.process_time() + used(self.children)
+    def _cpu_seconds(self) -> float:
+        return cpu_seconds() + used(self.descendants)

@@ -1,4 +1,4 @@
-"""A side's process, from the outside."""
+"""The process of a side, as its parent controls it."""
 
 import json
 import os
@@ -15,23 +15,24 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.text import exit_description, one_line
 
-PATIENCE_SECONDS = 60.0  # for a window, beyond twenty times what it takes undisturbed
+WINDOW_TIMEOUT_SECONDS = 60.0  # added to twenty times the undisturbed duration of a window
 
 
 class SideFailed(HarnessError):
-    """A side's process ended, said that it cannot, or does not answer; says with what last words."""
+    """The process of a side ended, reported an error or does not answer. The message is its error, or how it
+    ended and its last line of output."""
 
 
-class Contender:
-    """Builds its side and warms it up as soon as it is made, in a process group of its own. Use as a context:
-    the group is gone at its end."""
+class SideProcess:
+    """A child process that builds its side and warms it up as soon as it starts. Use as a context manager: at
+    the end its whole process group is killed."""
 
     def __init__(
         self, module: str, job: Mapping[str, Any], env: Mapping[str, str], cwd: Path | None = None
     ) -> None:
-        """`module` calls `turns.serve`; the job is what that takes."""
+        """`module` calls `side_loop.serve`, which reads the job."""
         read, write = os.pipe()
-        self.patience: float | None = None
+        self.timeout_seconds: float | None = None
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  closed at the end of the context
         try:
             self.process = subprocess.Popen(
@@ -47,23 +48,23 @@ class Contender:
         finally:
             os.close(write)
         self.events = os.fdopen(read, encoding="utf-8")
-        self._say(json.dumps(job))
+        self._send(json.dumps(job))
 
-    def ready(self) -> dict[str, Any]:
-        """Waits for it: the updates and seconds of a window, its process, and what the side tells of itself.
+    def wait_until_ready(self) -> dict[str, Any]:
+        """Returns the updates and seconds of a window, the process id, and the properties of the side.
 
         Raises SideFailed.
         """
-        found = self._heard()
-        self.patience = PATIENCE_SECONDS + 20 * found["window_seconds"]
-        return found
+        properties = self._receive()
+        self.timeout_seconds = WINDOW_TIMEOUT_SECONDS + 20 * properties["window_seconds"]
+        return properties
 
-    def window(self) -> float:
-        """The seconds of one window; raises SideFailed."""
-        self._say("go")
-        return float(self._heard()["seconds"])
+    def time_window(self) -> float:
+        """Lets the side compute one window and returns its seconds; raises SideFailed."""
+        self._send("go")
+        return float(self._receive()["seconds"])
 
-    def __enter__(self) -> "Contender":
+    def __enter__(self) -> "SideProcess":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,19 +77,19 @@ class Contender:
             assert self.process.stdin is not None
             self.process.stdin.close()
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # it is gone: the end of its events says so
+        with suppress(BrokenPipeError):  # the child has ended, which `_receive` reports
             self.process.stdin.write(line.encode() + b"\n")
             self.process.stdin.flush()
 
-    def _heard(self) -> dict[str, Any]:
-        """Its next event. One is never written before it was asked for, so the pipe alone says that it is
-        there."""
+    def _receive(self) -> dict[str, Any]:
+        """The next event. The child writes only when asked, so no event can wait in the reader's buffer and
+        polling the pipe is enough."""
         with selectors.DefaultSelector() as selector:
             selector.register(self.events, selectors.EVENT_READ)
-            if not selector.select(self.patience):
-                raise SideFailed(f"no answer for {self.patience:.0f} s")
+            if not selector.select(self.timeout_seconds):
+                raise SideFailed(f"no answer for {self.timeout_seconds:.0f} s")
         line = self.events.readline()
         if line:
             event: dict[str, Any] = json.loads(line)
@@ -98,5 +99,5 @@ class Contender:
         code = self.process.wait()
         how = exit_description(code).removeprefix("ended with ").removeprefix("ended by ")
         self.log.seek(0)
-        said = self.log.read().decode(errors="replace").strip().splitlines()
-        raise SideFailed(f"{how}: {one_line(said[-1]) if said else 'no output'}")
+        output = self.log.read().decode(errors="replace").strip().splitlines()
+        raise SideFailed(f"{how}: {one_line(output[-1]) if output else 'no output'}")
