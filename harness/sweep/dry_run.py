@@ -71,14 +71,14 @@ def _predict(config: Config, estimate: DurationEstimate, planned_keys: set[str])
 
 
 def _check_available(config: Config) -> None:
-    """Raises Unavailable for what can be told to be missing without importing a framework."""
-    name, cell, chosen = config.backend.name, config.cell.name, config.backend.implementation
-    there = catalogue.implementations(name, cell)
-    if not there:
-        raise Unavailable(f"{name} has no {cell}")
-    if chosen != "auto" and chosen not in there:
-        raise Unavailable(f"{name} has no {chosen} {cell}; it has: {', '.join(there)}")
-    missing = catalogue.missing_packages(name, config.backend.engine)
+    """Raises Unavailable for an implementation or a package that is missing; imports no framework."""
+    backend, cell, implementation = config.backend.name, config.cell.name, config.backend.implementation
+    offered = catalogue.implementations(backend, cell)
+    if not offered:
+        raise Unavailable(f"{backend} has no {cell}")
+    if implementation not in ("auto", *offered):
+        raise Unavailable(f"{backend} has no {implementation} {cell}; it has: {', '.join(offered)}")
+    missing = catalogue.missing_packages(backend, config.backend.engine)
     if missing:
         raise Unavailable(
             f"{' and '.join(missing)} is not installed; install it: {catalogue.install_command(missing)}"

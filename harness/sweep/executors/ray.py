@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from harness.config import catalogue
 from harness.config.schema import Config
 from harness.errors import Unavailable
 from harness.measure.devices import gpus
@@ -88,9 +89,10 @@ def _wait(ray: Any, jobs: Iterable[Any], timeout: float | None = None) -> None:
 def resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """What a run reserves of a node. With `threads=null` it is all CPUs of the smallest node."""
     smallest = min(node.get("CPU", 0.0) for node in nodes)
-    wants_gpu = config.device.startswith("cuda") or (
-        config.device == "auto" and config.backend.name != "numpy" and any(node.get("GPU") for node in nodes)
+    can_use_gpu = "cuda" in catalogue.device_kinds(config.backend.name) and any(
+        node.get("GPU") for node in nodes
     )
+    wants_gpu = config.device.startswith("cuda") or (config.device == "auto" and can_use_gpu)
     return {"num_cpus": config.threads or smallest, "num_gpus": 1 if wants_gpu else 0}
 
 
