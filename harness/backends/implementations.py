@@ -1,7 +1,10 @@
 """What a backend's cell files offer, told by reading them: no framework has to be imported for it."""
 
 import ast
+from collections.abc import Sequence
 from pathlib import Path
+
+from harness.errors import Unavailable
 
 # implementation -> the functions of a cell file of which any makes it
 MADE_BY = {
@@ -20,3 +23,12 @@ def offers(cells: Path, cell: str) -> tuple[str, ...]:
     body = ast.parse(path.read_text("utf-8")).body
     functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
     return tuple(name for name, makers in MADE_BY.items() if functions & makers)
+
+
+def resolve_implementation(backend: str, cell: str, implementation: str, offered: Sequence[str]) -> str:
+    """The implementation that runs, for "auto" the first one offered. Raises Unavailable for any other."""
+    if not offered:
+        raise Unavailable(f"{backend} has no {cell}")
+    if implementation not in ("auto", *offered):
+        raise Unavailable(f"{backend} has no {implementation} {cell}; it has: {', '.join(offered)}")
+    return offered[0] if implementation == "auto" else implementation

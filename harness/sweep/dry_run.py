@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from harness.backends.implementations import resolve_implementation
 from harness.config import catalogue
 from harness.config.schema import Config
 from harness.errors import HarnessError, Unavailable
@@ -73,11 +74,7 @@ def _predict(config: Config, estimate: DurationEstimate, planned_keys: set[str])
 def _check_available(config: Config) -> None:
     """Raises Unavailable for an implementation or a package that is missing; imports no framework."""
     backend, cell, implementation = config.backend.name, config.cell.name, config.backend.implementation
-    offered = catalogue.implementations(backend, cell)
-    if not offered:
-        raise Unavailable(f"{backend} has no {cell}")
-    if implementation not in ("auto", *offered):
-        raise Unavailable(f"{backend} has no {implementation} {cell}; it has: {', '.join(offered)}")
+    resolve_implementation(backend, cell, implementation, catalogue.implementations(backend, cell))
     missing = catalogue.missing_packages(backend, config.backend.engine)
     if missing:
         raise Unavailable(

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.backends.base import Session, Setup
-from harness.backends.implementations import offers
+from harness.backends.implementations import offers, resolve_implementation
 from harness.backends.keras import ENGINES
 from harness.backends.keras.engines import Engine, environment
 from harness.errors import Unavailable
@@ -33,13 +33,8 @@ def devices() -> dict[str, str]:
 def open_session(setup: Setup) -> Session:
     """A session for a setup; raises Unavailable for a cell, an implementation, an engine, a device or
     a precision that is not here."""
-    name = setup.model.cell
-    offered = implementations(name)
-    if not offered:
-        raise Unavailable(f"keras has no {name}")
-    chosen = offered[0] if setup.implementation == "auto" else setup.implementation
-    if chosen not in offered:
-        raise Unavailable(f"keras has no {chosen} {name}; it has: {', '.join(offered)}")
+    cell = setup.model.cell
+    implementation = resolve_implementation("keras", cell, setup.implementation, implementations(cell))
     if setup.precision != held_in(setup.precision):
         raise Unavailable(f"precision={setup.precision}: keras computes in float32 and float64 only")
     kind = start_engine(setup.engine or ENGINES[0], threads=setup.threads)
@@ -49,7 +44,7 @@ def open_session(setup: Setup) -> Session:
     engine = kind(device, threads=setup.threads, precision=setup.precision)
     from harness.backends.keras.session import KerasSession
 
-    return KerasSession(setup, engine, implementation=chosen, device=device, device_name=here[device])
+    return KerasSession(setup, engine, implementation=implementation, device=device, device_name=here[device])
 
 
 def start_engine(name: str, *, threads: int) -> type[Engine]:

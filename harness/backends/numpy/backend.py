@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from harness.backends import optimizer_state as slots
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
+from harness.backends.implementations import resolve_implementation
 from harness.backends.numpy.network import BlockStates, initial_states
 from harness.backends.numpy.optimizer import Optimizer
 from harness.backends.numpy.parameters import Layout, cell_module
@@ -44,17 +45,12 @@ def devices() -> dict[str, str]:
 def open_session(setup: Setup) -> "NumpySession":
     """Raises Unavailable for a cell, an implementation, a device or a precision that NumPy does not have."""
     cell = setup.model.cell
-    offered = implementations(cell)
-    if not offered:
-        raise Unavailable(f"numpy has no {cell}")
-    if setup.implementation not in ("auto", *offered):
-        raise Unavailable(f"numpy has no {setup.implementation} {cell}; it has: {', '.join(offered)}")
+    implementation = resolve_implementation("numpy", cell, setup.implementation, implementations(cell))
     if setup.device not in ("auto", "cpu"):
         raise Unavailable(f"device={setup.device}: numpy computes on the CPU only; available: cpu")
     if setup.precision != held_in(setup.precision):
         raise Unavailable(f"precision={setup.precision}: numpy computes in float32 and float64 only")
-    chosen = "scan" if setup.implementation == "scan" else "loop"
-    return NumpySession(replace(setup, implementation=chosen))
+    return NumpySession(replace(setup, implementation=implementation))
 
 
 class NumpySession:

@@ -7,8 +7,7 @@ can be told without it.
 from pathlib import Path
 
 from harness.backends.base import Session, Setup
-from harness.backends.implementations import offers
-from harness.errors import Unavailable
+from harness.backends.implementations import offers, resolve_implementation
 
 CELLS = Path(__file__).parent / "cells"
 
@@ -28,13 +27,8 @@ def devices() -> dict[str, str]:
 def open_session(setup: Setup) -> Session:
     """A session for a setup; raises Unavailable for a cell, an implementation, a device or a precision
     that is not here."""
-    name = setup.model.cell
-    offered = implementations(name)
-    if not offered:
-        raise Unavailable(f"torch has no {name}")
-    chosen = offered[0] if setup.implementation == "auto" else setup.implementation
-    if chosen not in offered:
-        raise Unavailable(f"torch has no {chosen} {name}; it has: {', '.join(offered)}")
+    cell = setup.model.cell
+    implementation = resolve_implementation("torch", cell, setup.implementation, implementations(cell))
     from harness.backends.torch.session import TorchSession
 
-    return TorchSession(setup, chosen)
+    return TorchSession(setup, implementation)
