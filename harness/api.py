@@ -43,11 +43,11 @@ def open_session(overrides: Sequence[str] = ()) -> "Session":
     gradients, updates. Raises ConfigError, WeightsError, DataError or Unavailable.
     """
     from harness.measure.devices import thread_count
-    from harness.runner import run as runner
+    from harness.runner import context
 
     config = configuration(overrides)
     threads = thread_count(config.threads, gpu=config.device.startswith("cuda"))
     setup = config.setup(dataset.shape_of(config), threads=threads, device=config.device)
-    session = runner.open_session(config.backend.name, setup)
-    session.put_weights(runner.initial_weights(config, setup))
+    session = context.open_session(config.backend.name, setup)
+    session.put_weights(context.initial_weights(config, setup))
     return session

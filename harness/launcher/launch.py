@@ -16,12 +16,12 @@ from harness.launcher.key import run_key
 from harness.launcher.lease import lease
 from harness.launcher.loggers.thread import LoggerThread
 from harness.launcher.process import Child
-from harness.launcher.record_builder import Draft
-from harness.launcher.supervise import Display, Pruner, follow
+from harness.launcher.record_builder import RecordBuilder
+from harness.launcher.supervise import Display, Pruner, supervise
 from harness.measure import machine
 from harness.measure.clock import now
 from harness.measure.devices import label, thread_count, wanted_gpus
-from harness.runner.protocol import Job
+from harness.runner.protocol import Job, Note, Update
 from harness.store import attempts, checkpoint, remote_checkpoints
 from harness.store.record import RunRecord
 
@@ -49,8 +49,8 @@ def launch(config: Config, *, command: str, display: Display, pruner: Pruner | N
         return _launch(config, command=command, display=display, pruner=pruner)
     except StoreError as error:  # the results could be written to when the sweep began
         asked = config.threads or 0
-        draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
-        return Outcome(draft.ended("failed", str(error)), could_start=False)
+        builder = RecordBuilder(config, key=run_key(config, asked), threads=asked, command=command)
+        return Outcome(builder.build("failed", str(error)), could_start=False)
 
 
 def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | None) -> Outcome:
@@ -60,9 +60,9 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
         threads, gpus = resources(config)
     except Unavailable as error:
         asked = config.threads or 0
-        draft = Draft(config, key=run_key(config, asked), threads=asked, command=command)
-        record = draft.ended("skipped", str(error))
-        return _closed(_logger_thread(config, draft), record, root, could_start=False)
+        builder = RecordBuilder(config, key=run_key(config, asked), threads=asked, command=command)
+        record = builder.build("skipped", str(error))
+        return _closed(_logger_thread(config, builder), record, root, could_start=False)
     sha256 = dataset.fingerprint(config)
     key = run_key(config, threads)
     display.identify(key, threads)
@@ -80,18 +80,18 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
             return Outcome(done, reused=True)
         if not again:
             remote_checkpoints.download(root, key)
-        draft = Draft(config, key=key, threads=threads, command=command)
-        draft.update({"details": {"data_sha256": sha256} if sha256 else {}})
+        builder = RecordBuilder(config, key=key, threads=threads, command=command)
+        builder.update(Update(details={"data_sha256": sha256} if sha256 else {}))
         directory = attempts.new_attempt(root, key, now())
-        logger = _logger_thread(config, draft, attempts.checkpoint_directory(root, key))
+        logger = _logger_thread(config, builder, attempts.checkpoint_directory(root, key))
         could_start = True
         try:
             dataset.provide(config, progress=display.interactive)
             logger.wait()
-            draft.phases.begin("lease")
-            with lease(threads, gpus, display.note) as held:
-                draft.phases.begin("launch")
-                draft.values["environment"] = machine.describe(held.cores, held.gpu)
+            builder.phases.begin("lease")
+            with lease(threads, gpus, lambda text: display.note(Note(text, milestone=True))) as held:
+                builder.phases.begin("launch")
+                builder.values["environment"] = machine.describe(held.cores, held.gpu)
                 job = Job(
                     config,
                     threads,
@@ -100,18 +100,18 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
                     directory.resolve(),
                     sha256,
                     key=key,
-                    started=draft.values["started"],
+                    started=builder.values["started"],
                     checkpoints=attempts.checkpoint_directory(root, key),
                 )
                 with Child(job, held) as child:
-                    status, reason, could_start = follow(child, draft, display, pruner, logger)
+                    end = supervise(child, builder, display, pruner, logger)
             if child.output.failed:
-                draft.update({"details": {"output_incomplete": str(child.output.failed)}})
-            record = draft.ended(status, reason)
+                builder.update(Update(details={"output_incomplete": str(child.output.failed)}))
+            record, could_start = builder.build(end.status, end.reason), end.could_start
         except KeyboardInterrupt:
-            record = draft.ended("interrupted", "stopped from outside")
+            record = builder.build("interrupted", "stopped from outside")
         except (HarnessError, OSError) as error:
-            record, could_start = draft.ended("failed", str(error)), False
+            record, could_start = builder.build("failed", str(error)), False
         outcome = _closed(logger, record, root, could_start=could_start, directory=directory)
         if outcome.record.ok:
             _forget(root, key)
@@ -144,14 +144,14 @@ def lost(config: Config, *, key: str | None, threads: int, command: str, status:
         except Unavailable:
             threads = config.threads or 0
         key = run_key(config, threads)
-    draft = Draft(config, key=key, threads=threads, command=command)
-    logger = _logger_thread(config, draft, attempts.checkpoint_directory(root, key))
-    return _closed(logger, draft.ended(status, reason), root, could_start=True)
+    builder = RecordBuilder(config, key=key, threads=threads, command=command)
+    logger = _logger_thread(config, builder, attempts.checkpoint_directory(root, key))
+    return _closed(logger, builder.build(status, reason), root, could_start=True)
 
 
-def _logger_thread(config: Config, draft: Draft, checkpoints: Path | None = None) -> LoggerThread:
+def _logger_thread(config: Config, builder: RecordBuilder, checkpoints: Path | None = None) -> LoggerThread:
     return LoggerThread(
-        config, key=draft.values["key"], started=draft.values["started"], checkpoints=checkpoints
+        config, key=builder.values["key"], started=builder.values["started"], checkpoints=checkpoints
     )
 
 
@@ -184,7 +184,7 @@ def _only_one(path: Path, display: Display) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        display.note("waiting: the same run is being made elsewhere")
+        display.note(Note("waiting: the same run is being made elsewhere", milestone=True))
         lock.acquire()
     try:
         yield

@@ -6,7 +6,6 @@ drops a lock when its holder dies, so nothing stale is left behind.
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from harness.errors import LeaseError
+from harness.measure.clock import sleep
 from harness.measure.machine import cores
 
 PAUSE_SECONDS = 0.25
@@ -72,7 +72,7 @@ def lease(count: int, gpus: Sequence[str], waiting: Callable[[str], None]) -> It
             what = f"{count} of {len(cores())} cores" + (" and a GPU" if gpus else "")
             waiting(f"waiting for {what}: another run holds them")
             said = True
-        time.sleep(PAUSE_SECONDS)
+        sleep(PAUSE_SECONDS)
 
 
 def _take(kind: str, names: Sequence[str], count: int, held: ExitStack) -> list[str]:

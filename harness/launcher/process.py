@@ -10,17 +10,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from harness.config.schema import Config
 from harness.errors import HarnessError
-from harness.launcher import events
 from harness.launcher.lease import Lease
 from harness.launcher.output_log import Output
 from harness.measure.clock import seconds
-from harness.runner.protocol import Job
+from harness.runner import protocol
+from harness.runner.protocol import Job, Message
 
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 LONGEST_WAIT = 3600.0  # seconds that the system is asked to wait at once: it refuses some weeks
@@ -62,29 +61,29 @@ class Child:
         self.deadline = None if timeout is None else seconds() + timeout
         self.over = threading.Event()
         self.over_fd, over_fd = os.pipe()
-        self.events_fd, events_fd = os.pipe()
+        self.messages_fd, messages_fd = os.pipe()
         try:
             self.output = Output(job.directory / "output.log", self.over_fd)
             with os.fdopen(self.output.pipe, "wb") as printed:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.runner", str(events_fd)],
+                    [sys.executable, "-m", "harness.runner", str(messages_fd)],
                     stdin=subprocess.PIPE,
                     stdout=printed,
                     stderr=subprocess.STDOUT,
-                    pass_fds=[events_fd],
+                    pass_fds=[messages_fd],
                     start_new_session=True,
                     env={**environment(job.config, lease), MARK: self.mark},
                 )
         except BaseException as error:
-            for fd in (self.over_fd, over_fd, self.events_fd):
+            for fd in (self.over_fd, over_fd, self.messages_fd):
                 os.close(fd)
             if isinstance(error, OSError):
                 raise HarnessError(f"no process could be started for the run: {error.strerror}") from error
             raise
         finally:
-            os.close(events_fd)
+            os.close(messages_fd)
         threading.Thread(target=self._watch, args=(over_fd,), daemon=True).start()
-        self._tell(json.dumps(job.to_mapping()).encode())
+        self._send(json.dumps(job.to_mapping()).encode())
 
     def __enter__(self) -> "Child":
         return self
@@ -92,21 +91,21 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.kill()
         self.output.close()
-        os.close(self.events_fd)
+        os.close(self.messages_fd)
         os.close(self.over_fd)
         with suppress(BrokenPipeError):
             assert self.process.stdin is not None
             self.process.stdin.close()
 
-    def _tell(self, line: bytes) -> None:
+    def _send(self, line: bytes) -> None:
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # it has died: the end of its events says so
             self.process.stdin.write(line + b"\n")
             self.process.stdin.flush()
 
-    def go_on(self) -> None:
-        """What it waits for, after an event `checkpoint`, has been done."""
-        self._tell(b"")
+    def answer(self) -> None:
+        """Lets the child go on after a message that waits for an answer."""
+        self._send(b"")
 
     def _watch(self, fd: int) -> None:
         """In a thread: says when the process has ended, by an event and by closing this end of a pipe."""
@@ -114,33 +113,33 @@ class Child:
         self.over.set()
         os.close(fd)
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """The child's events as they come, until it closes them or ends.
+    def messages(self) -> Iterator[Message]:
+        """The child's messages as they come, until it closes them or ends.
 
-        Raises TimedOut at the deadline, NoEvent for what is none.
+        Raises TimedOut at the deadline, InvalidMessage for a line that is not a message.
         """
         rest = bytearray()
         for chunk in self._chunks():
             rest += chunk
             if b"\n" in chunk:
                 *lines, rest = rest.split(b"\n")
-                yield from map(events.parse, lines)
-            if len(rest) > events.LONGEST:
-                raise events.refused(rest)
+                yield from map(protocol.parse, lines)
+            if len(rest) > protocol.MAX_BYTES:
+                raise protocol.invalid(rest)
 
     def _chunks(self) -> Iterator[bytes]:
         """What it writes to its events, as it comes. A process that it leaves behind may hold the pipe
         open: its own end counts too."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self.events_fd, selectors.EVENT_READ)
+            selector.register(self.messages_fd, selectors.EVENT_READ)
             selector.register(self.over_fd, selectors.EVENT_READ)
             while True:
                 left = LONGEST_WAIT if self.deadline is None else self.deadline - seconds()
                 if left <= 0:
                     raise TimedOut
                 ready = {key.fd for key, _ in selector.select(min(left, LONGEST_WAIT))}
-                if self.events_fd in ready:
-                    chunk = os.read(self.events_fd, 65536)
+                if self.messages_fd in ready:
+                    chunk = os.read(self.messages_fd, 65536)
                     if not chunk:
                         return
                     yield chunk

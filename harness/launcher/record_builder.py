@@ -1,4 +1,4 @@
-"""A record in the making."""
+"""Builds a run's record from what becomes known of it."""
 
 import math
 from collections.abc import Mapping
@@ -9,13 +9,14 @@ from harness.config import dataset
 from harness.config.schema import Config
 from harness.measure.clock import now
 from harness.measure.phases import Phases
+from harness.runner.protocol import Update
 from harness.store.record import RunRecord
 from harness.text import one_line
 
-REASON = 2000  # characters that a record keeps of it, on one line
+MAX_REASON = 2000  # characters, on one line
 
 
-class Draft:
+class RecordBuilder:
     """What is known of a run so far."""
 
     def __init__(self, config: Config, *, key: str, threads: int, command: str) -> None:
@@ -30,19 +31,22 @@ class Draft:
             "history": [],
             "timing": {},
             "details": {},
-            **_named(config),
+            **_configured_columns(config),
         }
 
-    def update(self, event: Mapping[str, Any]) -> None:
-        self.values |= event.get("fields", {})
-        self.values["details"] |= event.get("details", {})
-        self.values["timing"] |= event.get("timing", {})
-        if "history" in event:
-            self.values["history"].append(event["history"])
+    def update(self, update: Update) -> None:
+        self.values |= update.columns
+        self.values["details"] |= update.details
+        self.values["timing"] |= update.timing
 
-    def ended(self, status: str, reason: str | None) -> RunRecord:
+    def add_epoch(self, entry: Mapping[str, Any]) -> None:
+        """Appends an entry to the record's history."""
+        self.values["history"].append(entry)
+
+    def build(self, status: str, reason: str | None) -> RunRecord:
+        """The record of a run that ended like this, its last phase included."""
         phases = self.phases.end()
-        reason = None if reason is None else one_line(reason, REASON)
+        reason = None if reason is None else one_line(reason, MAX_REASON)
         self.values["timing"]["phases"] = phases
         total = math.fsum(phases.values())
         values = {**self.values, "status": status, "reason": reason, "total_seconds": total}
@@ -54,8 +58,8 @@ class Draft:
         return RunRecord(**{f.name: values[f.name] for f in fields(RunRecord) if f.name in values})
 
 
-def _named(config: Config) -> dict[str, Any]:
-    """The record's columns that the configuration decides."""
+def _configured_columns(config: Config) -> dict[str, Any]:
+    """The record's columns that the configuration determines."""
     model = config.model_spec(dataset.shape_of(config))
     return {
         "mode": config.mode,
@@ -79,7 +83,7 @@ def _named(config: Config) -> dict[str, Any]:
 
 
 def _epochs(config: Config) -> int:
-    """How often the training set is gone through."""
+    """The number of passes over the training set."""
     if config.mode != "train":
         return 0
     return 1 if config.train.solver == "ridge" else config.train.epochs

@@ -3,10 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from harness.backends.base import Session
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -31,7 +28,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def timed(session: "Session", work: Callable[[], T]) -> tuple[T, float]:
+class Synchronizable(Protocol):
+    """What computes on a device, as a session does."""
+
+    def synchronize(self) -> None:
+        """Waits until the device is idle."""
+
+
+def timed(session: Synchronizable, work: Callable[[], T]) -> tuple[T, float]:
     """What `work` returns and the seconds it took, the device idle at both ends."""
     session.synchronize()
     start = seconds()

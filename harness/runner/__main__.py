@@ -1,9 +1,9 @@
-"""The process that one run has to itself: `python -m harness.runner EVENTS_FD`.
+"""The process that one run has to itself: `python -m harness.runner MESSAGES_FD`.
 
-The job comes as one line of JSON on standard input, which the launcher then keeps open: a byte of it answers
-an event that waits for one, and when it ends, the launcher is gone, and so are this process and those that
-it started. Events go out as lines of JSON on EVENTS_FD. Whatever is printed, by us or a framework, goes to
-the output file.
+The job comes as one line of JSON on standard input, which the launcher then keeps open: a byte on it answers
+a message that waits for an answer; its end means that the launcher is gone, and then this process and those
+that it started end too. Messages go out on MESSAGES_FD, see `harness.runner.protocol`. Whatever is printed
+goes to the output file.
 """
 
 import json
@@ -12,35 +12,39 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.measure.clock import seconds
 
+if TYPE_CHECKING:
+    from harness.runner.protocol import Emit, End
+
 
 def main() -> None:
-    events_fd = int(sys.argv[1])
-    os.set_inheritable(events_fd, False)
-    values = json.loads(_first_line())
+    began = seconds()
+    messages_fd = int(sys.argv[1])
+    os.set_inheritable(messages_fd, False)
+    job = json.loads(_first_line())
     answers = threading.Semaphore(0)
     threading.Thread(target=_listen, args=(answers,), daemon=True).start()
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, values["cores"])
+        os.sched_setaffinity(0, job["cores"])
 
-    with os.fdopen(events_fd, "w", encoding="utf-8") as events:
+    from harness.runner.protocol import CheckpointWritten, Message, Phase, encode
 
-        def emit(event: str, **content: Any) -> None:
-            if event == "phase":
-                content["at"] = seconds()
-            events.write(json.dumps({"event": event, **content}) + "\n")
-            events.flush()
-            if event == "checkpoint":
+    with os.fdopen(messages_fd, "w", encoding="utf-8") as messages:
+
+        def emit(message: Message) -> None:
+            messages.write(encode(message) + "\n")
+            messages.flush()
+            if isinstance(message, CheckpointWritten):
                 answers.acquire()
 
-        emit("phase", name="imports")
-        emit("end", **_run(values, emit))
+        emit(Phase("imports", began))
+        emit(_run(job, emit))
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # the frameworks' own farewells take long, and some crash
+    os._exit(0)  # the frameworks' own clean-up takes long, and sometimes crashes
 
 
 def _first_line() -> bytes:
@@ -49,49 +53,42 @@ def _first_line() -> bytes:
         return stdin.readline()
 
 
-def _run(values: dict[str, Any], emit: Any) -> dict[str, Any]:
-    """Makes the run; how it ended, in the words of the record."""
+def _run(job: dict[str, Any], emit: "Emit") -> "End":
+    """Makes the run; how it ended, as the record says it."""
     from harness import errors
     from harness.runner import out_of_memory, run
-    from harness.runner.protocol import Job
+    from harness.runner.protocol import End, Job
     from harness.text import one_line
 
-    refused = {
+    statuses = {
         errors.Unavailable: "skipped",
-        errors.ConfigError: "failed",
-        errors.DataError: "failed",
-        errors.WeightsError: "failed",
         errors.Diverged: "diverged",
         errors.ParityFailed: "parity_failed",
-        errors.StoreError: "failed",
     }
     try:
-        run.run(Job.from_mapping(values), emit)
+        run.run(Job.from_mapping(job), emit)
     except errors.HarnessError as error:
         started = isinstance(error, errors.Diverged | errors.ParityFailed | errors.StoreError)
-        return {"status": refused.get(type(error), "failed"), "reason": str(error), "could_start": started}
-    except errors.WorkerDied as error:  # a run ends as one, whichever of its processes does
+        return End(statuses.get(type(error), "failed"), str(error), could_start=started)
+    except errors.WorkerDied as error:  # a run ends the way that any of its processes does
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()
         if error.code < 0:
             os.kill(os.getpid(), -error.code)
         os._exit(error.code)
-    except Exception as error:  # noqa: BLE001  the run's own failure, whatever it is, is its result
+    except Exception as error:  # noqa: BLE001  whatever goes wrong in a run is that run's result
         traceback.print_exc()
-        said = f"{type(error).__name__}: {error}".removesuffix(": ")
-        memory = isinstance(error, MemoryError) or out_of_memory.says_so(said)
-        return {
-            "status": "out_of_memory" if memory else "failed",
-            "reason": one_line(said),
-            "could_start": True,
-        }
-    return {"status": "ok", "reason": None, "could_start": True}
+        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+        memory = isinstance(error, MemoryError) or out_of_memory.says_so(text)
+        return End("out_of_memory" if memory else "failed", one_line(text), could_start=True)
+    return End("ok", None, could_start=True)
 
 
 def _listen(answers: threading.Semaphore) -> None:
+    """In a thread: releases one waiting message per byte, and ends this process group with the launcher."""
     while os.read(0, 1):
         answers.release()
-    os.kill(0, signal.SIGKILL)  # the group that the launcher has put it in, which nobody else will end
+    os.kill(0, signal.SIGKILL)  # the launcher put this process into a group of its own
 
 
 if __name__ == "__main__":

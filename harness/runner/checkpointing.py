@@ -1,55 +1,46 @@
-"""Training that can be interrupted: from the newest checkpoint of the same run on, where there is one."""
+"""Training that can be interrupted: it goes on from the newest checkpoint of the run, if there is one."""
 
 import sys
 from typing import Any
 
-from harness.backends.base import Session
-from harness.data import Dataset
 from harness.measure.contention import Contention
-from harness.model.network import ModelSpec
 from harness.runner import training
-from harness.runner.protocol import Emit, Job
-from harness.runner.training import Course
+from harness.runner.context import Context
+from harness.runner.protocol import CheckpointWritten, Job, Note, Update
+from harness.runner.training import TrainingProgress
 from harness.store.checkpoint import Checkpoint, Checkpoints
 
 
-def train(
-    session: Session,
-    job: Job,
-    model: ModelSpec,
-    dataset: Dataset,
-    contention: Contention,
-    step_seconds: float,
-    emit: Emit,
-) -> list[bool | None]:
-    """All epochs that no earlier attempt has kept; the session has the initial weights before.
+def train(context: Context, job: Job, contention: Contention, step_seconds: float) -> list[bool | None]:
+    """All epochs that no checkpoint has; the session holds the initial weights before.
 
-    Keeps a checkpoint after every `train.checkpoint_epochs`. Returns whether each of the earlier attempts
+    Writes a checkpoint after every `train.checkpoint_epochs`. Returns whether each of the earlier attempts
     that it went on from was contended, None where that is not known. Raises what `training.train` raises,
     and StoreError for a checkpoint that cannot be written.
     """
-    config = job.config
-    course = Course.begin(config)
+    session, emit = context.session, context.emit
+    progress = TrainingProgress.begin(context.config)
     resumed: list[dict[str, Any]] = []
     checkpoints = Checkpoints(job.checkpoints, job.key)
-    found = checkpoints.newest()
+    newest = checkpoints.newest()
     if checkpoints.skipped:
-        sys.stderr.writelines(f"passed over: {said}\n" for said in checkpoints.skipped)
-        emit("update", details={"checkpoints_passed_over": checkpoints.skipped})
-    if found:
-        emit("note", text=f"resuming after epoch {found.epoch}")
-        session.put_weights(found.weights)
-        session.put_optimizer_state(found.optimizer)
-        course, resumed = Course.resumed(found.progress["course"]), found.progress["attempts"]
-        emit("update", details={"resumed": resumed})
-        training.report(config, model, course, course.history, emit)
+        sys.stderr.writelines(f"passed over: {problem}\n" for problem in checkpoints.skipped)
+        emit(Update(details={"checkpoints_passed_over": checkpoints.skipped}))
+    if newest:
+        emit(Note(f"resuming after epoch {newest.epoch}", milestone=True))
+        session.put_weights(newest.weights)
+        session.put_optimizer_state(newest.optimizer)
+        progress = TrainingProgress.resumed(newest.progress["course"])
+        resumed = newest.progress["attempts"]
+        emit(Update(details={"resumed": resumed}))
+        training.report(context, progress, progress.history)
 
     def keep() -> None:
-        epoch = len(course.history)
+        epoch = len(progress.history)
         attempt = {"epoch": epoch, "started": job.started, "contended": contention.found().verdict}
-        more = {"course": course.to_mapping(), "attempts": [*resumed, attempt]}
-        checkpoints.write(Checkpoint(epoch, session.weights(), session.optimizer_state(), more))
-        emit("checkpoint", epoch=epoch)
+        stored = {"course": progress.to_mapping(), "attempts": [*resumed, attempt]}
+        checkpoints.write(Checkpoint(epoch, session.weights(), session.optimizer_state(), stored))
+        emit(CheckpointWritten(epoch))
 
-    training.train(session, config, model, dataset, course, step_seconds=step_seconds, keep=keep, emit=emit)
+    training.train(context, progress, step_seconds=step_seconds, keep=keep)
     return [attempt["contended"] for attempt in resumed]

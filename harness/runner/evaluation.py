@@ -1,4 +1,4 @@
-"""What a model gets right, and how fast it says so."""
+"""Evaluation: what a model predicts correctly, and how fast."""
 
 import math
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ from harness.backends.base import Session
 from harness.config.schema import Config
 from harness.measure.clock import timed
 from harness.measure.statistics import estimate
-from harness.runner.protocol import Emit
+from harness.runner.context import Context
+from harness.runner.protocol import Note, Phase, Update
 
-WINDOWS = 6  # the fewest whose interval covers 95 %
-CALLS = 200  # of one sequence, for the latency
+WINDOWS = 6  # fewer do not give an interval of 95 %
+CALLS = 200  # with one sequence each, for the latency
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Scores:
 
 
 def ranges(count: int, size: int) -> list[tuple[int, int]]:
-    """0 … count cut into batches of `size`, the last one smaller where it does not divide."""
+    """0 … count, split into batches of `size`, the last one smaller where it does not divide."""
     return [(start, min(start + size, count)) for start in range(0, count, size)]
 
 
@@ -52,50 +53,56 @@ def predict(session: Session, config: Config, split: str, labels: np.ndarray) ->
     return session.predict(split, ranges(len(labels), config.evaluate.batch_size))
 
 
-def test(session: Session, config: Config, labels: np.ndarray, emit: Emit) -> None:
+def test(context: Context) -> None:
     """Evaluates the test split, once; then times inference and the latency of single sequences."""
-    emit("phase", name="evaluation")
-    emit("note", text="evaluating")
-    logits, first = timed(session, lambda: predict(session, config, "test", labels))
+    labels, emit = context.dataset.test.labels, context.emit
+    emit(Phase("evaluation"))
+    emit(Note("evaluating"))
+    logits, first = timed(context.session, lambda: predict(context.session, context.config, "test", labels))
     scores = Scores.of(logits, labels)
     emit(
-        "update",
-        fields={"test_accuracy": scores.accuracy, "test_loss": scores.loss},
-        details={"confusion": scores.confusion.tolist()},
-        timing={"evaluation_first_seconds": first},
+        Update(
+            columns={"test_accuracy": scores.accuracy, "test_loss": scores.loss},
+            details={"confusion": scores.confusion.tolist()},
+            timing={"evaluation_first_seconds": first},
+        )
     )
-    emit("phase", name="inference")
-    emit("note", text="timing inference")
-    _inference(session, config, len(labels), emit)
-    _latency(session, len(labels), emit)
+    emit(Phase("inference"))
+    emit(Note("timing inference"))
+    _time_inference(context, len(labels))
+    _time_latency(context, len(labels))
 
 
-def _inference(session: Session, config: Config, count: int, emit: Emit) -> None:
+def _time_inference(context: Context, count: int) -> None:
     """Windows of full batches of the test split, over and over, of about `measure.window_seconds`."""
-    whole = min(config.evaluate.batch_size, count)
-    batches = [(start, stop) for start, stop in ranges(count, whole) if stop - start == whole]
+    session, config = context.session, context.config
+    size = min(config.evaluate.batch_size, count)
+    batches = [(start, stop) for start, stop in ranges(count, size) if stop - start == size]
     _, once = timed(session, lambda: session.predict("test", batches))
-    size = math.ceil(len(batches) * config.measure.window_seconds / once)
+    per_window = math.ceil(len(batches) * config.measure.window_seconds / once)
     upcoming = cycle(batches)
-    windows = [list(islice(upcoming, size)) for _ in range(WINDOWS)]
+    windows = [list(islice(upcoming, per_window)) for _ in range(WINDOWS)]
     seconds = [timed(session, partial(session.predict, "test", window))[1] for window in windows]
-    figure = estimate([size * whole / s for s in seconds])
-    emit(
-        "update",
-        fields=figure.columns("inference_throughput"),
-        timing={"inference_windows": [{"sequences": size * whole, "seconds": s} for s in seconds]},
+    sequences = per_window * size
+    context.emit(
+        Update(
+            columns=estimate([sequences / s for s in seconds]).columns("inference_throughput"),
+            timing={"inference_windows": [{"sequences": sequences, "seconds": s} for s in seconds]},
+        )
     )
 
 
-def _latency(session: Session, count: int, emit: Emit) -> None:
+def _time_latency(context: Context, count: int) -> None:
     """Seconds from asking for one sequence's logits to having them on the host."""
+    session = context.session
     rows = [n % count for n in range(CALLS)]
     for row in rows[:10]:
         session.predict("test", [(row, row + 1)])
     seconds = [timed(session, partial(session.predict, "test", [(row, row + 1)]))[1] for row in rows]
     p50, p99 = np.percentile(seconds, [50, 99])
-    emit(
-        "update",
-        fields={"latency_p50_seconds": float(p50), "latency_p99_seconds": float(p99)},
-        timing={"latency_seconds": seconds},
+    context.emit(
+        Update(
+            columns={"latency_p50_seconds": float(p50), "latency_p99_seconds": float(p99)},
+            timing={"latency_seconds": seconds},
+        )
     )

@@ -15,61 +15,66 @@ from itertools import pairwise
 import numpy as np
 
 from harness.backends.base import Session, Weights
-from harness.config.schema import Config
 from harness.measure.clock import timed
 from harness.measure.statistics import estimate
+from harness.runner.context import Context
 from harness.runner.evaluation import Scores, predict, ranges
-from harness.runner.protocol import Emit
+from harness.runner.protocol import EpochEnd, Note, Phase, Update
 
 
-def solve(
-    session: Session, config: Config, labels: np.ndarray, validation: np.ndarray, classes: int, emit: Emit
-) -> None:
-    """Puts the solution into the session, and says what it scores and how fast the pass was."""
+def solve(context: Context) -> None:
+    """Puts the solution into the session, and reports its scores and the speed of the pass."""
+    session, config, emit = context.session, context.config, context.emit
+    labels, validation = context.train_labels, context.dataset.validation.labels
     batches = ranges(len(labels), config.train.batch_size)
-    emit("phase", name="warm_up")
-    emit("note", text="warming up")
+    emit(Phase("warm_up"))
+    emit(Note("warming up"))
     _, first = timed(session, lambda: session.features("train", batches[:1]))
-    emit("update", fields={"first_call_seconds": first}, timing={"first_call_seconds": first})
-    emit("phase", name="training")
-    emit("note", text="solving for the readout")
-    sums = Sums(session.weights()["readout.W"].shape[0], classes)
-    windows = _cut(batches, config.measure.window_seconds, timed_step(session, batches))
+    emit(Update(columns={"first_call_seconds": first}, timing={"first_call_seconds": first}))
+    emit(Phase("training"))
+    emit(Note("solving for the readout"))
+    sums = Sums(session.weights()["readout.W"].shape[0], context.model.classes)
+    windows = _windows(batches, config.measure.window_seconds, timed_step(session, batches))
     seconds = []
     for window in windows:
-        found, spent = timed(session, partial(session.features, "train", window))
+        features, spent = timed(session, partial(session.features, "train", window))
         seconds.append(spent)
-        sums.add(found, labels[window[0][0] : window[-1][1]])
+        sums.add(features, labels[window[0][0] : window[-1][1]])
     weights = session.weights()
     weights |= sums.solution(config.train.ridge)
     session.put_weights(weights)
-    emit("phase", name="validation")
+    emit(Phase("validation"))
     scores = Scores.of(predict(session, config, "validation", validation), validation)
     sequences = [window[-1][1] - window[0][0] for window in windows]
-    figure = estimate([n / s for n, s in zip(sequences, seconds, strict=True)])
+    throughput = estimate([n / s for n, s in zip(sequences, seconds, strict=True)])
     emit(
-        "update",
-        fields={
-            "validation_accuracy": scores.accuracy,
-            "best_validation_accuracy": scores.accuracy,
-            "train_seconds": math.fsum(seconds),
-        }
-        | figure.columns("train_throughput"),
-        details={"mean_squared_error": sums.error(weights)},
-        timing={
-            "windows": [
-                {"epoch": 1, "steps": len(window), "sequences": n, "seconds": s}
-                for window, n, s in zip(windows, sequences, seconds, strict=True)
-            ]
-        },
-        history={
-            "epoch": 1,
-            "train_loss": None,
-            "validation_accuracy": scores.accuracy,
-            "validation_loss": scores.loss,
-            "train_throughput": sum(sequences) / math.fsum(seconds),
-            "seconds": math.fsum(seconds),
-        },
+        Update(
+            columns={
+                "validation_accuracy": scores.accuracy,
+                "best_validation_accuracy": scores.accuracy,
+                "train_seconds": math.fsum(seconds),
+                **throughput.columns("train_throughput"),
+            },
+            details={"mean_squared_error": sums.error(weights)},
+            timing={
+                "windows": [
+                    {"epoch": 1, "steps": len(window), "sequences": n, "seconds": s}
+                    for window, n, s in zip(windows, sequences, seconds, strict=True)
+                ]
+            },
+        )
+    )
+    emit(
+        EpochEnd(
+            {
+                "epoch": 1,
+                "train_loss": None,
+                "validation_accuracy": scores.accuracy,
+                "validation_loss": scores.loss,
+                "train_throughput": sum(sequences) / math.fsum(seconds),
+                "seconds": math.fsum(seconds),
+            }
+        )
     )
 
 
@@ -110,7 +115,7 @@ def timed_step(session: Session, batches: Sequence[tuple[int, int]]) -> float:
     return timed(session, lambda: session.features("train", few))[1] / len(few)
 
 
-def _cut(
+def _windows(
     batches: list[tuple[int, int]], window_seconds: float, step_seconds: float
 ) -> list[list[tuple[int, int]]]:
     """The batches in windows of near equal length, each at least `window_seconds` if there are enough."""

@@ -198,8 +198,7 @@ class ProgressDisplay:
             self._printed[run.number] = seconds()
             self.console.print(f"{title}: starting")
         elif run.doing != before.doing and (
-            run.milestone
-            or (run.doing.startswith("epoch") and seconds() - self._printed[run.number] > PLAIN_SECONDS)
+            run.milestone or (run.training and seconds() - self._printed[run.number] > PLAIN_SECONDS)
         ):
             self._printed[run.number] = seconds()
             self.console.print(f"{title}: {run.doing}")

@@ -8,7 +8,7 @@ from typing import Any
 from harness.config.schema import Config
 from harness.errors import HarnessError
 from harness.launcher.launch import lost
-from harness.launcher.record_builder import Draft
+from harness.launcher.record_builder import RecordBuilder
 from harness.measure.clock import seconds, sleep
 from harness.store import attempts
 from harness.store.record import RunRecord
@@ -105,5 +105,5 @@ def _records(run: RunStatus) -> Iterator[RunRecord]:
             return
     with suppress(HarnessError):
         config = Config.from_mapping(run.config)
-        draft = Draft(config, key=run.key or "", threads=run.threads, command=run.command)
-        yield draft.ended(run.status, run.reason)
+        builder = RecordBuilder(config, key=run.key or "", threads=run.threads, command=run.command)
+        yield builder.build(run.status, run.reason)

@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -15,14 +15,13 @@ from harness.errors import HarnessError
 from harness.launcher.launch import Outcome, launch
 from harness.launcher.titles import summary
 from harness.measure.clock import seconds
+from harness.runner.protocol import Note, Progress
 from harness.sweep import objective
 from harness.sweep.pruning import OptunaPruner
 from harness.sweep.status_files import StatusFiles
 from harness.sweep.task import RunStatus, Task
 
-LOCAL_SECONDS = 1.0  # between two writings of how far a run is, on a disk …
-
-
+LOCAL_SECONDS = 1.0  # between two status files of a run in training, on a disk …
 REMOTE_SECONDS = 20.0  # … and at a URL
 
 
@@ -47,18 +46,18 @@ class Report:
         self.entry = replace(self.entry, key=key, threads=threads)
         self._write()
 
-    def note(self, text: str) -> None:
-        said = text.startswith(("resuming", "waiting"))
-        self.entry = replace(self.entry, doing=text, milestone=said)
-        self._tell(write=said)
+    def note(self, note: Note) -> None:
+        self.entry = replace(self.entry, doing=note.text, milestone=note.milestone, training=False)
+        self._tell(write=note.milestone)
 
-    def progress(self, event: Mapping[str, Any]) -> None:
+    def progress(self, progress: Progress) -> None:
         text = (
-            f"epoch {event['epoch']}/{event['epochs']}, step {event['step']}/{event['steps']}, "
-            f"loss {event['loss']:.4f}, {event['rate']:,.0f} sequences/s, "
-            f"{timedelta(seconds=round(event['left']))} left"
+            f"epoch {progress.epoch}/{progress.epochs}, step {progress.step}/{progress.steps}, "
+            f"loss {progress.loss:.4f}, {progress.throughput:,.0f} sequences/s, "
+            f"{timedelta(seconds=round(progress.seconds_left))} left"
         )
-        self.entry = replace(self.entry, doing=text, milestone=event["step"] == event["steps"])
+        last = progress.step == progress.steps
+        self.entry = replace(self.entry, doing=text, milestone=last, training=True)
         self._tell(write=seconds() - self.written > self.every)
 
     def ended(self, outcome: Outcome) -> RunStatus:
@@ -84,7 +83,7 @@ class Report:
         return self._end(status=status, reason=reason, could_start=could_start, result=f"{status}: {reason}")
 
     def _end(self, **values: Any) -> RunStatus:
-        self.entry = replace(self.entry, doing="", milestone=True, **values)
+        self.entry = replace(self.entry, doing="", milestone=True, training=False, **values)
         self._tell(write=True)
         return self.entry
 

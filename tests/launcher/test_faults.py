@@ -11,9 +11,20 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.launcher import events
-from harness.launcher.events import NoEvent
 from harness.launcher.output_log import PART, Output
+from harness.runner.protocol import (
+    CheckpointWritten,
+    End,
+    EpochEnd,
+    InvalidMessage,
+    Message,
+    Note,
+    Phase,
+    Progress,
+    Update,
+    encode,
+    parse,
+)
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.support.children import Shadow, sabotage
@@ -64,18 +75,18 @@ FAULTS: dict[int, tuple[str, str, str]] = {
     7: (
         "os.close(fd); time.sleep(600)",
         "crashed",
-        "closed its events, did not end within 5 s, and was ended, no output",
+        "closed its messages, did not end within 5 s, and was ended, no output",
     ),
     8: (
         r"os.write(fd, b'\x00\xff{garbage\n'); time.sleep(600)",
         "crashed",
-        r"wrote something that is no event: \x00\xff{garbage",
+        r"wrote something that is not a message: \x00\xff{garbage",
     ),
-    9: ('os.write(fd, b\'{"event": "upd\'); os._exit(7)', "crashed", "ended with exit status 7, no output"),
+    9: ('os.write(fd, b\'{"message": "Upd\'); os._exit(7)', "crashed", "ended with exit status 7, no output"),
     10: (
-        'os.write(fd, b\'{"event": "end", "status": "splendid"}\\n\'); time.sleep(600)',
+        'os.write(fd, b\'{"message": "End", "status": "splendid"}\\n\'); time.sleep(600)',
         "crashed",
-        'no event: {"event": "end", "status": "splendid"}',
+        'not a message: {"message": "End", "status": "splendid"}',
     ),
     11: (
         r"raise RuntimeError('first\n\x1b[31msecond\x07\x00 third' + 'x' * 100_000)",
@@ -113,8 +124,8 @@ Sweep = tuple[subprocess.CompletedProcess[str], Path]  # what it said, and where
 
 SABOTAGE = """
 import json, os, resource, signal, time
-import harness.runner.run as runner
-opened = runner.open_session
+import harness.runner.context as context
+opened = context.open_session
 def open_session(name, setup):
     import numpy, psutil
     global session
@@ -132,7 +143,7 @@ def open_session(name, setup):
         exec(fault, names)
     training.train = train
     return session
-runner.open_session = open_session
+context.open_session = open_session
 fork = os.fork
 def noted():
     pid = fork()
@@ -284,11 +295,11 @@ def test_killed_by_the_kernel_for_memory(run: Shell, results: Path, shadow: Shad
     group = memory_group(500 * 2**20)
     code = """
 import harness.runner.training
-def train(_, config, *rest, **more):
+def train(context, *rest, **more):
     import numpy
-    if config.seed == 0:
+    if context.config.seed == 0:
         numpy.ones(2**28)
-    return original(_, config, *rest, **more)
+    return original(context, *rest, **more)
 original, harness.runner.training.train = harness.runner.training.train, train
 """
     try:
@@ -371,33 +382,47 @@ while True:
         b"7",
         b"[]",
         b"{}",
-        b'{"event": 3}',
-        b'{"event": "note"}',
-        b'{"event": "note", "text": 7}',
-        b'{"event": "phase", "name": null}',
-        b'{"event": "phase", "name": "training"}',
-        b'{"event": "update", "fields": 7}',
-        b'{"event": "update", "history": []}',
-        b'{"event": "progress", "epoch": "one"}',
-        b'{"event": "end"}',
-        b'{"event": "end", "status": "ok", "reason": 7, "could_start": true}',
+        b'{"message": 3}',
+        b'{"message": "Nothing"}',
+        b'{"message": "Note"}',
+        b'{"message": "Note", "text": 7, "milestone": false}',
+        b'{"message": "Note", "text": "x", "milestone": false, "more": 1}',
+        b'{"message": "Phase", "name": null, "at": 1.0}',
+        b'{"message": "Phase", "name": "training"}',
+        b'{"message": "Update", "columns": 7, "details": {}, "timing": {}}',
+        b'{"message": "EpochEnd", "entry": []}',
+        b'{"message": "CheckpointWritten", "epoch": true}',
+        b'{"message": "Progress", "epoch": "one"}',
+        b'{"message": "End"}',
+        b'{"message": "End", "status": "ok", "reason": 7, "could_start": true}',
+        b'{"message": "End", "status": "splendid", "reason": null, "could_start": true}',
         b"[" * 100_000,
         b"9" * 10_000,
         b'"\xff"',
     ],
     ids=lambda line: repr(line[:30]),
 )
-def test_what_is_no_event(line: bytes) -> None:
-    with pytest.raises(NoEvent) as error:
-        events.parse(line)
+def test_a_line_that_is_not_a_message_is_refused(line: bytes) -> None:
+    with pytest.raises(InvalidMessage) as error:
+        parse(line)
     assert len(str(error.value)) <= 80
     assert str(error.value).isprintable()
 
 
-def test_what_is_an_event() -> None:
-    for event in (
-        {"event": "note", "text": "loading data"},
-        {"event": "update", "fields": {}, "history": {"epoch": 1}},
-        {"event": "end", "status": "ok", "reason": None, "could_start": True},
-    ):
-        assert events.parse(json.dumps(event).encode()) == event
+@pytest.mark.parametrize(
+    "message",
+    [
+        Note("loading data"),
+        Note("resuming after epoch 2", milestone=True),
+        Phase("training"),
+        Progress(1, 2, 3, 4, loss=0.5, throughput=1000.0, seconds_left=1.5),
+        Update(columns={"test_accuracy": 0.9}, details={"parity": {}}, timing={"windows": []}),
+        EpochEnd({"epoch": 1}),
+        CheckpointWritten(3),
+        End("ok", None, could_start=True),
+        End("failed", "a reason", could_start=False),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_a_message_is_read_as_it_was_written(message: Message) -> None:
+    assert parse(encode(message).encode()) == message

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.model.optimizer import OptimizerSpec
-from harness.runner.streaming import Stream
+from harness.runner.modes.stream import Stream
 from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.support.parity import Case, open_session

@@ -227,10 +227,10 @@ import os, sys
 from pathlib import Path
 import harness.runner.training
 train = harness.runner.training.train
-def lose(session, config, *rest, **more):
-    train(session, config, *rest, **more)
+def lose(context, *rest, **more):
+    train(context, *rest, **more)
     root, what = Path(os.environ["LOSE_ROOT"]), os.environ["LOSE"]
-    if config.seed == 0 and not (root / "back").exists():
+    if context.config.seed == 0 and not (root / "back").exists():
         (found,) = [path for path in root.glob("runs/*/*") if (path / "output.log").exists()]
         lost = {"runs": root / "runs", "run": found.parent}[what]
         lost.rename(root / "back")

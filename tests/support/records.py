@@ -6,7 +6,7 @@ from typing import Any
 import pandas
 
 from harness.config.schema import Config
-from harness.launcher.record_builder import Draft
+from harness.launcher.record_builder import RecordBuilder
 from harness.report import table as tables
 from harness.store.record import RunRecord
 from tests.support.configurations import composed
@@ -16,8 +16,8 @@ BY, METRICS = ["backend", "cell"], ["test_accuracy", "train_throughput", "parity
 
 def record(status: str = "ok", reason: str | None = None, *overrides: str, **fields: Any) -> RunRecord:
     config: Config = composed(*overrides)
-    draft = Draft(config, key=f"{status}{overrides}{fields}", threads=2, command="python run.py")
-    return replace(draft.ended(status, reason), **fields)
+    builder = RecordBuilder(config, key=f"{status}{overrides}{fields}", threads=2, command="python run.py")
+    return replace(builder.build(status, reason), **fields)
 
 
 def frame(*records: RunRecord) -> pandas.DataFrame:

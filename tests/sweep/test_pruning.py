@@ -15,7 +15,7 @@ import pytest
 
 from harness.config.compose import configuration
 from harness.launcher.key import run_key
-from harness.launcher.record_builder import Draft
+from harness.launcher.record_builder import RecordBuilder
 from harness.measure.clock import now
 from harness.store.attempts import new_attempt, write_record
 from harness.store.record import RunRecord
@@ -206,7 +206,7 @@ def store(results: Path, rate: float, accuracy: float, *overrides: str) -> None:
     )
     key = run_key(config, 1)
     record = replace(
-        Draft(config, key=key, threads=1, command="python run.py").ended("ok", None),
+        RecordBuilder(config, key=key, threads=1, command="python run.py").build("ok", None),
         history=[{"epoch": k, "validation_accuracy": accuracy} for k in range(1, EPOCHS + 1)],
         validation_accuracy=accuracy,
         parity_gradient=1e-7,

@@ -8,46 +8,37 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.commands.race.side_loop import BuiltSide, serve
-from harness.config import catalogue
-from harness.config.dataset import open_dataset, sequences, shape_in
+from harness.config.dataset import open_dataset
 from harness.config.schema import Config
-from harness.runner import run, throughput
-from harness.runner.import_guard import hidden
+from harness.runner.context import prepare
+from harness.runner.modes import throughput
+from harness.runner.protocol import Message, Update
 
 
 def build(job: dict[str, Any]) -> BuiltSide:
     """Opens the session of the job's configuration; raises HarnessError for errors that a user can fix."""
     config = Config.from_mapping(job["config"])
-    dataset = open_dataset(config)
-    shape = shape_in(config, dataset)
-    run.check_batch(config, dataset)
-    device = "cuda" if config.device.startswith("cuda") else config.device
-    setup = config.setup(shape, threads=len(job["cores"]), device=device)
-    start = run.initial_weights(config, setup)
-    with hidden(catalogue.unused_packages(config.backend.name, config.backend.engine)):
-        session = run.open_session(config.backend.name, setup)
-    session.put_weights(start)
-    examples = len(dataset.train.labels)
-    session.load("train", sequences(config, dataset, "train"), dataset.train.labels)
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
 
-    def keep(event: str, **content: Any) -> None:
-        found.update(content.get("fields", {}))
+    def keep_columns(message: Message) -> None:
+        if isinstance(message, Update):
+            columns.update(message.columns)
 
-    throughput.warm_up(session, config, examples, keep)
-    session.put_weights(start)
-    run.prove(session, config, setup, start, dataset, keep)
+    context = prepare(config, open_dataset(config), threads=len(job["cores"]), emit=keep_columns)
+    context.load("train")
+    throughput.warm_up(context)
+    context.restart()
+    session = context.session
     properties = {
         "implementation": session.implementation,
         "kernel": session.kernel,
         "device": session.device,
         "device_name": session.device_name,
         "batch_size": config.train.batch_size,
-        "shape": asdict(shape),
-        **{name: found[name] for name in ("parity_loss", "parity_gradient", "first_call_seconds")},
+        "shape": asdict(context.shape),
+        **{name: columns[name] for name in ("parity_loss", "parity_gradient", "first_call_seconds")},
     }
-    run_updates = throughput.updates(session, config, examples, "race")
-    return BuiltSide(run_updates, minimum_updates=1, properties=properties)
+    return BuiltSide(throughput.updates(context, "race"), minimum_updates=1, properties=properties)
 
 
 if __name__ == "__main__":

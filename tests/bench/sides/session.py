@@ -5,7 +5,7 @@ import numpy as np
 from harness.backends.base import Setup
 from harness.model.initializers import draw
 from harness.model.optimizer import OptimizerSpec
-from harness.runner.run import open_session
+from harness.runner.context import open_session
 from tests.bench.task import RATE, Side, Task
 
 

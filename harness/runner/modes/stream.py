@@ -1,4 +1,4 @@
-"""Sequences that arrive one step at a time: the state is carried, every step gives a prediction."""
+"""`mode=stream`: sequences arrive one step at a time, the state is carried, every step gives a prediction."""
 
 from functools import partial
 from typing import Any
@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import Session, Weights
-from harness.config.schema import Config
 from harness.errors import ParityFailed
 from harness.measure.clock import timed
+from harness.measure.contention import Contention
 from harness.model.initializers import stream as random_stream
 from harness.model.network import ModelSpec
+from harness.runner.context import Context
 from harness.runner.evaluation import ranges
-from harness.runner.protocol import Emit
+from harness.runner.protocol import Job, Note, Phase, Update
 
-# between what is said step by step and at once, relative to the largest logit
+# largest allowed difference between predictions step by step and at once, relative to the largest logit
 LIMITS = {"float32": 1e-5, "float64": 1e-5, "tf32": 5e-3, "bfloat16": 5e-2}
-SINGLE = 40  # sequences that are fed one by one
+SINGLE = 40  # sequences that are streamed one by one
 
 
 class Readout:
@@ -62,41 +63,43 @@ class Stream:
 
     def feed(self, x: np.ndarray) -> np.ndarray:
         """Logits (B, C) after one more step x (B, I)."""
-        found = self.session.advance(x[:, None])
-        return found.logits if self.readout is None else self.readout(found.sequence[:, 0])
+        outputs = self.session.advance(x[:, None])
+        return outputs.logits if self.readout is None else self.readout(outputs.sequence[:, 0])
 
 
-def stream(
-    session: Session, config: Config, model: ModelSpec, x: np.ndarray, y: np.ndarray, emit: Emit
-) -> None:
-    """Streams the test split x (N, T, I), y (N,), already loaded: all of it in batches, a few one by one.
+def run(context: Context, job: Job, contention: Contention) -> list[bool | None]:
+    """Streams the test split: all of it in batches, a few sequences one by one.
 
-    Records the accuracy after every step and the latency of a step; raises ParityFailed where what is said
-    at the end differs from what the whole sequence gives at once.
+    Records the accuracy after every step and the latency of a step. Raises ParityFailed where the last
+    prediction differs from that of the whole sequence at once.
     """
-    emit("phase", name="streaming")
-    emit("note", text="streaming")
+    context.restart()
+    config, session, model = context.config, context.session, context.model
+    x, y = context.sequences("test"), context.dataset.test.labels
+    context.emit(Phase("streaming"))
+    context.emit(Note("streaming"))
     size = min(config.evaluate.batch_size, len(x))
-    chosen = random_stream(config.seed, "stream").permutation(len(x))[:SINGLE]
+    rows = random_stream(config.seed, "stream").permutation(len(x))[:SINGLE]
     at_once = session.predict("test", ranges(len(x), size))
-    one_by_one, single = _run(session, model, x[chosen], 1)
-    in_batches, batched = _run(session, model, x, size)
-    difference = max(_distance(one_by_one[-1], at_once[chosen]), _distance(in_batches[-1], at_once))
+    one_by_one, single = _stream(session, model, x[rows], 1)
+    in_batches, batched = _stream(session, model, x, size)
+    difference = max(_distance(one_by_one[-1], at_once[rows]), _distance(in_batches[-1], at_once))
     correct = in_batches.argmax(axis=2) == y
     p50, p99 = np.percentile(single, [50, 99])
-    emit(
-        "update",
-        fields={
-            "test_accuracy": float(correct[-1].mean()),
-            "step_latency_p50_seconds": float(p50),
-            "step_latency_p99_seconds": float(p99),
-        },
-        details={
-            "accuracy_after_step": correct.mean(axis=1).tolist(),
-            "stream_difference": difference,
-            "stream_latency": [_latency(1, single), _latency(size, batched)],
-        },
-        timing={"step_latency_seconds": {"1": single, str(size): batched}},
+    context.emit(
+        Update(
+            columns={
+                "test_accuracy": float(correct[-1].mean()),
+                "step_latency_p50_seconds": float(p50),
+                "step_latency_p99_seconds": float(p99),
+            },
+            details={
+                "accuracy_after_step": correct.mean(axis=1).tolist(),
+                "stream_difference": difference,
+                "stream_latency": [_latency(1, single), _latency(size, batched)],
+            },
+            timing={"step_latency_seconds": {"1": single, str(size): batched}},
+        )
     )
     limit = LIMITS[config.precision]
     if not difference <= limit:
@@ -104,18 +107,19 @@ def stream(
             f"predictions step by step differ from those of whole sequences by {difference:.1e} of the "
             f"largest logit, above {limit:g}"
         )
+    return []
 
 
-def _run(session: Session, model: ModelSpec, x: np.ndarray, size: int) -> tuple[np.ndarray, list[float]]:
+def _stream(session: Session, model: ModelSpec, x: np.ndarray, size: int) -> tuple[np.ndarray, list[float]]:
     """Logits (T, N, C) of x (N, T, I) in batches of `size`, and the seconds of every step of a full one."""
-    found: list[np.ndarray] = []
+    logits: list[np.ndarray] = []
     seconds: list[float] = []
-    _feed(session, model, x[:size])  # what a first call costs is not a step's latency
+    _feed(session, model, x[:size])  # the cost of a first call is not a step's latency
     for start, stop in ranges(len(x), size):
-        logits, spent = _feed(session, model, x[start:stop])
-        found.append(logits)
+        of_batch, spent = _feed(session, model, x[start:stop])
+        logits.append(of_batch)
         seconds += spent if stop - start == size else []
-    return np.concatenate(found, axis=1), seconds
+    return np.concatenate(logits, axis=1), seconds
 
 
 def _feed(session: Session, model: ModelSpec, x: np.ndarray) -> tuple[np.ndarray, list[float]]:
@@ -129,5 +133,5 @@ def _latency(size: int, seconds: list[float]) -> dict[str, Any]:
     return {"batch_size": size, "p50_seconds": float(p50), "p99_seconds": float(p99), "steps": len(seconds)}
 
 
-def _distance(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
+def _distance(actual: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.max(np.abs(actual - expected)) / np.max(np.abs(expected)))

@@ -1,0 +1,125 @@
+"""What a run needs before its mode begins: data, model and session, prepared once and handed on."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from harness.backends.base import Session, Setup, Weights
+from harness.config import catalogue
+from harness.config import dataset as datasets
+from harness.config.schema import Config
+from harness.data import Dataset, Shape
+from harness.errors import ConfigError, Unavailable
+from harness.model.initializers import draw
+from harness.model.network import ModelSpec
+from harness.model.precision import held_in
+from harness.runner import out_of_memory, parity
+from harness.runner.import_guard import hidden
+from harness.runner.protocol import Emit, Note, Phase, Update
+from harness.store import weights
+
+
+@dataclass(frozen=True)
+class Context:
+    """What one run computes on, and where it reports."""
+
+    config: Config
+    dataset: Dataset
+    shape: Shape
+    setup: Setup
+    session: Session
+    initial_weights: Weights
+    emit: Emit
+
+    @property
+    def model(self) -> ModelSpec:
+        return self.setup.model
+
+    @property
+    def train_labels(self) -> np.ndarray:
+        return self.dataset.train.labels
+
+    def sequences(self, split: str, first: int | None = None) -> np.ndarray:
+        """(N, T, I) of a split, or of the first so many of it, in the type of the weights."""
+        return datasets.sequences(self.config, self.dataset, split, first)
+
+    def load(self, split: str) -> None:
+        """Puts a split into the session."""
+        self.session.load(split, self.sequences(split), self.dataset.split(split).labels)
+
+    def restart(self) -> None:
+        """Puts the initial weights back, and proves that the session computes what the reference does.
+
+        To be called after the warm-up, which so leaves no trace. Raises ParityFailed.
+        """
+        self.session.put_weights(self.initial_weights)
+        self.emit(Phase("parity"))
+        self.emit(Note("comparing with the reference"))
+        size = min(self.config.train.batch_size, parity.most(self.model))
+        x, y = self.sequences("train", size), self.train_labels[:size]
+        distances = parity.measure(self.session, self.setup, self.initial_weights, x, y)
+        self.emit(
+            Update(
+                columns={"parity_loss": distances.loss, "parity_gradient": distances.gradient},
+                details={"parity": asdict(distances)},
+            )
+        )
+        parity.hold(distances)
+
+
+def prepare(config: Config, dataset: Dataset, *, threads: int, emit: Emit) -> Context:
+    """The session of a configuration, with its initial weights and no data loaded.
+
+    Raises ConfigError for a batch larger than the training set, Unavailable for a backend that does not work
+    here, WeightsError for a weights file that does not fit.
+    """
+    shape = datasets.shape_in(config, dataset)
+    _check_batch(config, dataset)
+    device = "cuda" if config.device.startswith("cuda") else config.device
+    setup = config.setup(shape, threads=threads, device=device)
+    start = initial_weights(config, setup)
+    emit(Phase("imports"))
+    emit(Note(f"starting {config.backend.name}"))
+    with hidden(catalogue.unused_packages(config.backend.name, config.backend.engine)):
+        session = open_session(config.backend.name, setup)
+    session.put_weights(start)
+    return Context(config, dataset, shape, setup, session, start, emit)
+
+
+def open_session(backend: str, setup: Setup) -> Session:
+    """A session of a backend; Unavailable, with the install line, where its package is not usable."""
+    advice = f"install it: {catalogue.install_command(catalogue.packages(backend, setup.engine))}"
+    try:
+        module = catalogue.backend_module(backend)
+    except Exception as error:
+        if isinstance(error, MemoryError) or out_of_memory.says_so(str(error)):
+            raise
+        raise Unavailable(f"{backend} cannot be imported here ({_describe(error)}); {advice}") from error
+    try:
+        return cast(Session, module.open_session(setup))
+    except ImportError as error:
+        raise Unavailable(f"{backend} cannot start here ({_describe(error)}); {advice}") from error
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _check_batch(config: Config, dataset: Dataset) -> None:
+    examples = len(dataset.train.labels)
+    if config.train.batch_size > examples:
+        raise ConfigError(
+            f"train.batch_size={config.train.batch_size}: larger than the training set; "
+            f"data={config.data.name} has {examples:,} training sequences here, so at most {examples}"
+        )
+
+
+def initial_weights(config: Config, setup: Setup) -> Weights:
+    """The weights of the file that `weights` names, else drawn; in the type of the precision."""
+    if config.weights:
+        initial = weights.load(Path(config.weights), setup.model)
+    else:
+        initial = draw(setup.model, config.seed, config.init)
+    return {name: w.astype(held_in(setup.precision)) for name, w in initial.items()}

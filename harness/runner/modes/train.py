@@ -1,0 +1,51 @@
+"""`mode=train`: warm-up, proof, all epochs or the readout in closed form, evaluation."""
+
+from harness.measure.contention import Contention
+from harness.runner import checkpointing, diagnostics, evaluation, ridge, training
+from harness.runner.context import Context
+from harness.runner.protocol import Job, Note, Phase, Update
+from harness.store import weights
+
+COUNTER_SEQUENCES = 1000  # test sequences over which a cell's counters are averaged
+
+
+def run(context: Context, job: Job, contention: Contention) -> list[bool | None]:
+    """Trains and evaluates. Returns whether each earlier attempt that it went on from was contended.
+
+    Raises Diverged, ParityFailed, and StoreError for a checkpoint or weights that cannot be written.
+    """
+    config, emit = context.config, context.emit
+    by_gradient = config.train.solver == "gradient"
+    step_seconds = training.warm_up(context) if by_gradient else 0.0
+    context.restart()
+    _gradient_flow(context, "before")
+    earlier: list[bool | None] = []
+    if by_gradient:
+        earlier = checkpointing.train(context, job, contention, step_seconds)
+    else:
+        ridge.solve(context)
+    if config.save_weights:
+        emit(Phase("weights"))
+        weights.save(job.directory / "weights.safetensors", context.session.weights(), context.model)
+        emit(Update(columns={"weights_path": "weights.safetensors"}))
+    evaluation.test(context)
+    _gradient_flow(context, "after")
+    emit(Phase("diagnostics"))
+    counts = diagnostics.counters(
+        context.session, context.setup, context.sequences("test", COUNTER_SEQUENCES)
+    )
+    if counts:
+        emit(Update(details={"mean_per_step": counts}))
+    return earlier
+
+
+def _gradient_flow(context: Context, when: str) -> None:
+    """How far gradients flow back on the first training batch, if the configuration asks for it."""
+    if context.config.diagnostics != "gradient_flow":
+        return
+    context.emit(Phase("diagnostics"))
+    context.emit(Note("following gradients"))
+    size = context.config.train.batch_size
+    x, y = context.sequences("train", size), context.train_labels[:size]
+    norms = diagnostics.gradient_flow(context.setup, context.session.weights(), x, y)
+    context.emit(Update(details={f"gradient_flow_{when}": norms}))
