@@ -11,7 +11,7 @@ from harness.model.network import ModelSpec
 Tensor = Any
 
 
-class Carried:
+class CarriedStates:
     """`tensors`, one for every name of `ModelSpec.states` in the backend's own form and place; None before
     the first.
 

@@ -1,6 +1,10 @@
-"""The Keras backend. Nothing is imported here, so that the folder can be asked what it needs."""
+"""The Keras backend. Keras is not imported here, so that what the backend needs is known without it."""
+
+from pathlib import Path
 
 PACKAGES = ("keras", "tensorflow")
 DEVICES = ("cpu", "cuda")
 UNUSED = ("matplotlib", "pandas", "sklearn")  # imported by the framework if installed, used by no run
-ENGINES: tuple[str, ...] = ("tensorflow", "jax", "torch")
+DEFAULT_ENGINE = "tensorflow"
+_FILES = sorted(path.stem for path in (Path(__file__).parent / "engines").glob("[!_]*.py"))
+ENGINES = (DEFAULT_ENGINE, *(name for name in _FILES if name != DEFAULT_ENGINE))

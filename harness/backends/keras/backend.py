@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.backends.base import Session, Setup
 from harness.backends.implementations import offers, resolve_implementation
-from harness.backends.keras import ENGINES
+from harness.backends.keras import DEFAULT_ENGINE, ENGINES
 from harness.backends.keras.engines import Engine, environment
 from harness.errors import Unavailable
 from harness.model.precision import held_in
@@ -27,7 +27,7 @@ def implementations(cell: str) -> tuple[str, ...]:
 
 def devices() -> dict[str, str]:
     """What Keras can compute on here, on the engine that KERAS_BACKEND names, else TensorFlow."""
-    return start_engine(os.environ.get("KERAS_BACKEND", ENGINES[0]), threads=os.cpu_count() or 1).devices()
+    return start_engine(os.environ.get("KERAS_BACKEND", DEFAULT_ENGINE), threads=os.cpu_count() or 1).devices()
 
 
 def open_session(setup: Setup) -> Session:
@@ -37,10 +37,10 @@ def open_session(setup: Setup) -> Session:
     implementation = resolve_implementation("keras", cell, setup.implementation, implementations(cell))
     if setup.precision != held_in(setup.precision):
         raise Unavailable(f"precision={setup.precision}: keras computes in float32 and float64 only")
-    kind = start_engine(setup.engine or ENGINES[0], threads=setup.threads)
+    kind = start_engine(setup.engine or DEFAULT_ENGINE, threads=setup.threads)
     here = kind.devices()
     device = resolve(setup.device, here)
-    _check_precision(setup.precision, setup.engine or ENGINES[0])
+    _check_precision(setup.precision, setup.engine or DEFAULT_ENGINE)
     engine = kind(device, threads=setup.threads, precision=setup.precision)
     from harness.backends.keras.session import KerasSession
 

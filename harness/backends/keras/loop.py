@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import keras
 from keras import ops
 
-from harness.backends.keras import layout
+from harness.backends.keras import packing
 from harness.backends.keras.dropout import Drop
 from harness.backends.keras.engines import CellStep, Scan, SequenceFunction, State, Tensor
 from harness.model.cell import Value
@@ -38,12 +38,12 @@ class Forward(Protocol):
         x: Tensor,
         states: list[Tensor] | None = None,
         *,
-        whole: bool = False,
+        return_all: bool = False,
         drop: Drop | None = None,
     ) -> LayerOutputs:
         """x (B, T, I), from these states or from the model's own; `drop` between layers.
 
-        Without `whole` the final states may be missing ([]), and the outputs (None) too where the
+        Without `return_all` the final states may be missing ([]), and the outputs (None) too where the
         readout does not need them.
         """
 
@@ -60,7 +60,7 @@ class Direction(Protocol):
 
 def initial(model: ModelSpec, params: Sequence[Tensor], batch: Tensor | int, dtype: str) -> list[Tensor]:
     """The states that B sequences begin with, each (B, length): learned ones or zeros."""
-    starts = layout.split(model, params).starts
+    starts = packing.split(model, params).starts
     return [
         ops.zeros((batch, length), dtype=dtype) + start.get(name, 0)
         for (_, features), start in zip(model.blocks(), starts, strict=True)
@@ -141,12 +141,12 @@ def stack(model: ModelSpec, direction: Direction) -> Forward:
         x: Tensor,
         states: list[Tensor] | None = None,
         *,
-        whole: bool = False,
+        return_all: bool = False,
         drop: Drop | None = None,
     ) -> LayerOutputs:
         if states is None:
             states = initial(model, params, ops.shape(x)[0], x.dtype)
-        cells = layout.split(model, params).cells
+        cells = packing.split(model, params).cells
         finals: list[Tensor] = []
         xs = ops.swapaxes(x, 0, 1)  # (T, B, I)
         for block, own in enumerate(cells):
@@ -169,13 +169,13 @@ def fused(model: ModelSpec, cell: ModuleType, *, dtype: str, use_cudnn: bool | s
     The layers hold no weights that count: a scope puts those of `params` in their place.
     """
 
-    def layers(whole: bool) -> list[keras.Layer]:
+    def layers(return_all: bool) -> list[keras.Layer]:
         found = []
         for index in range(model.layers):
             layer = cell.fused_layer(
                 model,
-                return_sequences=whole or model.readout != "last" or index < model.layers - 1,
-                return_state=whole,
+                return_sequences=return_all or model.readout != "last" or index < model.layers - 1,
+                return_state=return_all,
                 dtype=dtype,
                 use_cudnn=use_cudnn,
             )
@@ -193,19 +193,19 @@ def fused(model: ModelSpec, cell: ModuleType, *, dtype: str, use_cudnn: bool | s
         x: Tensor,
         states: list[Tensor] | None = None,
         *,
-        whole: bool = False,
+        return_all: bool = False,
         drop: Drop | None = None,
     ) -> LayerOutputs:
         if states is None and model.learned_states():
             states = initial(model, params, ops.shape(x)[0], x.dtype)
-        cells = layout.split(model, params).cells
+        cells = packing.split(model, params).cells
         finals: list[Tensor] = []
-        for index, layer in enumerate(full if whole else brief):
+        for index, layer in enumerate(full if return_all else brief):
             x = drop(x) if drop and index else x
             start = {} if states is None else {"initial_state": states[index * D * S : (index + 1) * D * S]}
             with weights(layer, cells[index * D : (index + 1) * D]):
                 found = layer(x, **start)
-            x, *state = found if whole else [found]
+            x, *state = found if return_all else [found]
             finals += state
         if len(x.shape) == 2:
             return LayerOutputs(None, x, finals)

@@ -5,19 +5,18 @@ C classes, D directions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 from keras import ops
 
 from harness.backends import optimizer_state as canonical
-from harness.backends import states as carried
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
-from harness.backends.keras import layout, loop, optimizer, readout
-from harness.backends.keras.dropout import dropout, stream
-from harness.backends.keras.engines import Carried, Engine, Tensor
+from harness.backends.keras import functions, loop, optimizer, packing
+from harness.backends.keras.dropout import stream
+from harness.backends.keras.engines import Engine, Tensor
+from harness.backends.states import CarriedStates
 from harness.model.optimizer import SLOTS
 
 
@@ -45,114 +44,28 @@ class KerasSession:
         self._data: tuple[Tensor, ...] = ()  # what `train` takes its batches from
         self._operands: dict[tuple[int, int, int], tuple[Tensor, Tensor, Tensor]] = {}
         self._pending: list[Tensor] = []
-        self._carried = carried.Carried(
+        self._carried = CarriedStates(
             setup.model,
             initial=self._initial,
             put=self._put,
             fetch=lambda tensor: self._fetch(tensor).copy(),
         )
         with engine.scope():
-            self._compile()
+            self._functions = functions.build(setup, self._cell, engine, implementation)
         self.put_weights({name: np.zeros(shape) for name, shape in setup.model.shapes().items()})
-
-    def _layers(self) -> tuple[loop.Forward, bool]:
-        """The layers as the implementation runs them, and whether through the engine's compiler."""
-        engine, model, cell, options = self._engine, self._model, self._cell, self._model.options
-        if self.implementation == "fused" and hasattr(cell, "fused_layer"):
-            return loop.fused(model, cell, dtype=self._precision, use_cudnn=engine.use_cudnn)
-        if self.implementation == "fused":
-            return loop.stack(
-                model, loop.at_once(partial(cell.fused_sequence, options=options))
-            ), loop.by_default_compiled()
-        if self.implementation == "scan":
-            return loop.stack(model, loop.at_once(loop.scanned(cell, options))), False
-        jit = self.implementation == "compiled"
-        if hasattr(cell, "sequence"):
-            sequence = engine.piece(partial(cell.sequence, options=options), jit)
-            return loop.stack(model, loop.at_once(sequence)), jit
-        scan = engine.scan(jit)
-        hoist = scan is None or engine.hoist
-        return loop.stack(model, loop.stepped(cell, model, scan or loop.python_loop, hoist=hoist)), jit
-
-    def _compile(self) -> None:
-        """Makes the functions that compute; each is traced at its first call."""
-        engine, model, spec = self._engine, self._model, self._optimizer
-        forward, jit = self._layers()
-        truncated = self._chunks > 1
-        drop_at = dropout(model) if model.dropout else None
-        keep = [kept(mask, engine.put) for mask in layout.trained(model, self._cell)]
-
-        def passed(params: list[Tensor], *where: Any, **how: Any) -> tuple[loop.LayerOutputs, Tensor, Tensor]:
-            """The forward pass, what the readout reads and the logits."""
-            found, head = forward(params, *where, **how), layout.split(model, params).head
-            feature = readout.feature(model, head, found.sequence, found.last)
-            return found, feature, readout.logits(head, feature)
-
-        def read(params: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-            return passed(params, x)[1:]
-
-        def outputs(params: list[Tensor], states: list[Tensor], x: Tensor) -> tuple[Tensor, ...]:
-            found, _, logits = passed(params, x, states, whole=True)
-            return found.sequence, found.last, logits, found.states
-
-        def loss(
-            params: list[Tensor], x: Tensor, y: Tensor, states: list[Tensor], numbers: Tensor | None
-        ) -> tuple[Tensor, list[Tensor]]:
-            """In training `numbers` are those of the epoch's dropout, of the update in the epoch and of
-            the chunk in its sequence."""
-            begin, drop = None, None
-            if truncated and numbers is not None:
-                fresh = loop.initial(model, params, x.shape[0], x.dtype)
-                begin = [ops.where(numbers[2] == 0, a, b) for a, b in zip(fresh, states, strict=True)]
-            if drop_at and numbers is not None:
-                drop = drop_at(numbers[0], numbers[1])
-            found, _, logits = passed(params, x, begin, whole=begin is not None, drop=drop)
-            value = ops.mean(ops.sparse_categorical_crossentropy(y, logits, from_logits=True))
-            if model.spec.penalty:
-                value = value + readout.penalty(model, begin, found.states, x.shape[1])
-            return value, found.states if truncated else []
-
-        value_and_gradients = engine.value_and_gradients(loss)
-
-        def gradients(
-            params: list[Tensor],
-            x: Tensor,
-            y: Tensor,
-            states: Sequence[Tensor] = (),
-            numbers: Tensor | None = None,
-        ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-            value, found, states = value_and_gradients(params, x, y, states, numbers)
-            return value, [trained(g) for trained, g in zip(keep, found, strict=True)], states
-
-        def update(carried: Carried, data: Sequence[Tensor], row: Sequence[Tensor]) -> tuple[Carried, Tensor]:
-            params, slots, states = carried
-            rows, scale, numbers = row
-            x, y = (ops.take(tensor, rows, axis=0) for tensor in data)
-            value, found, states = gradients(params, x, y, states, numbers)
-            return (*optimizer.update(spec, params, found, slots, scale), states), value
-
-        self._jit = jit
-        self._forward = lambda params, x: read(params, x)[1]
-        self._read = engine.compile(read, jit)
-        # a scan and a tree are built for the length of the sequence
-        loose = self.implementation != "scan" and not model.spec.single_output
-        self._outputs = engine.compile(outputs, jit, loose=loose)
-        self._there_and_back = engine.repeat(lambda x, w, back: ops.matmul(ops.matmul(x, w), back))
-        self._gradients = engine.compile(gradients, jit)
-        self._window = engine.window(update, jit)
 
     @cached_property
     def kernel(self) -> str:
         """The engine and how it runs: "TensorFlow graph", "TensorFlow graph, cuDNN", "TensorFlow XLA", …"""
         with self._engine.scope():
             x = self._put(np.zeros((2, self._model.steps, self._model.features)))
-            return self._engine.kernel(self._forward, self._params, x, self._jit)
+            return self._engine.kernel(self._functions.logits, self._params, x, self._functions.jit)
 
     def put_weights(self, weights: Weights) -> None:
         """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to the
         beginning of epoch 0."""
         with self._engine.scope():
-            self._params = [self._put(w) for w in layout.pack(self._model, self._cell, weights)]
+            self._params = [self._put(w) for w in packing.pack(self._model, self._cell, weights)]
             self._slots = optimizer.start(self._optimizer, self._params)
         self._steps = 0
         self.begin_epoch(0)
@@ -177,7 +90,7 @@ class KerasSession:
             self._slots = [
                 self._put(array)
                 for name in SLOTS[self._optimizer.name]
-                for array in layout.pack(self._model, self._cell, found[name])
+                for array in packing.pack(self._model, self._cell, found[name])
             ]
 
     def begin_epoch(self, epoch: int) -> None:
@@ -208,8 +121,8 @@ class KerasSession:
         ]
         with self._engine.scope():
             states = self._initial(B) if C > 1 else []
-            carried, losses = self._window((self._params, self._slots, states), self._data, plan)
-        self._params, self._slots, _ = carried
+            carry, losses = self._functions.train_loop((self._params, self._slots, states), self._data, plan)
+        self._params, self._slots, _ = carry
         self._steps += S * C
         self._updates += S * C
         return losses.reshape(S, C).mean(axis=1)
@@ -236,19 +149,21 @@ class KerasSession:
         with self._engine.scope():
             for start, stop in ranges:
                 begin = max(0, min(start, x.shape[0] - size))
-                rows = choose(self._read(self._params, self._engine.rows(x, begin, size)))
+                rows = choose(
+                    self._functions.features_and_logits(self._params, self._engine.rows(x, begin, size))
+                )
                 found.append((rows, slice(start - begin, stop - begin)))
         return np.concatenate([self._fetch(rows)[part] for rows, part in found])
 
     def outputs(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, T, I) from the model's initial states; carries nothing."""
         with self._engine.scope():
-            return self._named(self._outputs(self._params, self._initial(len(x)), self._put(x)))
+            return self._named(self._functions.outputs(self._params, self._initial(len(x)), self._put(x)))
 
     def advance(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, t, I), any t ≥ 1, read on from the carried states, which move along."""
         with self._engine.scope():
-            found = self._outputs(self._params, self._carried.before(len(x)), self._put(x))
+            found = self._functions.outputs(self._params, self._carried.before(len(x)), self._put(x))
         *_, self._carried.tensors = found
         return self._named(found)
 
@@ -270,7 +185,7 @@ class KerasSession:
         """The loss of x (B, T, I), y (B,) and its gradients before clipping; changes nothing."""
         with self._engine.scope():
             labels = self._engine.put(np.asarray(y, np.int64))
-            loss, gradients, _ = self._gradients(self._params, self._put(x), labels)
+            loss, gradients, _ = self._functions.gradients(self._params, self._put(x), labels)
         return Gradients(float(loss), self._canonical(gradients))
 
     def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
@@ -281,7 +196,7 @@ class KerasSession:
                 x, w = np.linspace(-1, 1, m * k).reshape(m, k), orthogonal(k, n)
                 self._operands = {(m, k, n): (self._put(x), self._put(w), self._put(w.T))}
             x, w, back = self._operands[m, k, n]
-            self._pending = [self._there_and_back(x, repeats, w, back)]
+            self._pending = [self._functions.matmul_pair(x, repeats, w, back)]
 
     def synchronize(self) -> None:
         """Returns when the device has nothing left to do."""
@@ -298,7 +213,7 @@ class KerasSession:
         self._data = ()
         self._operands.clear()
         self._carried.tensors = None
-        del self._forward, self._read, self._outputs, self._gradients, self._window, self._there_and_back
+        del self._functions
         self._engine.close()
 
     def _put(self, array: np.ndarray) -> Tensor:
@@ -319,17 +234,7 @@ class KerasSession:
         return Outputs(self._fetch(sequence), self._fetch(last), self._fetch(logits), named)
 
     def _canonical(self, tensors: Sequence[Tensor]) -> Weights:
-        return layout.unpack(self._model, self._cell, [self._fetch(tensor) for tensor in tensors])
-
-
-def kept(mask: np.ndarray | None, put: Callable[[np.ndarray], Tensor]) -> Callable[[Tensor], Tensor]:
-    """What leaves of a gradient the numbers that are trained; nothing is computed for one without any."""
-    if mask is None:
-        return lambda gradient: gradient
-    if not mask.any():
-        return ops.zeros_like
-    on_device = put(mask)
-    return lambda gradient: ops.where(on_device, gradient, 0)
+        return packing.unpack(self._model, self._cell, [self._fetch(tensor) for tensor in tensors])
 
 
 def orthogonal(k: int, n: int) -> np.ndarray:

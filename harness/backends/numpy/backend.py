@@ -23,7 +23,7 @@ from harness.backends.numpy.network import BlockStates, initial_states
 from harness.backends.numpy.optimizer import Optimizer
 from harness.backends.numpy.parameters import Layout, cell_module
 from harness.backends.numpy.workers import Team
-from harness.backends.states import Carried, by_block, flat
+from harness.backends.states import CarriedStates, by_block, flat
 from harness.errors import Unavailable
 from harness.measure.machine import cpu_name
 from harness.model.precision import held_in
@@ -72,7 +72,7 @@ class NumpySession:
         self.epoch, self.begun = 0, 0  # which streams drop, and how often they have begun anew
         self.mask = None if self.layout.mask is None else self.layout.mask.astype(self.dtype)
         self.optimizer = Optimizer(setup.optimizer, self.layout.size, self.dtype)
-        self.carried = Carried(
+        self.carried = CarriedStates(
             setup.model,
             initial=lambda batch: flat(initial_states(setup.model, self.layout.views(self.w), batch)),
             put=lambda state: np.array(state.T, self.dtype, order="C"),

@@ -22,7 +22,7 @@ def available(device: torch.device, dtype: torch.dtype) -> bool:
     return device.type == "cuda" and dtype == torch.float32
 
 
-class Window:
+class GraphedUpdates:
     """Steps on batches of B sequences out of x (T, N, I) with labels y (N,), as many as are asked for.
 
     `update` makes the updates of one batch xs (T, B, I), labels (B,) at the rate that lies in `rate`, and

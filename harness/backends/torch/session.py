@@ -15,7 +15,7 @@ import torch
 
 from harness.backends import optimizer_state as slots
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
-from harness.backends.states import Carried, by_block, flat
+from harness.backends.states import CarriedStates, by_block, flat
 from harness.backends.torch import cuda_graph, inductor, kernel
 from harness.backends.torch.cells import State
 from harness.backends.torch.device import devices, dtype, resolve, settle
@@ -50,9 +50,9 @@ class TorchSession:
         self._rate = torch.zeros((), device=self._device) if graphed else None
         self._steps = 0  # updates so far
         self._optimizer = Optimizer(setup.optimizer, self._model.trained, self._model.partly, self._rate)
-        self._windows: dict[int, cuda_graph.Window] = {}  # by batch size
+        self._graphs: dict[int, cuda_graph.GraphedUpdates] = {}  # by batch size
         self._dropping = Stream(setup.seed, self._device) if setup.model.dropout else None
-        self._carried = Carried(
+        self._carried = CarriedStates(
             setup.model,
             initial=lambda batch: flat(self._model.initial_states(batch)),
             put=lambda state: torch.tensor(state, **place),
@@ -101,7 +101,7 @@ class TorchSession:
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,); every later batch is gathered there."""
-        self._windows.clear()
+        self._graphs.clear()
         self._splits[split] = self._time_first(x), self._labels(y)
 
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
@@ -128,16 +128,16 @@ class TorchSession:
     def _train_graphed(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
         """The same as replays of one graph, which is captured when a batch size is met first."""
         size = batches.shape[1]
-        if size not in self._windows:
-            self._windows[size] = self._window(size)
-        return self._windows[size].run(pinned(batches, torch.int64), pinned(rates, torch.float32))
+        if size not in self._graphs:
+            self._graphs[size] = self._graph(size)
+        return self._graphs[size].run(pinned(batches, torch.int64), pinned(rates, torch.float32))
 
-    def _window(self, size: int) -> cuda_graph.Window:
+    def _graph(self, size: int) -> cuda_graph.GraphedUpdates:
         assert self._rate is not None
         x, y = self._splits["train"]
         changed = [*self._model.trained, *self._optimizer.slots()]
         chunks = len(x) // (self._truncate or len(x))
-        return cuda_graph.Window(
+        return cuda_graph.GraphedUpdates(
             self._updates, x, y, rate=self._rate, changed=changed, batch=size, chunks=chunks
         )
 
@@ -225,7 +225,7 @@ class TorchSession:
 
     def close(self) -> None:
         """Lets go of weights, data and threads."""
-        self._windows.clear()
+        self._graphs.clear()
         self._splits.clear()
         self._operands.clear()
         del self._model, self._optimizer, self._carried

@@ -11,10 +11,10 @@ import numpy as np
 
 Tensor = Any
 State = tuple[Tensor, ...]  # of one layer and direction, each (B, length)
-Carried = tuple[list[Tensor], list[Tensor], list[Tensor]]  # weights, the optimiser's slots, states
+TrainingState = tuple[list[Tensor], list[Tensor], list[Tensor]]  # weights, the optimiser's slots, states
 Loss = Callable[..., tuple[Tensor, list[Tensor]]]  # (weights, …) -> (mean loss (), states)
-Update = Callable[[Carried, Sequence[Tensor], Sequence[Tensor]], tuple[Carried, Tensor]]
-"""(carried, data, one row of every table of the plan) -> (carried, loss ())"""
+Update = Callable[[TrainingState, Sequence[Tensor], Sequence[Tensor]], tuple[TrainingState, Tensor]]
+"""(carry, data, one row of every table of the plan) -> (carry, loss ())"""
 CellStep = Callable[[Tensor, State, Sequence[Tensor]], tuple[Tensor, State]]
 """(input of a step, projected or not, state, the cell's weights) -> (output (B, H), state)"""
 Scan = Callable[..., tuple[Tensor, State]]
@@ -22,12 +22,14 @@ Scan = Callable[..., tuple[Tensor, State]]
 -> (outputs (T, B, H) in the order of the inputs, the last state)"""
 SequenceFunction = Callable[[Tensor, State, Sequence[Tensor]], tuple[Tensor, State]]
 """(xs (T, B, I), state, the cell's weights) -> (outputs (T, B, H), the last state)"""
-Window = Callable[[Carried, Sequence[Tensor], Sequence[np.ndarray]], tuple[Carried, np.ndarray]]
-"""(carried, data, plan: tables of S rows) -> (carried, losses (S,)) after S updates without a host
+TrainLoop = Callable[
+    [TrainingState, Sequence[Tensor], Sequence[np.ndarray]], tuple[TrainingState, np.ndarray]
+]
+"""(carry, data, plan: tables of S rows) -> (carry, losses (S,)) after S updates without a host
 synchronisation in between"""
 
-CAPACITY = 32  # updates in one compiled call: shapes are fixed, so that any number of steps is one trace
-STEPS_AT_ONCE = 28  # time steps that are compiled as one piece, where the whole would take too long
+UPDATES_PER_CALL = 32  # of a compiled call: its shapes are fixed, so any number of updates needs one trace
+STEPS_PER_GRAPH = 28  # time steps that are compiled together; a graph of all steps would take too long
 
 
 class Engine(Protocol):
@@ -55,18 +57,20 @@ class Engine(Protocol):
     def scan(self, jit: bool) -> Scan | None:
         """The engine's own time loop; None where it runs one step after the other, as Python says."""
 
-    def piece(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
+    def compile_part(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
         """A part of a forward pass, as an engine needs it that compiles parts and not the whole."""
 
-    def compile(self, function: Callable[..., Any], jit: bool, *, loose: bool = False) -> Callable[..., Any]:
-        """The function as this engine runs it. `loose`: one trace is to serve all lengths of the first
+    def compile(
+        self, function: Callable[..., Any], jit: bool, *, any_length: bool = False
+    ) -> Callable[..., Any]:
+        """The function as this engine runs it. `any_length`: one trace is to serve all lengths of the first
         two axes of its last argument, as far as there are traces."""
 
     def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]:
         """(weights, …) -> (loss, its gradient by every weight, states), to be used inside what is
         compiled; the gradient by what the loss does not depend on is zeros."""
 
-    def window(self, update: Update, jit: bool) -> Window:
+    def train_loop(self, update: Update, jit: bool) -> TrainLoop:
         """Many updates in one call."""
 
     def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -94,36 +98,38 @@ def environment(engine: str, threads: int) -> dict[str, str]:
     return found
 
 
-def lengths(steps: int) -> list[int]:
-    """T as a sum of STEPS_AT_ONCE and a rest."""
-    whole, rest = divmod(steps, STEPS_AT_ONCE)
-    return [STEPS_AT_ONCE] * whole + [rest] * (rest > 0)
+def graph_lengths(steps: int) -> list[int]:
+    """T as a sum of STEPS_PER_GRAPH and a rest."""
+    whole, rest = divmod(steps, STEPS_PER_GRAPH)
+    return [STEPS_PER_GRAPH] * whole + [rest] * (rest > 0)
 
 
-def windowed(run: Callable[..., tuple[Carried, Any]], put: Callable[[np.ndarray], Tensor]) -> Window:
-    """Any number of updates, of `run`, which takes a plan of CAPACITY rows and how many of them count;
-    losses are fetched once, after the last call."""
+def calls_of_fixed_size(
+    run: Callable[..., tuple[TrainingState, Any]], put: Callable[[np.ndarray], Tensor]
+) -> TrainLoop:
+    """Any number of updates by `run`, which takes a plan of UPDATES_PER_CALL rows and how many of them to
+    make. The losses are fetched once, after the last call."""
 
-    def window(
-        carried: Carried, data: Sequence[Tensor], plan: Sequence[np.ndarray]
-    ) -> tuple[Carried, np.ndarray]:
+    def train_loop(
+        carry: TrainingState, data: Sequence[Tensor], plan: Sequence[np.ndarray]
+    ) -> tuple[TrainingState, np.ndarray]:
         parts = []
-        for start in range(0, len(plan[0]), CAPACITY):
-            cut = [table[start : start + CAPACITY] for table in plan]
-            full = [put(np.resize(table, (CAPACITY, *table.shape[1:]))) for table in cut]
-            carried, losses = run(carried, data, full, len(cut[0]))
+        for start in range(0, len(plan[0]), UPDATES_PER_CALL):
+            cut = [table[start : start + UPDATES_PER_CALL] for table in plan]
+            full = [put(np.resize(table, (UPDATES_PER_CALL, *table.shape[1:]))) for table in cut]
+            carry, losses = run(carry, data, full, len(cut[0]))
             parts.append((losses, len(cut[0])))
-        return carried, np.concatenate([np.asarray(losses, np.float64)[:count] for losses, count in parts])
+        return carry, np.concatenate([np.asarray(losses, np.float64)[:count] for losses, count in parts])
 
-    return window
+    return train_loop
 
 
-def each_in_turn(
-    update: Update, carried: Carried, data: Sequence[Tensor], plan: Sequence[Tensor], count: int
-) -> tuple[Carried, list[Tensor]]:
+def update_loop(
+    update: Update, carry: TrainingState, data: Sequence[Tensor], plan: Sequence[Tensor], count: int
+) -> tuple[TrainingState, list[Tensor]]:
     """The first `count` updates of a plan, as a loop in Python."""
     losses = []
     for k in range(count):
-        carried, loss = update(carried, data, [table[k] for table in plan])
+        carry, loss = update(carry, data, [table[k] for table in plan])
         losses.append(loss)
-    return carried, losses
+    return carry, losses

@@ -11,17 +11,17 @@ from jax import lax
 from jax import numpy as jnp
 
 from harness.backends.keras.engines import (
-    Carried,
     CellStep,
     Loss,
     Scan,
     SequenceFunction,
     State,
     Tensor,
+    TrainingState,
+    TrainLoop,
     Update,
-    Window,
-    each_in_turn,
-    windowed,
+    calls_of_fixed_size,
+    update_loop,
 )
 from harness.errors import Unavailable
 from harness.measure.machine import cpu_name
@@ -82,10 +82,12 @@ class Engine:
 
         return scan if jit else None
 
-    def piece(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
+    def compile_part(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
         return function
 
-    def compile(self, function: Callable[..., Any], jit: bool, *, loose: bool = False) -> Callable[..., Any]:
+    def compile(
+        self, function: Callable[..., Any], jit: bool, *, any_length: bool = False
+    ) -> Callable[..., Any]:
         return jax.jit(function) if jit else function
 
     def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]:
@@ -97,20 +99,20 @@ class Engine:
 
         return value_and_gradients
 
-    def window(self, update: Update, jit: bool) -> Window:
+    def train_loop(self, update: Update, jit: bool) -> TrainLoop:
         def run(
-            carried: Carried, data: Sequence[Tensor], plan: Sequence[Tensor], count: Tensor
-        ) -> tuple[Carried, Tensor]:
-            def body(k: Tensor, found: tuple[Carried, Tensor]) -> tuple[Carried, Tensor]:
-                carried, losses = found
-                carried, loss = update(carried, data, [table[k] for table in plan])
-                return carried, losses.at[k].set(loss)
+            carry: TrainingState, data: Sequence[Tensor], plan: Sequence[Tensor], count: Tensor
+        ) -> tuple[TrainingState, Tensor]:
+            def body(k: Tensor, found: tuple[TrainingState, Tensor]) -> tuple[TrainingState, Tensor]:
+                carry, losses = found
+                carry, loss = update(carry, data, [table[k] for table in plan])
+                return carry, losses.at[k].set(loss)
 
-            losses = jnp.zeros(len(plan[0]), carried[0][0].dtype)
-            found: tuple[Carried, Tensor] = lax.fori_loop(0, count, body, (carried, losses))
+            losses = jnp.zeros(len(plan[0]), carry[0][0].dtype)
+            found: tuple[TrainingState, Tensor] = lax.fori_loop(0, count, body, (carry, losses))
             return found
 
-        return windowed(jax.jit(run) if jit else partial(each_in_turn, update), self.put)
+        return calls_of_fixed_size(jax.jit(run) if jit else partial(update_loop, update), self.put)
 
     def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def repeated(x: Tensor, count: Tensor, *more: Tensor) -> Tensor:

@@ -9,17 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from harness.backends.keras.engines import (
-    Carried,
     CellStep,
     Loss,
     Scan,
     SequenceFunction,
     State,
     Tensor,
+    TrainingState,
+    TrainLoop,
     Update,
-    Window,
-    lengths,
-    windowed,
+    calls_of_fixed_size,
+    graph_lengths,
 )
 from harness.errors import Unavailable
 from harness.measure.machine import cpu_name
@@ -73,7 +73,7 @@ class Engine:
             step: CellStep, xs: Tensor, state: State, params: Sequence[Tensor], *, reverse: bool
         ) -> tuple[Tensor, State]:
             # under XLA the gradient of one read of xs is as large as xs: long sequences go in cuts
-            cuts = tf.split(xs, lengths(xs.shape[0])) if jit else [xs]
+            cuts = tf.split(xs, graph_lengths(xs.shape[0])) if jit else [xs]
             parts = []
             for cut in reversed(cuts) if reverse else cuts:
                 outputs, state = _while(step, cut, state, params, reverse=reverse)
@@ -82,12 +82,14 @@ class Engine:
 
         return scan
 
-    def piece(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
+    def compile_part(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
         return function
 
-    def compile(self, function: Callable[..., Any], jit: bool, *, loose: bool = False) -> Callable[..., Any]:
+    def compile(
+        self, function: Callable[..., Any], jit: bool, *, any_length: bool = False
+    ) -> Callable[..., Any]:
         compiled: Callable[..., Any] = tf.function(function, jit_compile=jit, autograph=False)
-        return _loosened(compiled) if loose and not jit else compiled
+        return _any_length(compiled) if any_length and not jit else compiled
 
     def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]:
         def value_and_gradients(
@@ -100,21 +102,21 @@ class Engine:
 
         return value_and_gradients
 
-    def window(self, update: Update, jit: bool) -> Window:
+    def train_loop(self, update: Update, jit: bool) -> TrainLoop:
         def run(
-            carried: Carried, data: Sequence[Tensor], plan: Sequence[Tensor], count: Tensor
-        ) -> tuple[Carried, Tensor]:
-            def body(k: Tensor, carried: Carried, losses: Tensor) -> tuple[Tensor, Carried, Tensor]:
-                carried, loss = update(carried, data, [table[k] for table in plan])
-                return k + 1, carried, tf.tensor_scatter_nd_update(losses, [[k]], [loss])
+            carry: TrainingState, data: Sequence[Tensor], plan: Sequence[Tensor], count: Tensor
+        ) -> tuple[TrainingState, Tensor]:
+            def body(k: Tensor, carry: TrainingState, losses: Tensor) -> tuple[Tensor, TrainingState, Tensor]:
+                carry, loss = update(carry, data, [table[k] for table in plan])
+                return k + 1, carry, tf.tensor_scatter_nd_update(losses, [[k]], [loss])
 
-            losses = tf.zeros(plan[0].shape[0], carried[0][0].dtype)
-            start = (0, carried, losses)
+            losses = tf.zeros(plan[0].shape[0], carry[0][0].dtype)
+            start = (0, carry, losses)
             return tf.while_loop(lambda k, *_: k < count, body, start, parallel_iterations=1)[1:]
 
         compiled = self.compile(run, jit)
-        return windowed(
-            lambda carried, data, plan, count: compiled(carried, data, plan, tf.constant(count)),
+        return calls_of_fixed_size(
+            lambda carry, data, plan, count: compiled(carry, data, plan, tf.constant(count)),
             self.put,
         )
 
@@ -148,7 +150,7 @@ class Engine:
         """TensorFlow keeps its pools and its memory until the process ends."""
 
 
-def _loosened(function: Any) -> Callable[..., Any]:
+def _any_length(function: Any) -> Callable[..., Any]:
     """Traces a function at its first call with no lengths for batch and time, which every call fits."""
     traced: list[Any] = []
 

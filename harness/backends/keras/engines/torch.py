@@ -12,17 +12,17 @@ import numpy as np
 import torch
 
 from harness.backends.keras.engines import (
-    STEPS_AT_ONCE,
-    Carried,
+    STEPS_PER_GRAPH,
     CellStep,
     Loss,
     Scan,
     SequenceFunction,
     State,
     Tensor,
+    TrainingState,
+    TrainLoop,
     Update,
-    Window,
-    each_in_turn,
+    update_loop,
 )
 from harness.backends.keras.loop import python_loop
 from harness.errors import Unavailable
@@ -65,7 +65,7 @@ class Engine:
         def scan(
             step: CellStep, xs: Tensor, state: State, params: Sequence[Tensor], *, reverse: bool
         ) -> tuple[Tensor, State]:
-            cuts = torch.split(xs, STEPS_AT_ONCE)
+            cuts = torch.split(xs, STEPS_PER_GRAPH)
             parts = []
             for cut in reversed(cuts) if reverse else cuts:
                 outputs, state = compiled(step, cut, state, params, reverse=reverse)
@@ -74,7 +74,7 @@ class Engine:
 
         return scan
 
-    def piece(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
+    def compile_part(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
         return self._inductor(function) if jit else function
 
     def _inductor(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,7 +90,9 @@ class Engine:
         compiled: Callable[..., Any] = torch.compile(function, fullgraph=True, dynamic=False)
         return compiled
 
-    def compile(self, function: Callable[..., Any], jit: bool, *, loose: bool = False) -> Callable[..., Any]:
+    def compile(
+        self, function: Callable[..., Any], jit: bool, *, any_length: bool = False
+    ) -> Callable[..., Any]:
         """The function itself: what is compiled here are the time loop and the pieces inside it."""
         eager: Callable[..., Any] = torch.no_grad()(function)
         return eager
@@ -107,16 +109,16 @@ class Engine:
 
         return value_and_gradients
 
-    def window(self, update: Update, jit: bool) -> Window:
+    def train_loop(self, update: Update, jit: bool) -> TrainLoop:
         @torch.no_grad()
-        def window(
-            carried: Carried, data: Sequence[Tensor], plan: Sequence[np.ndarray]
-        ) -> tuple[Carried, np.ndarray]:
+        def train_loop(
+            carry: TrainingState, data: Sequence[Tensor], plan: Sequence[np.ndarray]
+        ) -> tuple[TrainingState, np.ndarray]:
             tables = [self.put(table) for table in plan]
-            carried, losses = each_in_turn(update, carried, data, tables, len(plan[0]))
-            return carried, torch.stack(losses).cpu().double().numpy()
+            carry, losses = update_loop(update, carry, data, tables, len(plan[0]))
+            return carry, torch.stack(losses).cpu().double().numpy()
 
-        return window
+        return train_loop
 
     def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def repeated(x: Tensor, count: int, *more: Tensor) -> Tensor:
