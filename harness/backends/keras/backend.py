@@ -27,7 +27,8 @@ def implementations(cell: str) -> tuple[str, ...]:
 
 def devices() -> dict[str, str]:
     """What Keras can compute on here, on the engine that KERAS_BACKEND names, else TensorFlow."""
-    return start_engine(os.environ.get("KERAS_BACKEND", DEFAULT_ENGINE), threads=os.cpu_count() or 1).devices()
+    engine = os.environ.get("KERAS_BACKEND", DEFAULT_ENGINE)
+    return start_engine(engine, threads=os.cpu_count() or 1).devices()
 
 
 def open_session(setup: Setup) -> Session:
