@@ -1,4 +1,4 @@
-"""The schema of a record: every column with its unit and its meaning."""
+"""The schema of a record: every column with its unit, which way it is better, and its meaning."""
 
 from dataclasses import Field, fields
 from typing import Any, get_args
@@ -16,12 +16,13 @@ def columns() -> str:
     """The columns of a table or DataFrame, then the mappings that only the document has whole."""
     flat = (f for f in fields(RunRecord) if f.name not in DETAIL)
     whole = (f for f in fields(RunRecord) if f.name in DETAIL)
-    head = ("column", "type", "unit", "meaning")
+    head = ("column", "type", "unit", "better", "meaning")
     return table(head, map(_row, flat)) + "\nThe rest is mappings:\n\n" + table(head, map(_row, whole))
 
 
-def _row(f: "Field[Any]") -> tuple[str, str, str, str]:
-    return f"`{f.name}`", _type(f.type), f.metadata["unit"], f.metadata["meaning"]
+def _row(f: "Field[Any]") -> tuple[str, str, str, str, str]:
+    column = f.metadata["column"]
+    return f"`{f.name}`", _type(f.type), column.unit, column.better, column.meaning
 
 
 def _type(hint: Any) -> str:

@@ -156,8 +156,8 @@ def compare(
         raise CompareError(f"--format {style!r}: must be one of {', '.join(render.FORMATS)}")
     if fail_below is not None and not math.isfinite(fail_below):
         raise CompareError(f"--fail-below {fail_below}: must be a number that figures can lie below")
-    chosen = metrics.named(metric)
-    found = verdict.compare(*sides.find(a, b, results, where or []), chosen, force=force)
+    compared = metrics.parse_metric(metric)
+    found = verdict.compare(*sides.find(a, b, results, where or []), compared, force=force)
     held = None if fail_below is None else render.gate(found, fail_below)
     typer.echo(render.render(found, style, held))
     if held and held.failed:

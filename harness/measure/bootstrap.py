@@ -15,15 +15,14 @@ of Welch and Satterthwaite (Welch, Biometrika 34, 1947, 28-35). What it covers i
 `python -m tests.bench.coverage` measures it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 from scipy.special import stdtrit  # Student's quantile, without the import of scipy.stats
 
-from harness.report.metrics import Figure
-
+Statistic = Callable[[np.ndarray], np.ndarray]  # samples (…, W) -> figure (…)
 LEVEL = 0.95
 REPLICATES = 4000
 DRAWS = 400  # resampled figures that are made of a run's windows
@@ -70,11 +69,11 @@ class Interval:
     over: str
 
 
-def run(value: float, samples: np.ndarray | None, figure: Figure, rng: np.random.Generator) -> Run:
-    """A run, from its figure and the raw samples (W,) that `figure` makes it of."""
+def run(value: float, samples: np.ndarray | None, statistic: Statistic, rng: np.random.Generator) -> Run:
+    """A run, from its figure and the raw samples (W,) that `statistic` computes it from."""
     if samples is None or len(samples) < 2:
         return Run(value, np.zeros(DRAWS))
-    drawn = figure(samples[rng.integers(0, len(samples), (DRAWS, len(samples)))])
+    drawn = statistic(samples[rng.integers(0, len(samples), (DRAWS, len(samples)))])
     return Run(value, drawn - drawn.mean())
 
 

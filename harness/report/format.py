@@ -5,15 +5,14 @@ from collections.abc import Sequence
 
 import pandas
 
+from harness.store.columns import BYTES, FLOPS, RELATIVE, SHARES, Column
+from harness.store.record import column
 from harness.text import one_line
 
 MISSING = "–"
 MARK = "†"  # beside a figure that others may have spoilt
-EXACT = ("parity_loss", "parity_gradient")
-KNOWN = ("parameters", "flops_per_sequence")  # counted, not measured
-TIMED = ("throughput", "seconds", "flops_per_second", "fraction")  # what others on the same cores spoil
-BYTES = (1024, ("B", "KiB", "MiB", "GiB", "TiB"))
-COUNTS = (1000, ("", "", "M", "G", "T", "P"))  # up to a million every digit is shown
+BINARY = (1024, ("B", "KiB", "MiB", "GiB", "TiB"))
+DECIMAL = (1000, ("", "", "M", "G", "T", "P"))  # up to a million every digit is shown
 LONGEST = 2000  # characters of a cell
 
 
@@ -32,11 +31,6 @@ def missing(value: object) -> bool:
     return value is None or value is pandas.NA or value != value
 
 
-def timed(metric: str) -> bool:
-    """Whether others on the same cores spoil it."""
-    return any(word in metric for word in TIMED)
-
-
 def percent(target: object) -> str:
     """A target accuracy: `97 %`; anything else as it stands."""
     try:
@@ -52,34 +46,35 @@ def figure(metric: str, mean: float, deviation: float = math.nan) -> str:
     """
     if missing(mean):
         return MISSING
-    certain = missing(deviation) or (deviation == 0 and metric in KNOWN)
-    factor, unit = _unit(metric, abs(mean))
-    pattern = _pattern(metric, mean / factor, scaled=bool(unit), certain=certain)
+    described = column(metric)
+    certain = missing(deviation) or (deviation == 0 and described.counted)
+    factor, prefix = _scale(described, abs(mean))
+    pattern = _pattern(described, mean / factor, scaled=bool(prefix), certain=certain)
     values = [mean] if certain else [mean, deviation]
-    return " ± ".join(format(value / factor, pattern) for value in values) + unit
+    return " ± ".join(format(value / factor, pattern) for value in values) + prefix
 
 
-def _unit(metric: str, size: float) -> tuple[float, str]:
-    """What a figure is divided by, and what is written behind it."""
+def _scale(described: Column, size: float) -> tuple[float, str]:
+    """What a figure is divided by, and the prefix or unit that is written behind it."""
     base: int
-    units: Sequence[str]
-    if metric.endswith("_bytes"):
-        base, units = BYTES
-    elif metric in KNOWN or "flops_per_second" in metric:
-        base, units = COUNTS
+    prefixes: Sequence[str]
+    if described.unit == BYTES:
+        base, prefixes = BINARY
+    elif described.counted or described.unit == FLOPS:
+        base, prefixes = DECIMAL
     else:
         return 1, ""
     if not math.isfinite(size):
         return 1, ""
-    power = max(k for k in range(len(units)) if k == 0 or size >= base**k)
-    return (float(base**power), f" {units[power]}") if units[power] else (1, "")
+    power = max(k for k in range(len(prefixes)) if k == 0 or size >= base**k)
+    return (float(base**power), f" {prefixes[power]}") if prefixes[power] else (1, "")
 
 
-def _pattern(metric: str, value: float, *, scaled: bool, certain: bool) -> str:
-    """The format of a number, by its metric and its size."""
-    if metric in EXACT:
+def _pattern(described: Column, value: float, *, scaled: bool, certain: bool) -> str:
+    """The format of a number, by its unit and its size."""
+    if described.unit == RELATIVE:
         return ".1e"
-    if "accuracy" in metric or "fraction" in metric:
+    if described.unit in SHARES:
         return ".4f"
     if scaled:
         return f",.{_decimals(value, 3)}f"

@@ -9,8 +9,7 @@ import pandas
 from harness.config.flat import flat
 from harness.errors import HarnessError
 from harness.report.format import missing
-from harness.store.record import COLUMNS, DETAIL, RunRecord
-from harness.store.validate import TARGETS
+from harness.store.record import COLUMNS, DETAIL, TARGETS, RunRecord
 from harness.text import one_line
 
 BY = ("backend", "cell")

@@ -10,7 +10,27 @@ from typing import Any, get_args, get_origin, get_type_hints
 import orjson
 
 from harness.errors import StoreError
-from harness.store.validate import misfit
+from harness.store.columns import (
+    BY_TARGET,
+    FLOP,
+    FLOPS,
+    RATE,
+    SECONDS,
+    SHARE,
+    UNBOUNDED_SHARE,
+    Column,
+    accuracy,
+    by_target,
+    duration,
+    loss,
+    memory,
+    metadata,
+    optional,
+    parity,
+    required,
+    speed,
+)
+from harness.store.validate import invalid_part
 
 SCHEMA = 1
 
@@ -28,169 +48,160 @@ STATUSES = {
 }
 
 
-def about(meaning: str, unit: str = "") -> dict[str, str]:
-    """What a column means, and the unit it is in: the metadata of its field."""
-    return {"meaning": meaning, "unit": unit}
-
-
-def column(meaning: str, unit: str = "") -> Any:
-    """A column that every record has."""
-    return field(metadata=about(meaning, unit))
-
-
-def found(meaning: str, unit: str = "") -> Any:
-    """A column that a run gets to on its way, None before."""
-    return field(default=None, metadata=about(meaning, unit))
-
-
-FLOPS = "FLOP/s"
-
-
 @dataclass(frozen=True)
 class RunRecord:
     """One run. Fields that it did not get to are None; throughput is in sequences/s."""
 
     # what it was
-    key: str = column("hash of what determines the result: configuration, machine, versions")
-    status: str = column("how it ended, see above")
-    reason: str | None = column("why it is not `ok`, in one line")
-    started: str = column("when, in UTC", "ISO 8601")
-    command: str = column("what makes this one run again")
-    backend: str = column("who computed")
-    implementation: str = column("`fused`, `loop`, `compiled` or `scan`: what `auto` became")
-    engine: str | None = column("what Keras computed with")
-    cell: str = column("the recurrent cell")
-    hidden: int = column("H of a layer and direction", "units")
-    layers: int = column("one on top of the other")
-    bidirectional: bool = column("whether every layer also reads from the end")
-    sequence: str = column("how images were read; `stored` for sequences of one's own")
-    data: str = column("the dataset")
-    seed: int = column("of weights, batches and dropout")
-    batch_size: int = column("of one update", "sequences")
-    epochs: int = column("how often the training set was to be gone through")
-    precision: str = column("of weights and arithmetic")
-    device: str = column("what computed: `cpu`, `cuda:0`, `mps`")
-    threads: int = column("cores that it had")
-    parameters: int = column("numbers in all weights, those that are not trained included")
-    flops_per_sequence: int = column(
-        "two for each multiply-add of the forward matrix products; training counts three times that", "FLOP"
+    key: str = required("hash of what determines the result: configuration, machine, versions")
+    status: str = required("how it ended, see above")
+    reason: str | None = required("why it is not `ok`, in one line")
+    started: str = required("when, in UTC", "ISO 8601")
+    command: str = required("what makes this one run again")
+    backend: str = required("who computed")
+    implementation: str = required("`fused`, `loop`, `compiled` or `scan`: what `auto` became")
+    engine: str | None = required("what Keras computed with")
+    cell: str = required("the recurrent cell")
+    hidden: int = required("H of a layer and direction", "units")
+    layers: int = required("one on top of the other")
+    bidirectional: bool = required("whether every layer also reads from the end")
+    sequence: str = required("how images were read; `stored` for sequences of one's own")
+    data: str = required("the dataset")
+    seed: int = required("of weights, batches and dropout")
+    batch_size: int = required("of one update", "sequences")
+    epochs: int = required("how often the training set was to be gone through")
+    precision: str = required("of weights and arithmetic")
+    device: str = required("what computed: `cpu`, `cuda:0`, `mps`")
+    threads: int = required("cores that it had")
+    parameters: int = required("numbers in all weights, those that are not trained included", counted=True)
+    flops_per_sequence: int = required(
+        "two for each multiply-add of the forward matrix products; training counts three times that",
+        FLOP,
+        counted=True,
     )
-    mode: str = field(default="train", metadata=about("`train`, `stream` or `throughput`"))
-    kernel: str | None = found(
+    mode: str = optional("`train`, `stream` or `throughput`", default="train")
+    kernel: str | None = optional(
         "the path that really ran: oneDNN, cuDNN, XLA, Inductor, how many shards; `CUDA graph` where a "
         "training step is captured as one"
     )
-    device_name: str | None = found("the processor or GPU, as the system calls it")
-    contended: bool | None = found("whether others were on its cores while it trained")
+    device_name: str | None = optional("the processor or GPU, as the system calls it")
+    contended: bool | None = optional("whether others were on its cores while it trained")
     # what it learnt
-    test_accuracy: float | None = found("on the test set, evaluated once, after the last epoch", "0 … 1")
-    test_loss: float | None = found("mean cross-entropy there", "nats")
-    validation_accuracy: float | None = found("after the last epoch", "0 … 1")
-    best_validation_accuracy: float | None = found("after any epoch", "0 … 1")
-    train_loss: float | None = found(
-        "mean over the batches of the last epoch, each before its update", "nats"
-    )
+    test_accuracy: float | None = accuracy("on the test set, evaluated once, after the last epoch")
+    test_loss: float | None = loss("mean cross-entropy there")
+    validation_accuracy: float | None = accuracy("after the last epoch")
+    best_validation_accuracy: float | None = accuracy("after any epoch")
+    train_loss: float | None = loss("mean over the batches of the last epoch, each before its update")
     # how fast it was
-    train_throughput: float | None = found(
+    train_throughput: float | None = speed(
         "training: the median over windows of steps, each at least `measure.window_seconds` long",
-        "sequences/s",
     )
-    train_throughput_low: float | None = found(
-        "where its 95 % interval of order statistics begins", "sequences/s"
+    train_throughput_low: float | None = optional(
+        "where its 95 % interval of order statistics begins", RATE, timed=True
     )
-    train_throughput_high: float | None = found("where it ends", "sequences/s")
-    train_throughput_coverage: float | None = found(
-        "what the interval covers: 0.95, or less where fewer than six windows give their whole range", "0 … 1"
+    train_throughput_high: float | None = optional("where it ends", RATE, timed=True)
+    train_throughput_coverage: float | None = optional(
+        "what the interval covers: 0.95, or less where fewer than six windows give their whole range", SHARE
     )
-    inference_throughput: float | None = found(
-        "predicting the test set in batches of `evaluate.batch_size`: the median", "sequences/s"
+    inference_throughput: float | None = speed(
+        "predicting the test set in batches of `evaluate.batch_size`: the median"
     )
-    inference_throughput_low: float | None = found("where its interval begins", "sequences/s")
-    inference_throughput_high: float | None = found("where it ends", "sequences/s")
-    inference_throughput_coverage: float | None = found("what the interval covers", "0 … 1")
-    latency_p50_seconds: float | None = found(
-        "of one sequence, from asking to having its logits on the host: the median", "s"
+    inference_throughput_low: float | None = optional("where its interval begins", RATE, timed=True)
+    inference_throughput_high: float | None = optional("where it ends", RATE, timed=True)
+    inference_throughput_coverage: float | None = optional("what the interval covers", SHARE)
+    latency_p50_seconds: float | None = duration(
+        "of one sequence, from asking to having its logits on the host: the median"
     )
-    latency_p99_seconds: float | None = found("the same: 99 of 100 are faster", "s")
-    step_latency_p50_seconds: float | None = found(
-        "of one time step, streamed one sequence at a time: median", "s"
+    latency_p99_seconds: float | None = duration("the same: 99 of 100 are faster")
+    step_latency_p50_seconds: float | None = duration(
+        "of one time step, streamed one sequence at a time: median"
     )
-    step_latency_p99_seconds: float | None = found("the same: 99 of 100 are faster", "s")
-    train_seconds: float | None = found(
-        "sum of the training windows; evaluation, compilation and warm-up are not in it", "s"
+    step_latency_p99_seconds: float | None = duration("the same: 99 of 100 are faster")
+    train_seconds: float | None = duration(
+        "sum of the training windows; evaluation, compilation and warm-up are not in it"
     )
-    first_call_seconds: float | None = found("the first training step, which compiles what is compiled", "s")
-    compile_seconds: float | None = found(
-        "of `implementation=compiled`: what that first step took beyond a steady one", "s"
+    first_call_seconds: float | None = duration("the first training step, which compiles what is compiled")
+    compile_seconds: float | None = duration(
+        "of `implementation=compiled`: what that first step took beyond a steady one"
     )
-    total_seconds: float | None = found(
-        "from the launcher's beginning to the run's end; `timing.phases` adds up to it", "s"
+    total_seconds: float | None = duration(
+        "from the launcher's beginning to the run's end; `timing.phases` adds up to it"
     )
     seconds_to_target: dict[str, float | None] | None = field(
         default=None,
-        metadata=about(
+        metadata=by_target(
             "training seconds until the validation accuracy first reached each of `measure.targets`",
-            "s by target",
+            SECONDS,
+            timed=True,
         ),
     )
     epochs_to_target: dict[str, int | None] | None = field(
-        default=None, metadata=about("the same", "epochs by target")
+        default=None, metadata=by_target("the same", "epochs")
     )
     steps_to_target: dict[str, int | None] | None = field(
-        default=None, metadata=about("the same", "updates by target")
+        default=None, metadata=by_target("the same", "updates")
     )
-    train_flops_per_second: float | None = found(
+    train_flops_per_second: float | None = speed(
         "`train_throughput` times the FLOPs of a training sequence", FLOPS
     )
-    peak_flops_per_second: float | None = found(
-        "the best square matrix product in the same process, on the same threads", FLOPS
+    peak_flops_per_second: float | None = optional(
+        "the best square matrix product in the same process, on the same threads", FLOPS, timed=True
     )
-    own_shape_flops_per_second: float | None = found(
-        "the product that the run repeats most, (B, H) by (H, G·H)", FLOPS
+    own_shape_flops_per_second: float | None = optional(
+        "the product that the run repeats most, (B, H) by (H, G·H)", FLOPS, timed=True
     )
-    peak_fraction: float | None = found(
-        "`train_flops_per_second` as a share of `peak_flops_per_second`", "0 … 1"
+    peak_fraction: float | None = speed(
+        "`train_flops_per_second` as a share of `peak_flops_per_second`", SHARE
     )
-    own_shape_fraction: float | None = found(
+    own_shape_fraction: float | None = speed(
         "as a share of `own_shape_flops_per_second`; above 1 is possible",
-        "share",
+        UNBOUNDED_SHARE,
     )
-    peak_memory_bytes: int | None = found("the most that the process held, frameworks included", "bytes")
-    device_peak_memory_bytes: int | None = found("the most on a GPU", "bytes")
+    peak_memory_bytes: int | None = memory("the most that the process held, frameworks included")
+    device_peak_memory_bytes: int | None = memory("the most on a GPU")
     # how far from the reference
-    parity_loss: float | None = found(
-        "distance from the float64 reference on the first batch: |Δloss| / loss", "relative"
+    parity_loss: float | None = parity(
+        "distance from the float64 reference on the first batch: |Δloss| / loss"
     )
-    parity_gradient: float | None = found("the largest ‖Δg‖ / ‖g‖ of any parameter there", "relative")
-    weights_path: str | None = found("the trained weights, where `save_weights=true`")
-    record_path: str | None = found("this document; filled in when it is read")
+    parity_gradient: float | None = parity("the largest ‖Δg‖ / ‖g‖ of any parameter there")
+    weights_path: str | None = optional("the trained weights, where `save_weights=true`")
+    record_path: str | None = optional("this document; filled in when it is read")
     # the whole of it
-    schema: int = field(
-        default=SCHEMA, metadata=about("version of this list; a reader refuses one that it does not know")
+    schema: int = optional("version of this list; a reader refuses one that it does not know", default=SCHEMA)
+    config: dict[str, Any] = field(
+        default_factory=dict, metadata=metadata(Column("the whole resolved configuration"))
     )
-    config: dict[str, Any] = field(default_factory=dict, metadata=about("the whole resolved configuration"))
     environment: dict[str, Any] = field(
         default_factory=dict,
-        metadata=about("processor, the cores and the GPU held, versions, git revision, load before the run"),
+        metadata=metadata(
+            Column("processor, the cores and the GPU held, versions, git revision, load before the run")
+        ),
     )
     history: list[dict[str, Any]] = field(
         default_factory=list,
-        metadata=about(
-            "one entry per epoch: `epoch`, `train_loss`, `validation_accuracy`, `validation_loss`, "
-            "`train_throughput` (sequences/s over the epoch) and `seconds`"
+        metadata=metadata(
+            Column(
+                "one entry per epoch: `epoch`, `train_loss`, `validation_accuracy`, `validation_loss`, "
+                "`train_throughput` (sequences/s over the epoch) and `seconds`"
+            )
         ),
     )
     timing: dict[str, Any] = field(
         default_factory=dict,
-        metadata=about(
-            "raw `windows`, `warm_up`, first call, and `phases`: seconds by what the run was doing", "s"
+        metadata=metadata(
+            Column(
+                "raw `windows`, `warm_up`, first call, and `phases`: seconds by what the run was doing",
+                SECONDS,
+            )
         ),
     )
     details: dict[str, Any] = field(
         default_factory=dict,
-        metadata=about(
-            "parity by parameter, confusion matrix, FLOP/s by shape, what others took of the cores, memory "
-            "on the way, what was resumed, `logger`"
+        metadata=metadata(
+            Column(
+                "parity by parameter, confusion matrix, FLOP/s by shape, what others took of the cores, "
+                "memory on the way, what was resumed, `logger`"
+            )
         ),
     )
 
@@ -228,7 +239,7 @@ class RunRecord:
             )
         known = {name: value for name, value in values.items() if name in TYPES}
         wrong = next((name for name, value in known.items() if type(value) not in TYPES[name]), None)
-        wrong = wrong or misfit(known)
+        wrong = wrong or invalid_part(known, TARGETS)
         if wrong is not None:
             raise StoreError(f"{place}: not a whole record: {wrong} is of the wrong type")
         try:
@@ -264,6 +275,14 @@ class UnknownSchema(StoreError):
 
 DETAIL = ("config", "environment", "history", "timing", "details")
 COLUMNS = tuple(f.name for f in fields(RunRecord) if f.name not in ("schema", *DETAIL))
+DESCRIPTIONS: dict[str, Column] = {f.name: f.metadata["column"] for f in fields(RunRecord)}
+TARGETS = tuple(name for name, column in DESCRIPTIONS.items() if column.unit.endswith(BY_TARGET))
+
+
+def column(name: str) -> Column:
+    """What a column holds, or one entry of it (`seconds_to_target.0.97`); nothing is known of other names."""
+    base, _, target = name.partition(".")
+    return DESCRIPTIONS.get(base if base in TARGETS and target else name, Column(""))
 
 
 def _types(hint: Any) -> frozenset[type]:

@@ -1,19 +1,20 @@
-"""What the parts of a record must hold, as far as anything here relies on it."""
+"""Checks what the parts of a record hold, as far as the harness relies on it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any
 
-TARGETS = ("seconds_to_target", "epochs_to_target", "steps_to_target")
 NUMBER = frozenset({int, float, NoneType})  # one that was not finite is null
 WINDOWS = ("windows", "inference_windows")
 FLOWS = ("gradient_flow_before", "gradient_flow_after")
 
 
-def misfit(values: Mapping[str, Any]) -> str | None:
-    """The name of a part that does not hold what it should, None where all do. The columns' own types have
-    been looked at before."""
-    for name in TARGETS:
+def invalid_part(values: Mapping[str, Any], by_target: Sequence[str]) -> str | None:
+    """The name of a part that does not hold what it should; None if all do.
+
+    The columns' own types were checked before; `by_target` are those with a number for each target accuracy.
+    """
+    for name in by_target:
         if not _numbers(values.get(name) or {}):
             return name
     if not all(type(entry) is dict and _numbers(entry) for entry in values.get("history", [])):
@@ -21,11 +22,11 @@ def misfit(values: Mapping[str, Any]) -> str | None:
     versions = values.get("environment", {}).get("versions", {})
     if type(versions) is not dict or not all(type(version) is str for version in versions.values()):
         return "environment.versions"
-    return _of_details(values.get("details", {}))
+    return _invalid_detail(values.get("details", {}))
 
 
-def timing_misfit(timing: Mapping[str, Any]) -> str | None:
-    """The same of the raw timings, which are long and which few read."""
+def invalid_timing(timing: Mapping[str, Any]) -> str | None:
+    """The same for the raw timings, which are long: only those who read them check them."""
     for name in WINDOWS:
         windows = timing.get(name, [])
         if type(windows) is not list or not all(
@@ -41,7 +42,7 @@ def timing_misfit(timing: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _of_details(details: Mapping[str, Any]) -> str | None:
+def _invalid_detail(details: Mapping[str, Any]) -> str | None:
     after = details.get("accuracy_after_step", [])
     if type(after) is not list or not all(type(value) in (int, float) for value in after):
         return "details.accuracy_after_step"
@@ -59,10 +60,10 @@ def _of_details(details: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _durations(found: object) -> bool:
-    """Whether it is a list of what any work and any time is: a number above 0."""
-    return type(found) is list and all(type(value) in (int, float) and value > 0 for value in found)
+def _durations(values: object) -> bool:
+    """Whether it is a list of numbers above 0, as any work and any time is."""
+    return type(values) is list and all(type(value) in (int, float) and value > 0 for value in values)
 
 
-def _numbers(found: Mapping[str, Any]) -> bool:
-    return all(type(value) in NUMBER for value in found.values())
+def _numbers(values: Mapping[str, Any]) -> bool:
+    return all(type(value) in NUMBER for value in values.values())

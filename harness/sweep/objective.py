@@ -4,9 +4,17 @@ import math
 from dataclasses import dataclass
 
 from harness.config.schema import Config
-from harness.store.record import RunRecord
+from harness.store.record import RunRecord, column
 
-DIRECTIONS = {"val_accuracy": "maximize", "train_throughput": "maximize", "seconds_to_target": "minimize"}
+COLUMNS = {  # by objective
+    "val_accuracy": "validation_accuracy",
+    "train_throughput": "train_throughput",
+    "seconds_to_target": "seconds_to_target",
+}
+DIRECTIONS = {
+    name: "maximize" if column(objective).better == "more" else "minimize"
+    for name, objective in COLUMNS.items()
+}
 WORST = {"maximize": 0.0, "minimize": math.inf}
 
 # statuses that the chosen hyperparameters cause; the others say nothing about them
@@ -35,9 +43,8 @@ def evaluate(config: Config, record: RunRecord) -> ObjectiveValue:
         return ObjectiveValue(worst=True)
     if not record.ok:
         return ObjectiveValue()
-    if name == "val_accuracy":
-        return ObjectiveValue(record.validation_accuracy)
-    if name == "train_throughput":
-        return ObjectiveValue(record.train_throughput)
-    reached = (record.seconds_to_target or {}).get(str(max(config.measure.targets)))
-    return ObjectiveValue(reached, worst=reached is None)
+    value = getattr(record, COLUMNS[name])
+    if name == "seconds_to_target":
+        reached = (value or {}).get(str(max(config.measure.targets)))
+        return ObjectiveValue(reached, worst=reached is None)
+    return ObjectiveValue(value)

@@ -27,10 +27,10 @@ import numpy as np
 from harness.measure.bootstrap import DRAWS, Run, Stratum, interval
 from harness.report.compare.sides import Side, read
 from harness.report.compare.verdict import CANNOT_TELL, judge, runs_of
-from harness.report.metrics import named
+from harness.report.metrics import parse_metric
 from tests.bench.child import ROOT
 
-SPEED = named("train_throughput")
+SPEED = parse_metric("train_throughput")
 EFFECT, A_SIDE, TIMES, SEEDS, SECONDS = 1.05, 5, 1000, 8, 6.0
 SETTINGS = ("mode=throughput", "data=digits", "threads=1", "cell.hidden=64", "measure.window_seconds=0.1")
 CHOICES = ("backend=numpy,torch", "cell=lstm,gru", "measure.warmup_steps=10,11")  # the last has no say here

@@ -15,7 +15,7 @@ from harness.report.compare.errors import CompareError
 from harness.report.compare.render import gate, render
 from harness.report.compare.sides import find
 from harness.report.compare.verdict import Comparison, compare
-from harness.report.metrics import named
+from harness.report.metrics import parse_metric
 from harness.store.record import RunRecord
 from tests.bench.coverage import coverage, right
 from tests.conftest import ROOT, Shell
@@ -40,7 +40,7 @@ def compared(results: Path) -> Compared:
         force: bool = False,
     ) -> Comparison:
         stored(results, *records)
-        return compare(*find(a, b, str(results), where), named(metric), force=force)
+        return compare(*find(a, b, str(results), where), parse_metric(metric), force=force)
 
     return call
 

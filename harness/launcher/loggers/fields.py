@@ -7,8 +7,7 @@ from typing import Any
 
 from harness.config.flat import flat
 from harness.config.schema import Config
-from harness.store.record import COLUMNS, RunRecord
-from harness.store.validate import TARGETS
+from harness.store.record import COLUMNS, TARGETS, RunRecord
 
 
 def parameters(config: Config) -> dict[str, str | int | float | bool]:

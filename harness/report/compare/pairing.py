@@ -131,7 +131,7 @@ def pair(a: Side, b: Side, metric: Metric) -> Pairs:
         if _named(key, a.named | b.named):
             continue
         said = f"{key}: {_found(a, left[key])}; {_found(b, right[key])}"
-        checked = key.startswith(TASK) or (key in MACHINE and metric.timed)
+        checked = key.startswith(TASK) or (key in MACHINE and metric.column.machine_dependent)
         (against if checked and key in known else notes).append(said)  # older runs know fewer keys
     return Pairs(pairs, alone, notes, against)
 
@@ -190,7 +190,7 @@ def _of_one(
     """The runs of one configuration. What the seed decides is paired by seed, where any seed is on both
     sides. A timing owes nothing to its seed: all runs of a configuration are alike, unless they were made
     seed by seed."""
-    if not metric.seeded and not _seed_by_seed(a, b, left, right):
+    if not metric.column.seeded and not _seed_by_seed(a, b, left, right):
         return Pair(label, [[row] for row in left], [[row] for row in right], seeds=()), []
     seeds = [_by_seed(a, left), _by_seed(b, right)]
     both = sorted(seeds[0].keys() & seeds[1].keys())

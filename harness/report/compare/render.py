@@ -49,7 +49,7 @@ def gate(found: Comparison, below: float) -> Gate:
 
 def sentence(found: Found, a: str, b: str, metric: Metric) -> str:
     """`backend=torch is 1.22 times as fast as backend=numpy [1.14, 1.32]: faster`."""
-    said = metric.sentence.format(a=a, b=b, figure=metric.said(found.estimate))
+    said = metric.sentence.format(a=a, b=b, figure=metric.in_words(found.estimate))
     return f"{said} {between(found, metric)}: {found.verdict}{f' ({found.why})' if found.why else ''}"
 
 

@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from harness.measure.bootstrap import Run, Stratum, interval, run
+from harness.measure.bootstrap import Run, Statistic, Stratum, interval, run
 from harness.report.compare.errors import CompareError
 from harness.report.compare.pairing import Pair, pair
 from harness.report.compare.sides import Side
-from harness.report.metrics import Figure, Metric, samples
-from harness.store.validate import timing_misfit
+from harness.report.metrics import Metric, samples
+from harness.store.validate import invalid_timing
 
 CANNOT_TELL = "cannot tell"
 ROUNDOFF = 1e-12
@@ -62,7 +62,7 @@ def compare(a: Side, b: Side, metric: Metric, *, force: bool = False) -> Compari
     right, right_out, more = _usable(b, metric)
     found = pair(left, right, metric)
     against = [*found.against, *against, *more]
-    if metric.disturbed:
+    if metric.column.timed:
         against += _contended(left, [row for each in found.pairs for run in each.a for row in run])
         against += _contended(right, [row for each in found.pairs for run in each.b for row in run])
     if against and not force:
@@ -80,7 +80,11 @@ def compare(a: Side, b: Side, metric: Metric, *, force: bool = False) -> Compari
     whole = replace(whole, runs=(sum(part.runs[0] for part in parts), sum(part.runs[1] for part in parts)))
     if force and whole.over == "windows":
         against.append("one run a side: how runs differ from one another is not in the interval")
-    notes = [*found.notes, *_versions(left, right), *(_when(left, right) if metric.timed else [])]
+    notes = [
+        *found.notes,
+        *_versions(left, right),
+        *(_when(left, right) if metric.column.machine_dependent else []),
+    ]
     return Comparison(
         a.text, b.text, metric, whole, parts, [*left_out, *right_out, *found.alone], notes, against
     )
@@ -182,7 +186,7 @@ def _stratum(each: Pair, left: Mapping[int, Run], right: Mapping[int, Run]) -> S
 def _independent(pairs: Sequence[Pair], strata: Sequence[Stratum], metric: Metric) -> list[Stratum]:
     """All backends compute the same. Of what the seed decides, their runs of one seed are no two: those of
     the same problem and seeds count as one, their mean."""
-    if metric.timed or not metric.seeded:
+    if metric.column.machine_dependent or not metric.column.seeded:
         return list(strata)
     alike: dict[object, list[Stratum]] = {}
     for each, stratum in zip(pairs, strata, strict=True):
@@ -210,17 +214,17 @@ def runs_of(side: Side, metric: Metric, rng: np.random.Generator) -> dict[int, R
     found = {}
     for row, value, timing, config, place in zip(side.frame.index, values, *columns, strict=True):
         if metric.ratio:
-            if wrong := timing_misfit(timing):
+            if wrong := invalid_timing(timing):
                 raise CompareError(f"{place}: not a whole record: {wrong} is of the wrong type")
-            raw, figure = samples(metric, timing, config) or (None, np.asarray)
-            found[row] = run(math.log(value), raw, partial(_log, figure), rng)
+            raw, statistic = samples(metric, timing, config) or (None, np.asarray)
+            found[row] = run(math.log(value), raw, partial(_log, statistic), rng)
         else:
             found[row] = run(value, None, np.asarray, rng)
     return found
 
 
-def _log(figure: Figure, drawn: np.ndarray) -> np.ndarray:
-    return np.asarray(np.log(figure(drawn)))
+def _log(statistic: Statistic, drawn: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(statistic(drawn)))
 
 
 def _versions(a: Side, b: Side) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.report.table import MARK, text
-from harness.store.record import RunRecord
+from harness.store.record import RunRecord, column
 
 # (column, heading, how its values are shown)
 COLUMNS = (
@@ -52,7 +52,10 @@ def rows(runs: Sequence[RunRecord]) -> dict[str, Any]:
     command, its reason, which environment, which device, and whether others used its cores."""
     known: dict[str, int] = {}
     return {
-        "columns": [{"name": name, "heading": head, "kind": kind} for name, head, kind in COLUMNS],
+        "columns": [
+            {"name": name, "heading": head, "kind": kind, "timed": column(name).timed}
+            for name, head, kind in COLUMNS
+        ],
         "filters": list(FILTERS),
         "mark": MARK,
         "rows": [[_value(getattr(run, name), kind) for name, _, kind in COLUMNS] for run in runs],

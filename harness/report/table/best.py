@@ -13,43 +13,18 @@ import numpy as np
 import pandas
 from scipy.special import stdtrit  # Student's t of scipy.stats, without its import of half a second
 
-from harness.report.format import timed
-from harness.store.validate import TARGETS
+from harness.store.columns import RELATIVE
+from harness.store.record import column
 
 COVERAGE = 0.95
 FEWEST = 3  # runs for an interval of their mean
-HIGHER = (
-    "test_accuracy",
-    "validation_accuracy",
-    "best_validation_accuracy",
-    "train_throughput",
-    "inference_throughput",
-    "train_flops_per_second",
-    "peak_fraction",
-    "own_shape_fraction",
-)
-LOWER = (
-    "test_loss",
-    "train_loss",
-    "latency_p50_seconds",
-    "latency_p99_seconds",
-    "step_latency_p50_seconds",
-    "step_latency_p99_seconds",
-    "train_seconds",
-    "first_call_seconds",
-    "compile_seconds",
-    "total_seconds",
-    "peak_memory_bytes",
-    "device_peak_memory_bytes",
-    *TARGETS,
-)
 TASK = ("data", "sequence", "target")  # figures of different tasks are not compared
 
 
 def direction(metric: str) -> int:
-    """1 where higher is better, -1 where lower is, 0 where neither can be said."""
-    base = metric.partition(".")[0]
-    return 1 if base in HIGHER else -1 if base in LOWER else 0
+    """1 where more is better, -1 where less is, 0 where neither is: a parity distance is rounding noise."""
+    described = column(metric)
+    return 0 if described.unit == RELATIVE else {"more": 1, "less": -1, "": 0}[described.better]
 
 
 def intervals(
@@ -69,7 +44,7 @@ def intervals(
         own = runs[windows].apply(pandas.to_numeric, errors="coerce").groupby(ids).first()
         alone = (n == 1) & (own[windows[2]] >= COVERAGE)
         low, high = low.mask(alone, own[windows[0]]), high.mask(alone, own[windows[1]])
-    spoilt = (groups["contended"] > 0) & timed(metric)
+    spoilt = (groups["contended"] > 0) & column(metric).timed
     return pandas.DataFrame({"low": low.mask(spoilt), "high": high.mask(spoilt)})
 
 

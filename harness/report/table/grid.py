@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas
 
-from harness.report.format import MARK, MISSING, Best, figure, percent, text, timed
+from harness.report.format import MARK, MISSING, Best, figure, percent, text
 from harness.report.table.groups import TARGET, Groups
+from harness.store.record import column
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _cell(row: Mapping[str, Any], metric: str, *, counted: bool) -> str:
     found, n = row[f"{metric}_n"], row["n"]
     if counted and 0 < found < n:
         said += f" ({found} of {n})"
-    if found and row["n_contended"] and timed(metric):
+    if found and row["n_contended"] and column(metric).timed:
         said += f" {MARK}"
     return Best(said) if row[f"{metric}_best"] else said
 
@@ -149,7 +150,7 @@ def _shared(groups: Groups) -> str:
     """The note on figures that are marked; "" where none is."""
     runs = groups.runs[groups.runs["status"] == "ok"]
     found = int(runs["contended"].eq(True).sum())
-    if not found or not any(timed(metric) for metric in groups.metrics):
+    if not found or not any(column(metric).timed for metric in groups.metrics):
         return ""
     return f"{MARK} Others used the cores of {found} of {len(runs)} runs: do not trust their timing."
 

@@ -7,8 +7,7 @@ import pandas
 
 from harness.report.frame import METRIC, TableError, not_ok, split
 from harness.report.table import best
-from harness.store.record import DETAIL
-from harness.store.validate import TARGETS
+from harness.store.record import DETAIL, TARGETS
 
 TARGET = "target"
 

@@ -7,8 +7,6 @@
   const specs = JSON.parse(byId("specs").textContent);
   const place = Object.fromEntries(data.columns.map((column, k) => [column.name, k]));
   const [COMMAND, REASON, ENVIRONMENT, DEVICE, KERNEL, KEY, CONTENDED] = [0, 1, 2, 3, 4, 5, 6];
-  const TIMED = new Set(["rate", "milli", "seconds"]);
-  const timed = (column) => TIMED.has(column.kind) || column.name.endsWith("_fraction");
   const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
   const shown = {
     text: (value) => value,
@@ -94,7 +92,7 @@
     data.columns.forEach((column, k) => {
       let text = row[k] === null ? "–" : shown[column.kind](row[k]);
       if (column.name === "started") text = text.slice(0, 19).replace("T", " ");
-      if (data.more[n][CONTENDED] && timed(column) && row[k] !== null) text += ` ${data.mark}`;
+      if (data.more[n][CONTENDED] && column.timed && row[k] !== null) text += ` ${data.mark}`;
       made.append(element("td", { className: column.kind, textContent: text }));
     });
     return open ? [made, details(n)] : [made];
