@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,7 @@ from harness.launcher.lease import directory as lease_directory
 from harness.measure import machine
 from harness.measure.devices import gpus
 from harness.store import attempts
+from harness.text import error_line, exit_description, one_line
 
 PROBE = """
 import json, sys
@@ -30,109 +32,128 @@ print(json.dumps(module.devices()))
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `needed` ones decide doctor's exit status."""
+    """What an examination found. Those that are `needed` decide doctor's exit status."""
 
     subject: str
     good: bool
-    found: str
+    text: str
     advice: str = ""
     needed: bool = False
 
 
+@dataclass(frozen=True)
+class Examination:
+    """One thing to look at. `look` returns what it found, or raises an exception that says what is wrong."""
+
+    subject: str
+    look: Callable[[], str]
+    advice: str = ""  # what to do if something is wrong
+    needed: bool = False
+
+    def finding(self) -> Finding:
+        """Never raises: whatever an examination runs into is what it found."""
+        try:
+            return Finding(self.subject, True, self.look(), needed=self.needed)
+        except (Problem, HarnessError) as error:
+            text = one_line(str(error).partition("\n")[0])
+        except Exception as error:  # noqa: BLE001  # one broken part must not hide the others
+            text = error_line(error)
+        return Finding(self.subject, False, text, self.advice, self.needed)
+
+
+class Problem(Exception):
+    """What is wrong, in one line."""
+
+
 def examine() -> list[Finding]:
-    """Everything that can stand in a run's way, each looked at for real."""
+    """Looks at everything that can prevent a run."""
+    return [examination.finding() for examination in _examinations()]
+
+
+def _examinations() -> list[Examination]:
     return [
-        *_machine(),
+        Examination("processor", lambda: f"{machine.cpu_name()}, {len(machine.cores())} cores to use"),
+        Examination("GPUs", lambda: ", ".join(f"cuda:{n}" for n in range(len(gpus()))) or "no CUDA device"),
+        Examination("NumPy's BLAS", _blas, "install NumPy from a wheel"),
+        Examination("load", _load, "timings suffer: let other work finish first"),
+        Examination(
+            "core leases",
+            lambda: str(lease_directory()),
+            "set HARNESS_LEASES to a directory that can be written",
+        ),
+        *(examination for name in catalogue.backend_names() for examination in _backend_examinations(name)),
         *(
-            _backend(name, engine)
-            for name in catalogue.backend_names()
-            for engine in catalogue.engines(name) or (None,)
+            Examination(
+                f"data={name}",
+                partial(_dataset, name),
+                "the first run downloads it, or see the message of a run",
+            )
+            for name in data.DATASETS
         ),
-        *(_dataset(name) for name in data.DATASETS),
-        _results(),
+        Examination("results", _results),
     ]
 
 
-def _machine() -> list[Finding]:
-    cores = machine.cores()
-    blas = ", ".join(
-        f"{info['internal_api']} {info['version']}"
-        for info in threadpool_info()
-        if info["user_api"] == "blas"
-    )
+def _blas() -> str:
+    libraries = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    if not libraries:
+        raise Problem("none found")
+    return ", ".join(f"{info['internal_api']} {info['version']}" for info in libraries)
+
+
+def _load() -> str:
     load = machine.load_average()
-    busy = load > 0.5 * len(cores)
-    return [
-        Finding("processor", True, f"{machine.cpu_name()}, {len(cores)} cores to use"),
-        Finding("GPUs", True, ", ".join(f"cuda:{n}" for n in range(len(gpus()))) or "no CUDA device"),
-        Finding(
-            "NumPy's BLAS", bool(blas), blas or "none found", "" if blas else "install NumPy from a wheel"
-        ),
-        Finding(
-            "load",
-            not busy,
-            f"{load:.2f} processes wanted a core in the last minute",
-            "timings suffer: let other work finish first" if busy else "",
-        ),
-        _leases(),
-    ]
+    text = f"{load:.2f} processes wanted a core in the last minute"
+    if load > 0.5 * len(machine.cores()):
+        raise Problem(text)
+    return text
 
 
-def _leases() -> Finding:
-    try:
-        return Finding("core leases", True, str(lease_directory()))
-    except OSError as error:
-        return Finding(
-            "core leases", False, str(error), "set HARNESS_LEASES to a directory that can be written"
+def _backend_examinations(name: str) -> Iterator[Examination]:
+    """One for each engine of a backend, of which the first is the default, or one for the backend."""
+    for engine in catalogue.engines(name) or (None,):
+        yield Examination(
+            f"backend={name}" + (f" backend.engine={engine}" if engine else ""),
+            partial(_backend, name, engine),
+            catalogue.install_command(catalogue.packages(name, engine)),
+            needed=engine is None or engine == catalogue.engines(name)[0],
         )
 
 
-def _backend(name: str, engine: str | None) -> Finding:
-    """Imports a backend in a process of its own, as a run would."""
-    default = engine is None or engine == catalogue.engines(name)[0]
+def _backend(name: str, engine: str | None) -> str:
+    """Imports a backend in a process of its own, as a run would; returns its devices."""
+    missing = catalogue.missing_packages(name, engine)
+    if missing:
+        raise Problem(f"{' and '.join(missing)} is not installed")
     env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"KERAS_BACKEND": engine} if engine else {})
-    subject = f"backend={name}" + (f" backend.engine={engine}" if engine else "")
-    advice = catalogue.install_command(catalogue.packages(name, engine))
-    if engine and find_spec(engine) is None:
-        return Finding(subject, False, f"{engine} is not installed", advice, needed=default)
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", PROBE, name], env=env, capture_output=True, text=True, timeout=120
         )
-    except subprocess.TimeoutExpired:
-        return Finding(subject, False, "did not import within 120 s", advice, needed=default)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or [f"ended with status {done.returncode}"]
-        return Finding(subject, False, said[0], advice, needed=default)
-    devices: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return Finding(subject, True, ", ".join(f"{d} ({label})" for d, label in devices.items()), needed=default)
+    except subprocess.TimeoutExpired as error:
+        raise Problem("did not import within 120 s") from error
+    if process.returncode:
+        raise Problem((process.stderr.strip().splitlines() or [exit_description(process.returncode)])[-1])
+    devices: dict[str, str] = json.loads(process.stdout.splitlines()[-1])
+    return ", ".join(f"{device} ({label})" for device, label in devices.items())
 
 
-def _dataset(name: str) -> Finding:
+def _dataset(name: str) -> str:
     root = data.default_root()
-    try:
-        data.load(name, root)
-    except HarnessError as error:
-        first = str(error).splitlines()[0]
-        return Finding(
-            f"data={name}", False, first, "the first run downloads it, or see the message of a run"
-        )
-    return Finding(f"data={name}", True, "embedded" if name == "digits" else f"verified, in {root / name}")
+    data.load(name, root)
+    return "embedded" if name == "digits" else f"verified, in {root / name}"
 
 
-def _results() -> Finding:
-    try:
-        attempts.check_writable("results")
-    except HarnessError as error:
-        return Finding("results", False, str(error))
-    return Finding("results", True, "can be written")
+def _results() -> str:
+    attempts.check_writable("results")
+    return "can be written"
 
 
 def show(findings: list[Finding], console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     for finding in findings:
-        found = Text(finding.found)
+        text = Text(finding.text)
         if finding.advice:
-            found.append(f"\n→ {finding.advice}")
-        table.add_row("ok" if finding.good else "--", Text(finding.subject), found)
+            text.append(f"\n→ {finding.advice}")
+        table.add_row("ok" if finding.good else "--", Text(finding.subject), text)
     console.print(table)

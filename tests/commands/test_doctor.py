@@ -1,9 +1,17 @@
 """`python -m harness doctor` looks for real, and says what to do."""
 
+import subprocess
 from collections.abc import Callable
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
+from harness import data
+from harness.commands import doctor
+from harness.config import catalogue
+from harness.measure import machine
+from harness.store import attempts
 from tests.conftest import Shell
 
 Shadow = Callable[[str, str], dict[str, str]]
@@ -23,3 +31,37 @@ def test_what_works_and_what_to_do_about_the_rest(harness_command: Shell, shadow
     assert f"ok data=mnist verified, in {mnist}/mnist" in lines
     assert any(line.startswith("-- data=fashion_mnist") for line in lines)
     assert "Traceback" not in done.stderr
+
+
+def test_a_lease_directory_that_cannot_be_used_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "backend_names", list)
+    monkeypatch.setenv("HARNESS_LEASES", "/dev/null/leases")
+    (leases,) = (finding for finding in doctor.examine() if finding.subject == "core leases")
+    assert not leases.good
+    assert leases.text.startswith("leases: /dev/null/leases cannot be used (Not a directory)")
+    assert leases.advice == "set HARNESS_LEASES to a directory that can be written"
+
+
+def test_whatever_an_examination_runs_into_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise RuntimeError("broken\nthroughout")
+
+    for module, name in (
+        (machine, "cpu_name"),
+        (machine, "load_average"),
+        (doctor, "gpus"),
+        (doctor, "threadpool_info"),
+        (doctor, "lease_directory"),
+        (data, "load"),
+        (attempts, "check_writable"),
+        (catalogue, "missing_packages"),
+        (subprocess, "run"),
+    ):
+        monkeypatch.setattr(module, name, broken)
+    findings = doctor.examine()
+    assert [finding.text for finding in findings if finding.good] == []
+    assert {finding.text for finding in findings} == {"RuntimeError: broken throughout"}
+    assert sum(finding.needed for finding in findings) == len(catalogue.backend_names())
+    out = StringIO()
+    doctor.show(findings, Console(file=out, width=200))
+    assert out.getvalue().count("RuntimeError: broken throughout") == len(findings)
