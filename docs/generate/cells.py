@@ -1,8 +1,7 @@
-"""Every cell: its equations, paper, variant, parameters and options, from its `SPEC` and its file's words."""
+"""Every cell: its equations, paper, variant, parameters and options, from its `SPEC`."""
 
 from docs.generate.configuration import allowed
 from docs.generate.markdown import table
-from harness.commands.describe.page import variant
 from harness.config.catalogue import cell_names
 from harness.config.checks import cell_option
 from harness.config.compose import CONF
@@ -20,7 +19,7 @@ def _section(spec: CellSpec) -> str:
         f"`cell={spec.name}`",
         f"```text\n{spec.equations}\n```",
         f"{spec.paper}.",
-        variant(spec.name),
+        f"Variant: {spec.variant}" if spec.variant else "",
         table(
             ("parameter", "shape", "role"),
             (

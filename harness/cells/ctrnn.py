@@ -6,9 +6,6 @@
 
 K. Funahashi, Y. Nakamura, Approximation of dynamical systems by continuous time recurrent neural
 networks, Neural Networks 6(6), 1993.
-Variant: an input lasts one unit of time, cut into n = `cell.substeps` Euler steps; every unit has a
-time constant τ of its own, trained through its logarithm and so always positive, which starts at 1;
-the output is the internal state h itself, as in the paper; σ is tanh.
 """
 
 from harness.model.cell import CellSpec, Param, State, Whole
@@ -24,6 +21,11 @@ SPEC = CellSpec(
 dh/dt = -h / τ + tanh(h) W_hh + x_t W_xh + b_h
 h ← h + (dh/dt) / n
 h_t = h""",
+    variant=(
+        "an input lasts one unit of time, cut into n = `cell.substeps` Euler steps; every unit has a "
+        "time constant τ of its own, trained through its logarithm and so always positive, which "
+        "starts at 1; the output is the internal state h itself, as in the paper; σ is tanh."
+    ),
     gates=("h",),
     state=(State("h"),),
     params=(

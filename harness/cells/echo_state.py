@@ -4,9 +4,6 @@
 
 H. Jaeger, The “echo state” approach to analysing and training recurrent neural networks, GMD Report 148,
 2001; leaky units: H. Jaeger et al., Neural Networks 20(3), 2007.
-Variant: α is `cell.leak`; W_xh, W_hh and b_h are drawn once and stay as they are, only the readout is
-trained; W_hh is sparse (`cell.density`) and scaled to `cell.spectral_radius`, W_xh and b_h are uniform
-within ±`cell.input_scale`, whatever `init` says; no feedback from the readout.
 """
 
 from harness.model.cell import CellSpec, Number, Param, State
@@ -20,6 +17,12 @@ SPEC = CellSpec(
     ),
     equations="""\
 h_t = (1 - α) h_{t-1} + α tanh(x_t W_xh + h_{t-1} W_hh + b_h)""",
+    variant=(
+        "α is `cell.leak`; W_xh, W_hh and b_h are drawn once and stay as they are, only the readout "
+        "is trained; W_hh is sparse (`cell.density`) and scaled to `cell.spectral_radius`, W_xh and "
+        "b_h are uniform within ±`cell.input_scale`, whatever `init` says; no feedback from the "
+        "readout."
+    ),
     gates=("h",),
     state=(State("h"),),
     params=(

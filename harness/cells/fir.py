@@ -3,9 +3,6 @@
     h_t = φ(Σ_{k<K} x_{t-k} W_xh[k] + b_h)          x_t = 0 for t < 1
 
 A. Waibel et al., Phoneme recognition using time-delay neural networks, IEEE Trans. ASSP 37(3), 1989.
-Variant: a tapped delay line of K = `cell.taps` inputs, the present one included; φ is tanh or ReLU
-(`cell.activation`). It forgets after K steps for good, and unrolls into a feed-forward network. The
-state is the K - 1 inputs before the present one, oldest first.
 """
 
 from harness.model.cell import CellSpec, Choice, Param, State, Whole
@@ -18,6 +15,11 @@ SPEC = CellSpec(
     ),
     equations="""\
 h_t = φ(Σ_{k<K} x_{t-k} W_xh[k] + b_h)""",
+    variant=(
+        "a tapped delay line of K = `cell.taps` inputs, the present one included; φ is tanh or ReLU "
+        "(`cell.activation`). It forgets after K steps for good, and unrolls into a feed-forward "
+        "network. The state is the K - 1 inputs before the present one, oldest first."
+    ),
     gates=("h",),
     state=(State("taps", "(K-1)·I"),),
     params=(

@@ -9,10 +9,6 @@
 
 J. Schmidhuber, Learning complex, extended sequences using the principle of history compression,
 Neural Computation 4(2), 1992.
-Variant: two levels, trained together; θ is `cell.threshold`, λ `cell.prediction_weight`; the prediction is
-linear with squared error; the upper net gets the surprising row itself, without the time that has
-passed; no gradient flows through s_t, so the lower net learns from its predictions alone. The states
-`error` and `surprises` count Σ e_t and Σ s_t.
 """
 
 from harness.model.cell import CellSpec, Number, Param, State, gate
@@ -31,6 +27,19 @@ s_t = 1 if e_t > θ else 0
 l_t = tanh(x_t W_xl + l_{t-1} W_ll + b_l)
 h_t = s_t tanh(x_t W_xh + h_{t-1} W_hh + b_h) + (1 - s_t) h_{t-1}
 loss = cross-entropy + λ mean_t e_t""",
+    variant=(
+        "two levels, trained together; θ is `cell.threshold`, λ `cell.prediction_weight`; the "
+        "prediction is linear with squared error; the upper net gets the surprising row itself, "
+        "without the time that has passed; no gradient flows through s_t, so the lower net learns "
+        "from its predictions alone. The states `error` and `surprises` count Σ e_t and Σ s_t."
+    ),
+    labels={
+        "p": "the lower net's prediction of x_t",
+        "e": "its error",
+        "s": "surprise",
+        "l": "lower net, every step",
+        "h": "upper net",
+    },
     gates=("l", "x", "h"),
     state=(State("h"), State("l"), State("error", "1", counter=True), State("surprises", "1", counter=True)),
     params=(

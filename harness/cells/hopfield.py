@@ -6,9 +6,6 @@
 
 J. J. Hopfield, Neurons with graded response have collective computational properties like those of
 two-state neurons, PNAS 81, 1984.
-Variant: the network relaxes for n = `cell.substeps` Euler steps of length δ = `cell.step_size` towards
-the input that is clamped to it, then the next row comes; the recurrent weights are symmetric by
-construction, the diagonal is free; all time constants are 1, the gain function is tanh.
 """
 
 from harness.model.cell import CellSpec, Number, Param, State, Whole
@@ -23,6 +20,12 @@ SPEC = CellSpec(
 S = (W_hh + W_hhᵀ) / 2
 u ← u + δ (-u + tanh(u) S + x_t W_xh + b_h)
 h_t = tanh(u_t)""",
+    variant=(
+        "the network relaxes for n = `cell.substeps` Euler steps of length δ = `cell.step_size` "
+        "towards the input that is clamped to it, then the next row comes; the recurrent weights are "
+        "symmetric by construction, the diagonal is free; all time constants are 1, the gain function "
+        "is tanh."
+    ),
     gates=("u",),
     state=(State("u"),),
     params=(

@@ -4,9 +4,6 @@
     y_t = tanh(h_t W_hy + b_y)                         output units
 
 M. I. Jordan, Serial order: a parallel distributed processing approach, ICS Report 8604, UCSD, 1986.
-Variant: the output y, not the hidden state, is fed back; there are as many output units as hidden ones
-and they squash with tanh; the state units hold the last output alone (no self-recurrence); the layer's
-output is y.
 """
 
 from harness.model.cell import CellSpec, Param, State
@@ -20,6 +17,12 @@ SPEC = CellSpec(
     equations="""\
 h_t = tanh(x_t W_xh + y_{t-1} W_yh + b_h)
 y_t = tanh(h_t W_hy + b_y)""",
+    variant=(
+        "the output y, not the hidden state, is fed back; there are as many output units as hidden "
+        "ones and they squash with tanh; the state units hold the last output alone (no "
+        "self-recurrence); the layer's output is y."
+    ),
+    labels={"h": "hidden units", "y": "output units"},
     gates=("h", "y"),
     state=(State("y"),),
     params=(

@@ -4,8 +4,6 @@
 
 D. E. Rumelhart, G. E. Hinton, R. J. Williams, Learning representations by back-propagating errors,
 Nature 323, 1986.
-Variant: the control without recurrence: the flattened sequence through one hidden layer with weights of
-its own for every step; φ is ReLU or tanh (`cell.activation`).
 """
 
 from harness.model.cell import CellSpec, Choice, Param
@@ -19,6 +17,10 @@ SPEC = CellSpec(
     ),
     equations="""\
 h = φ(Σ_t x_t W_xh[t] + b_h)""",
+    variant=(
+        "the control without recurrence: the flattened sequence through one hidden layer with weights "
+        "of its own for every step; φ is ReLU or tanh (`cell.activation`)."
+    ),
     gates=("h",),
     state=(),
     params=(

@@ -9,10 +9,6 @@
 
 F. Gers, N. Schraudolph, J. Schmidhuber, Learning precise timing with LSTM recurrent networks,
 JMLR 3, 2002.
-Variant: the peepholes p_i, p_f, p_o are vectors, each gate sees its own cell alone; input and forget
-gate see the old cell state, the output gate the new one; gradients flow through them (in the paper
-they do not); the candidate and the output squash with tanh; the forget gate's bias starts at 1 with
-`init=keras`.
 """
 
 from harness.model.cell import CellSpec, Param, State, gate
@@ -31,6 +27,13 @@ g_t = tanh(x_t W_xg + h_{t-1} W_hg + b_g)
 c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
 o_t = σ(x_t W_xo + h_{t-1} W_ho + p_o ∘ c_t + b_o)
 h_t = o_t ∘ tanh(c_t)""",
+    variant=(
+        "the peepholes p_i, p_f, p_o are vectors, each gate sees its own cell alone; input and forget "
+        "gate see the old cell state, the output gate the new one; gradients flow through them (in "
+        "the paper they do not); the candidate and the output squash with tanh; the forget gate's "
+        "bias starts at 1 with `init=keras`."
+    ),
+    labels={"i": "input gate", "f": "forget gate", "g": "candidate", "o": "output gate"},
     gates=("i", "f", "g", "o"),
     state=(State("h"), State("c")),
     params=(

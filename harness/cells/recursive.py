@@ -6,8 +6,6 @@
 
 J. B. Pollack, Recursive distributed representations, Artificial Intelligence 46, 1990; R. Socher et al.,
 Parsing natural scenes and natural language with recursive neural networks, ICML 2011.
-Variant: the tree is fixed and balanced: neighbours are joined in pairs, level by level, and a last one
-without a neighbour goes up as it is; the composition's weights are shared by all nodes.
 """
 
 from harness.model.cell import CellSpec, Param
@@ -24,6 +22,10 @@ SPEC = CellSpec(
 leaf:   h = tanh(x_t W_xh + b_h)
 node:   h = tanh(a W_ah + b W_bh + b_c)
 output: the root's h""",
+    variant=(
+        "the tree is fixed and balanced: neighbours are joined in pairs, level by level, and a last "
+        "one without a neighbour goes up as it is; the composition's weights are shared by all nodes."
+    ),
     gates=("h", "c"),
     state=(),
     params=(

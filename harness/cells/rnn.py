@@ -4,7 +4,6 @@
     h_t = φ(a_t)                            φ = tanh, or max(0, ·) with `cell.activation=relu`
 
 J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990.
-Variant: the output is the hidden state itself; φ is tanh or ReLU.
 """
 
 from harness.model.cell import CellSpec, Choice, State, gate
@@ -14,6 +13,7 @@ SPEC = CellSpec(
     title="Elman network",
     paper="J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990",
     equations="h_t = φ(x_t W_xh + h_{t-1} W_hh + b_h)",
+    variant="the output is the hidden state itself; φ is tanh or ReLU.",
     gates=("h",),
     state=(State("h"),),
     params=gate("h"),

@@ -82,7 +82,8 @@ class CellSpec:
     "readout", "initial_state", "truncate", "stream", "gradient_flow". `penalty` is a state whose mean
     over sequences and steps is added to the loss, times the option that weighs it. `single_output`
     cells turn a sequence into one output, not one per step. `output_is_state` says that the output of a step
-    is the first state after it.
+    is the first state after it. `variant` says which of the published forms this is, and `labels` names the
+    quantities of the equations: {"f": "forget gate"}.
     """
 
     name: str
@@ -97,6 +98,8 @@ class CellSpec:
     penalty: tuple[str, str] | None = None
     single_output: bool = False
     output_is_state: bool = True
+    variant: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def gate(name: str, *, initial_bias: float = 0.0) -> tuple[Param, Param, Param]:

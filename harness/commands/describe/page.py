@@ -7,7 +7,6 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from io import StringIO
 from typing import TextIO
 
@@ -75,9 +74,8 @@ def page(chosen: Chosen) -> Group:
 def _title(model: ModelSpec) -> list[RenderableType]:
     spec = model.spec
     options = "".join(f" cell.{key}={value}" for key, value in model.options.items())
-    gates = parameters.labels(model.cell)
     equations: list[Row | Text] = [
-        [Text(f"  {line}", style=LETTERS), Text(gates.get(line.partition("_t =")[0], ""), style="dim")]
+        [Text(f"  {line}", style=LETTERS), Text(spec.labels.get(line.partition("_t =")[0], ""), style="dim")]
         for line in spec.equations.splitlines()
     ]
     return [
@@ -89,16 +87,8 @@ def _title(model: ModelSpec) -> list[RenderableType]:
         Text("Vectors are rows; σ is the logistic function, ∘ multiplies element by element.", style="dim"),
         Text(),
         Text(f"{spec.paper}."),
-        *([Text(variant(model.cell))] if variant(model.cell) else []),
+        *([Text(f"Variant: {spec.variant}".replace("`", ""))] if spec.variant else []),
     ]
-
-
-def variant(cell: str) -> str:
-    """What the cell's file says about its variant, in one line; "" where it says nothing."""
-    text = import_module(f"harness.cells.{cell}").__doc__ or ""
-    _, found, after = text.partition("\nVariant: ")
-    paragraph = after.partition("\n\n")[0].replace("`", "")
-    return f"Variant: {' '.join(paragraph.split())}" if found else ""
 
 
 def _way(model: ModelSpec) -> list[RenderableType]:

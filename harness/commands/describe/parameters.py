@@ -4,16 +4,14 @@ Legend: see `harness.model.cell`.
 """
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from harness.commands.describe.columns import LETTERS, Row, columns, head
-from harness.model.cell import Param, Shape
+from harness.model.cell import CellSpec, Param, Shape
 from harness.model.network import ModelSpec
 
 
@@ -128,7 +126,7 @@ def starts_as(name: str, param: Param, shape: Shape, model: ModelSpec, scheme: s
         case "bias" if not plain:
             return "0"
         case "bias" | "diagonal":
-            return _constant(param, model.cell)
+            return _constant(param, model.spec)
         case "recurrent":
             return "orthogonal" if plain else "identity"
         case "symmetric":
@@ -138,17 +136,10 @@ def starts_as(name: str, param: Param, shape: Shape, model: ModelSpec, scheme: s
     return f"Glorot uniform ±{math.sqrt(6 / (math.prod(shape[:-1]) + shape[-1])):.3g}"
 
 
-def _constant(param: Param, cell: str) -> str:
+def _constant(param: Param, spec: CellSpec) -> str:
     """A parameter's own start, with the name of its gate where it is not zero."""
     if isinstance(param.initial, tuple):
         low, high = param.initial
         return f"uniform ±{high:g}" if low == -high else f"uniform {low:g} to {high:g}"
-    gate = labels(cell).get(param.name.rpartition("_")[2])
+    gate = spec.labels.get(param.name.rpartition("_")[2])
     return f"{param.initial:g} ({gate})" if param.initial and gate else f"{param.initial:g}"
-
-
-def labels(cell: str) -> dict[str, str]:
-    """What the cell's file calls its gates, beside their equations: {"f": "forget gate"}."""
-    text = import_module(f"harness.cells.{cell}").__doc__ or ""
-    found = re.findall(r"^ +(\w+)_t = \S.*? {4,}(\w[^=\n]*)$", text, flags=re.MULTILINE)
-    return {symbol: label.strip() for symbol, label in found}
