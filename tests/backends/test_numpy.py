@@ -12,12 +12,25 @@ from harness.model.optimizer import OptimizerSpec
 from tests.support.parity import CASES, RATE, STEPS, Case, compare, open_session, optimizers, worst
 
 
+def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
+    """The mean over logits (B, C) of classes y (B,)."""
+    return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]))
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradients_are_those_of_central_differences(case: Case) -> None:
     session = open_session("numpy", case, "loop", OptimizerSpec("sgd"))
     x, y = case.data()
     weights, found = case.weights(), session.gradients(x, y).gradients
     step = 1e-5
+
+    def forward() -> float:
+        return cross_entropy(session.outputs(x).logits, y)
+
+    def whole() -> float:
+        return session.gradients(x, y).loss
+
+    loss = forward if np.isclose(forward(), whole(), rtol=1e-12) else whole  # some cells add a loss of theirs
     trained = {name for name, (param, _) in case.model.params().items() if param.trained}
     for name, w in weights.items():
         if name not in trained:
@@ -30,7 +43,7 @@ def test_gradients_are_those_of_central_differences(case: Case) -> None:
                 moved = w.copy()
                 moved[index] += sign * step
                 session.put_weights({**weights, name: moved})
-                losses.append(session.gradients(x, y).loss)
+                losses.append(loss())
             numeric[index] = (losses[0] - losses[1]) / (2 * step)
         if not numeric.any():  # the delay line's start, from which the last output is too far away
             assert not found[name].any(), name

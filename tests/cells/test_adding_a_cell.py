@@ -55,22 +55,24 @@ def test_the_page_counts_its_lines() -> None:
         assert f"| `{name}` | {len(content.splitlines())} |" in PAGE, (name, len(content.splitlines()))
 
 
-def test_the_tests_of_every_cell_are_its_tests_too(copy: Path) -> None:
-    said = python(
-        copy,
-        "-m",
-        "pytest",
-        "-q",
-        "tests/backends/test_parity.py",
-        "tests/backends/test_numpy.py",
-        "-k",
-        "ugrnn",
-    )
+@pytest.mark.parametrize(
+    ("tests", "least"),
+    [
+        (["tests/backends/test_parity.py", "-m", "not long"], 10),
+        pytest.param(
+            ["tests/backends/test_parity.py", "-m", "long"], 5, marks=pytest.mark.long, id="long parity"
+        ),
+        pytest.param(["tests/backends/test_numpy.py"], 2, marks=pytest.mark.long, id="gradients"),
+    ],
+)
+def test_the_tests_of_every_cell_are_its_tests_too(copy: Path, tests: list[str], least: int) -> None:
+    said = python(copy, "-m", "pytest", "-q", *tests, "-k", "ugrnn")
     passed = int(re.search(r"(\d+) passed", said)[1])  # type: ignore[index]
-    assert passed > 20, said
+    assert passed >= least, said
     assert "failed" not in said
 
 
+@pytest.mark.long
 def test_it_runs_and_is_described(copy: Path, tmp_path: Path) -> None:
     said = python(
         copy,
