@@ -28,6 +28,7 @@ FRAMEWORKS = {  # package -> the backend below whose folder alone it may be impo
     "jaxlib": ("keras",),
 }
 FILES = sorted(HARNESS.rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 
 def room(path: Path) -> str:
@@ -79,6 +80,19 @@ def test_a_framework_is_known_only_to_its_backend(path: Path) -> None:
 def test_one_file_reads_the_clock(path: Path) -> None:
     reads = {name.split(".")[0] for name in imported(path)} & {"time", "timeit"}
     assert not reads or path == HARNESS / "measure" / "clock.py"
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_imports_another(path: Path) -> None:
+    for name in imported(path):
+        assert not any(part.startswith("test_") for part in name.split(".")), f"imports {name}"
+
+
+def test_tests_lie_in_the_folder_of_the_room_that_they_test() -> None:
+    folders = {path.parent.relative_to(ROOT / "tests").as_posix() for path in TESTS}
+    rooms = {path.parent.name for path in HARNESS.glob("*/__init__.py")}
+    assert folders - {"."} <= rooms | {"bench", "docs", "gpu", "support"}
+    assert [path for path in TESTS if path.parent == ROOT / "tests"] == [Path(__file__)]
 
 
 def test_no_file_is_too_long_to_read() -> None:

@@ -27,7 +27,7 @@ from harness.runner.protocol import (
 )
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, SMALL, Shell, environment
-from tests.support.children import Shadow, sabotage
+from tests.support.children import Shadow, sabotage, sabotaged
 
 # What happens in a child, by seed: when its training begins, but for NAN; `fd` are its events, `left` a file
 # for the numbers of processes that it leaves behind.
@@ -175,10 +175,6 @@ def sweep(
     place = tmp_path_factory.mktemp("faults")
     faults = json.dumps({seed: code for seed, (code, _, _) in FAULTS.items()})
     code = SABOTAGE.format(faults=faults, left=str(place / "left"))
-    package = place / "shadow" / "sitecustomize"
-    package.mkdir(parents=True)
-    indented = "".join(f"    {line}\n" for line in code.splitlines())
-    (package / "__init__.py").write_text(f"import sys\nif 'harness.runner' in sys.orig_argv:\n{indented}")
     seeds = ",".join(str(seed) for seed in sorted([*FAULTS, *GOOD]))
     done = subprocess.run(
         [
@@ -191,7 +187,7 @@ def sweep(
             f"seed={seeds}",
         ],
         cwd=ROOT,
-        env=environment(PYTHONPATH=f"{package.parent}{os.pathsep}{ROOT}"),
+        env=environment(**sabotaged(place, code)),
         capture_output=True,
         text=True,
         timeout=500,

@@ -19,8 +19,7 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, environment, python
 from tests.support.checkpoints import BASE, EPOCHS, KEEP, KILLED_IN_EPOCH, NUMPY, checkpoint, curves, equal
-
-Shadow = Callable[[str, str], dict[str, str]]
+from tests.support.children import Shadow, sabotage, sabotaged
 
 TORCH = ("backend=torch", "model.layers=2", "model.dropout=0.3")
 CASES = [
@@ -88,12 +87,6 @@ def stuck(self, found):
         time.sleep(600)
 checkpoint.Checkpoints.write = stuck
 """
-
-
-def sabotage(shadow: Shadow, code: str) -> dict[str, str]:
-    """An environment in which every child of the harness, and nothing else, first runs `code`."""
-    indented = "".join(f"    {line}\n" for line in code.splitlines())
-    return shadow("sitecustomize", f"import sys\nif 'harness.runner' in sys.orig_argv:\n{indented}")
 
 
 def started(results: Path, overrides: tuple[str, ...], env: dict[str, str] | None = None) -> subprocess.Popen:
@@ -292,12 +285,7 @@ def test_keras_goes_on_too(results: Path, shadow: Shadow, undisturbed: Callable[
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results with the checkpoints after epochs 2 and 3 of a run that was killed."""
     folder = tmp_path_factory.mktemp("killed")
-    code = "".join(f"    {line}\n" for line in KILLED_IN_EPOCH.format(epoch=3).splitlines())
-    (folder / "shadow" / "sitecustomize").mkdir(parents=True)
-    (folder / "shadow" / "sitecustomize" / "__init__.py").write_text(
-        f"import sys\nif 'harness.runner' in sys.orig_argv:\n{code}"
-    )
-    env = {"PYTHONPATH": os.pathsep.join((str(folder / "shadow"), str(ROOT)))}
+    env = sabotaged(folder, KILLED_IN_EPOCH.format(epoch=3))
     status, err = call(folder / "results", (*NUMPY, KEEP), env)
     assert status == 1, err
     assert [name for name in kept(folder / "results") if name.endswith("json")] == [

@@ -1,5 +1,6 @@
 """The processes of a run: started, broken on purpose, found."""
 
+import os
 import subprocess
 import sys
 import time
@@ -18,8 +19,19 @@ ALIVE = "import time; time.sleep(600)"
 
 def sabotage(shadow: Shadow, code: str) -> dict[str, str]:
     """An environment in which every child of the harness, and nothing else, first runs `code`."""
+    return shadow("sitecustomize", in_children(code))
+
+
+def sabotaged(folder: Path, code: str) -> dict[str, str]:
+    """The same for a fixture that outlives a test, with a folder to keep the code in."""
+    (folder / "sitecustomize.py").write_text(in_children(code))
+    return {"PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
+
+
+def in_children(code: str) -> str:
+    """What Python runs at its start, and what does nothing in processes that are no child of the harness."""
     indented = "".join(f"    {line}\n" for line in code.splitlines())
-    return shadow("sitecustomize", f"import sys\nif 'harness.runner' in sys.orig_argv:\n{indented}")
+    return f"import sys\nif 'harness.runner' in sys.orig_argv:\n{indented}"
 
 
 def start(results: Path, *overrides: str, env: dict[str, str]) -> subprocess.Popen[str]:
