@@ -1,4 +1,4 @@
-"""For notebooks and scripts: a list of overrides becomes a run and its record, or a session to play with."""
+"""For notebooks and scripts: overrides become a run and its record, or a session to experiment with."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 
 def run(overrides: Sequence[str] = ()) -> RunRecord:
-    """Makes the run that `python run.py *overrides` makes, or finds it complete, and returns its record.
+    """Makes the run of `python run.py *overrides`, or finds it complete, and returns its record.
 
-    The record's `status` says how it ended. Raises HarnessError (ConfigError, StoreError and the like) where
-    nothing could start for the configuration's sake, and KeyboardInterrupt on Ctrl-C, after its record
-    is stored.
+    The record's `status` says how it ended. Raises HarnessError (ConfigError, DataError, …) if the run cannot
+    start, and KeyboardInterrupt on Ctrl-C, after the record has been stored.
     """
     config = configuration(overrides)
     if config.sweep.dry_run:
@@ -39,8 +38,8 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
 def open_session(overrides: Sequence[str] = ()) -> "Session":
     """The model of a configuration in this process, with its initial weights or those of `weights=PATH`.
 
-    See `harness.backends.base.Session` for what it can do: outputs of any batch, every state by name,
-    gradients, updates. Raises ConfigError, WeightsError, DataError or Unavailable.
+    `harness.backends.base.Session` describes its methods: outputs of any batch, states by name, gradients,
+    updates. Raises ConfigError, WeightsError, DataError or Unavailable.
     """
     from harness.measure.devices import thread_count
     from harness.runner import context

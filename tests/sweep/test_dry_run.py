@@ -1,4 +1,4 @@
-"""`sweep.dry_run=true` says what would run, what is there and what cannot start, and touches nothing."""
+"""`sweep.dry_run=true` lists what would run, what is complete and what cannot start, and writes nothing."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def snapshot(directory: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in [directory, *directory.rglob("*")]}
 
 
-def test_nothing_is_there_yet(run: Shell, results: Path) -> None:
+def test_nothing_is_complete_yet(run: Shell, results: Path) -> None:
     done = run("-m", "backend=numpy,torch", "seed=0,1", DRY)
     assert done.returncode == 0, done.stderr
     assert not results.exists()
@@ -36,7 +36,7 @@ def test_a_single_run(run: Shell, results: Path) -> None:
     assert done.stdout.startswith("numpy lstm-8 digits row seed 0: would run\n")
 
 
-def test_what_is_there_is_told_by_its_key_and_the_rest_by_its_length(run: Shell, results: Path) -> None:
+def test_a_complete_run_has_its_record_and_another_its_duration(run: Shell, results: Path) -> None:
     assert run("backend=numpy", "seed=1").returncode == 0
     (path,) = results.glob("runs/*/*/record.json")
     record = RunRecord.read(path)
@@ -44,8 +44,8 @@ def test_what_is_there_is_told_by_its_key_and_the_rest_by_its_length(run: Shell,
     done = run("-m", "backend=numpy", "seed=1,2", DRY)
     assert done.returncode == 0, done.stderr
     assert snapshot(results) == before
-    there, would, total = done.stdout.splitlines()
-    assert there == f"[1/2] numpy lstm-8 digits row seed 1: complete already, {path}"
+    complete, would, total = done.stdout.splitlines()
+    assert complete == f"[1/2] numpy lstm-8 digits row seed 1: complete already, {path}"
     about = re.fullmatch(r"\[2/2\] numpy lstm-8 digits row seed 2: would run, about 0:00:(\d\d)", would)
     assert about
     assert record.total_seconds is not None
@@ -97,14 +97,14 @@ def test_cfg_job_still_prints_the_configuration(run: Shell, results: Path) -> No
     assert not results.exists()
 
 
-def test_a_search_chooses_as_it_goes(run: Shell, results: Path) -> None:
+def test_the_runs_of_a_search_are_not_known(run: Shell, results: Path) -> None:
     done = run("-m", "hydra/sweeper=optuna", "objective=val_accuracy", "cell.hidden=range(4,9)", DRY)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("20 runs that the search chooses one after another")
     assert not results.exists()
 
 
-def test_python_is_told_where_to_ask(results: Path) -> None:
+def test_python_cannot_ask_for_a_dry_run(results: Path) -> None:
     import harness
 
     with pytest.raises(ConfigError, match="dry_run"):

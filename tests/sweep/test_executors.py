@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("own_leases")
 PACKAGES = {"joblib": "joblib", "submitit_local": "submitit"}  # for Ray see test_ray
 
 
-def spread(*names: str) -> list[object]:
+def launchers(*names: str) -> list[object]:
     """Launchers as parameters of a test, skipped where their package is missing."""
     return [
         pytest.param(
@@ -39,10 +39,10 @@ def spread(*names: str) -> list[object]:
     ]
 
 
-ALL = spread("basic", "joblib", "submitit_local")
+ALL = launchers("basic", "joblib", "submitit_local")
 
 
-ELSEWHERE = spread("joblib", "submitit_local")
+ELSEWHERE = launchers("joblib", "submitit_local")
 
 
 @pytest.mark.parametrize("launcher", ALL)
@@ -115,7 +115,7 @@ def test_a_worker_that_is_killed_is_a_row(results: Path, shadow: Shadow, launche
 
 @pytest.mark.long
 @pytest.mark.skipif(len(cores()) < 2, reason="one core only")
-def test_runs_that_had_not_begun_are_made_when_joblibs_processes_die(results: Path, shadow: Shadow) -> None:
+def test_runs_that_had_not_started_are_made_when_joblibs_processes_die(results: Path, shadow: Shadow) -> None:
     env = sabotage(shadow, in_seed_one("time.sleep(600)"))
     options = ("hydra.launcher.n_jobs=2", "backend=numpy", "seed=1,2", "init=keras,torch")
     process = command(results, "joblib", *options, env=env)
@@ -129,8 +129,8 @@ def test_runs_that_had_not_begun_are_made_when_joblibs_processes_die(results: Pa
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("launcher", spread("joblib"))
-def test_what_goes_on_when_the_command_is_killed_ends_and_is_made_again(
+@pytest.mark.parametrize("launcher", launchers("joblib"))
+def test_joblib_ends_the_runs_of_a_killed_command_and_the_same_command_makes_them(
     results: Path, shadow: Shadow, launcher: str
 ) -> None:
     env = sabotage(shadow, in_seed_one("time.sleep(600)"))
@@ -138,11 +138,11 @@ def test_what_goes_on_when_the_command_is_killed_ends_and_is_made_again(
     here = min(2, len(cores()))
     await_(lambda: len([entry for entry in statuses(results).values() if entry.key]) == here, process)
     leases = os.environ["HARNESS_LEASES"]
-    everybody = [each for each in psutil.process_iter() if belongs(each, leases)]
-    assert len(everybody) > here
+    processes = [each for each in psutil.process_iter() if belongs(each, leases)]
+    assert len(processes) > here
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(everybody, timeout=30)
+    _, alive = psutil.wait_procs(processes, timeout=30)
     assert alive == []
     again = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env={})
     _, err = again.communicate(timeout=200)
@@ -160,8 +160,8 @@ def belongs(process: psutil.Process, leases: str) -> bool:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("launcher", spread("submitit_local"))
-def test_what_goes_on_when_the_command_is_killed_is_finished(
+@pytest.mark.parametrize("launcher", launchers("submitit_local"))
+def test_submitit_finishes_the_runs_of_a_killed_command(
     results: Path, shadow: Shadow, tmp_path: Path, launcher: str
 ) -> None:
     """And leaves no process behind."""
@@ -170,11 +170,11 @@ def test_what_goes_on_when_the_command_is_killed_is_finished(
     process = command(results, launcher, "backend=numpy", "seed=1", "init=keras,torch", env=env)
     here = min(2, len(cores()))
     await_(lambda: len([entry for entry in statuses(results).values() if entry.key]) == here, process)
-    everybody = psutil.Process(process.pid).children(recursive=True)
+    processes = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
     go.touch()
-    _, alive = psutil.wait_procs(everybody, timeout=60)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     assert alive == []
     found = [RunRecord.read(path).status for path in results.glob("runs/*/*/record.json")]
     assert len(found) >= here
@@ -197,11 +197,11 @@ def test_ctrl_c(results: Path, shadow: Shadow, launcher: str, sign: signal.Signa
     here = min(2, len(cores()))
     await_(lambda: len([e for e in statuses(results).values() if e.key]) == here, process)
     await_(lambda: len(children_of(process.pid)) == here, process)
-    everybody = psutil.Process(process.pid).children(recursive=True)
+    processes = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(sign)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    _, alive = psutil.wait_procs(everybody, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=20)
     assert alive == []
     ends = [RunRecord.read(path).status for path in results.glob("runs/*/*/record.json")]
     assert set(ends) == {"interrupted"}
@@ -221,7 +221,7 @@ def test_two_sweeps_of_the_same_runs_make_each_once(results: Path) -> None:
     assert len(list(results.glob("runs/*/*/record.json"))) == 3
 
 
-def test_joblib_makes_as_many_at_a_time_as_there_are_leases() -> None:
+def test_joblib_makes_as_many_runs_at_a_time_as_there_are_leases() -> None:
     here = len(cores())
 
     def tasks(count: int, threads: str) -> list[Task]:
@@ -258,9 +258,9 @@ runner.run = meeting
     assert process.returncode == 0, err
     first, second = records(results).values()
     assert not set(first.environment["cores"]) & set(second.environment["cores"])
-    made_by = {entry.pid for entry in statuses(results).values()}
-    assert len(made_by) == 2
-    assert process.pid not in made_by
+    pids = {entry.pid for entry in statuses(results).values()}
+    assert len(pids) == 2
+    assert process.pid not in pids
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ runner.run = meeting
         ("optuna", "hydra/sweeper=optuna"),
     ],
 )
-def test_a_package_that_is_missing_is_said_with_its_extra(
+def test_a_missing_package_is_reported_with_its_extra(
     run: Shell, shadow: Shadow, package: str, choice: str
 ) -> None:
     env = shadow(package, f"raise ModuleNotFoundError(\"No module named '{package}'\")")

@@ -24,7 +24,7 @@ SEARCH = (
 
 
 @needs_optuna
-def test_a_search_is_found_again_and_goes_on(run: Shell, results: Path) -> None:
+def test_the_same_search_continues(run: Shell, results: Path) -> None:
     first = run(*SEARCH, "objective=val_accuracy")
     assert first.returncode == 0, first.stderr
     found = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
@@ -41,17 +41,17 @@ def test_a_search_is_found_again_and_goes_on(run: Shell, results: Path) -> None:
 
 @pytest.mark.long
 @needs_optuna
-def test_failed_and_diverged_runs_stay_rows_and_are_told_to_the_search(
+def test_failed_and_diverged_runs_are_rows_and_reach_the_search(
     run: Shell, results: Path, tmp_path: Path
 ) -> None:
-    told = tmp_path / "told"
+    told_to_optuna = tmp_path / "told_to_optuna"
     spy = tmp_path / "spy"
     spy.mkdir()
     (spy / "sitecustomize.py").write_text(f"""
 import optuna.study
 tell = optuna.study.Study.tell
 def telling(self, trial, values=None, state=None, **more):
-    with open({str(told)!r}, "a") as file:
+    with open({str(told_to_optuna)!r}, "a") as file:
         print(trial.params, values, None if state is None else state.name, file=file)
     return tell(self, trial, values, state, **more)
 optuna.study.Study.tell = telling
@@ -75,7 +75,7 @@ optuna.study.Study.tell = telling
         env={"PYTHONPATH": f"{spy}{os.pathsep}{ROOT}"},
     )
     assert done.returncode == 1, done.stderr
-    lines = told.read_text().splitlines()
+    lines = told_to_optuna.read_text().splitlines()
     assert len(lines) == 6
     for line in lines:
         if "'fused'" in line:

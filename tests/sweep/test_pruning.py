@@ -34,7 +34,7 @@ SPACE = f"train.learning_rate=tag(log,interval({LOW},{HIGH}))"
 GOOD, BAD = 1e-2, 1e-4  # a rate from the one on learns at once, one below the other does not
 
 
-def chosen(seed: int, count: int) -> list[float]:
+def sampled_rates(seed: int, count: int) -> list[float]:
     """The learning rates of a search's first trials, which do not depend on what came of them."""
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
     return [study.ask().suggest_float("train.learning_rate", LOW, HIGH, log=True) for _ in range(count)]
@@ -47,15 +47,15 @@ def seed_for(first: str) -> int:
     def kind(rate: float) -> str:
         return "g" if rate > GOOD else "b" if rate < BAD else "-"
 
-    found = ("".join(map(kind, chosen(seed, len(first)))) for seed in range(10_000))
+    found = ("".join(map(kind, sampled_rates(seed, len(first)))) for seed in range(10_000))
     return next(seed for seed, kinds in enumerate(found) if re.fullmatch(first, kinds))
 
 
 def search(pruner: str, seed: int, trials: int, *more: str) -> tuple[str, ...]:
     options = {"pruner": pruner, "seed": seed, "n_trials": trials}
-    told = [f"hydra.sweeper.{key}={value}" for key, value in options.items()]
+    options_typed = [f"hydra.sweeper.{key}={value}" for key, value in options.items()]
     objective = [] if any(item.startswith("objective=") for item in more) else ["objective=val_accuracy"]
-    return ("hydra/sweeper=optuna", *told, *objective, *RUN, SPACE, *more)
+    return ("hydra/sweeper=optuna", *options_typed, *objective, *RUN, SPACE, *more)
 
 
 def typed(results: Path, *overrides: str) -> list[str]:
@@ -98,13 +98,13 @@ def copied(halved: tuple[Path, object], results: Path) -> Path:
 
 
 @same_search
-def test_what_is_pruned_is_a_row_and_no_failure(
+def test_a_pruned_run_is_a_row_and_not_a_failure(
     halved: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     results, done = halved
     assert done.returncode == 0, done.stderr
     found = records(results)
-    rates = chosen(seed_for(HALVING), len(HALVING))
+    rates = sampled_rates(seed_for(HALVING), len(HALVING))
     assert list(found) == rates
     whole, *pruned = found.values()
     assert (whole.status, len(whole.history)) == ("ok", EPOCHS)
@@ -127,7 +127,7 @@ def test_what_is_pruned_is_a_row_and_no_failure(
 
 
 @same_search
-def test_the_same_command_makes_nothing_twice_and_goes_on(copied: Path) -> None:
+def test_the_same_search_continues_and_repeats_no_run(copied: Path) -> None:
     before = sorted(copied.glob("runs/*/*/record.json"))
     more = call(copied, *search("successive_halving", seed_for(HALVING), len(HALVING) + 1))
     assert more.returncode == 0, more.stderr
@@ -155,7 +155,7 @@ def test_a_plain_sweep_makes_a_pruned_run_whole(copied: Path) -> None:
 
 @pytest.mark.long
 @same_search
-def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
+def test_a_killed_search_ends_like_an_undisturbed_one(
     halved: tuple[Path, object], copied: Path, shadow: Shadow
 ) -> None:
     whole = records(halved[0])
@@ -223,7 +223,7 @@ STARTED = 5  # runs before which Optuna's median pruner does nothing
 def test_below_the_median(results: Path, launcher: str) -> None:
     """The runs before are stored ones; two real ones follow, at once where that can be."""
     seed = seed_for("." * STARTED + "bb")
-    for k, rate in enumerate(chosen(seed, STARTED)):
+    for k, rate in enumerate(sampled_rates(seed, STARTED)):
         store(results, rate, 0.9 + k / 100)
     options = (f"hydra/launcher={launcher}", f"hydra.sweeper.n_jobs={STARTED}")
     done = call(results, *search("median", seed, STARTED + 2, *options))
@@ -245,7 +245,7 @@ def test_seconds_to_a_target(results: Path, target: float, status: str) -> None:
     """A run that has reached it is as good as it gets, and goes on."""
     seed = seed_for("." * STARTED + "b")
     more = ("objective=seconds_to_target", f"measure.targets=[{target}]")
-    for rate in chosen(seed, STARTED):
+    for rate in sampled_rates(seed, STARTED):
         store(results, rate, 0.96, *more)
     done = call(results, *search("median", seed, STARTED + 1, *more))
     assert done.returncode == 0, done.stderr
@@ -255,7 +255,7 @@ def test_seconds_to_a_target(results: Path, target: float, status: str) -> None:
         assert str(record.reason).endswith("the median of 5 runs was 0.9600")
 
 
-def test_what_cannot_prune(run: Shell) -> None:
+def test_pruners_that_cannot_work_are_rejected(run: Shell) -> None:
     search = ("-m", "hydra/sweeper=optuna", "backend=numpy", SPACE)
     for overrides, said in (
         (("hydra.sweeper.pruner=best",), "hydra.sweeper.pruner='best': must be null or one of median, "),
@@ -275,7 +275,7 @@ def test_what_cannot_prune(run: Shell) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_the_overall_line_counts_them(results: Path) -> None:
+def test_the_overall_line_counts_pruned_runs(results: Path) -> None:
     display = ProgressDisplay(total=3)
     for number, status in enumerate(("ok", "pruned")):
         display.update(

@@ -17,13 +17,13 @@ from tests.support.sweeps import records
 pytestmark = pytest.mark.usefixtures("own_leases")
 
 
-def test_what_a_cluster_is_asked_for() -> None:
-    def asked(*overrides: str) -> Resources:
+def test_resources_of_a_job() -> None:
+    def requested(*overrides: str) -> Resources:
         return resources(configuration(["backend=torch", *overrides]), 60)
 
-    assert asked("threads=4") == Resources(4, False, 60)
-    assert asked("threads=4", "device=cuda", "run.timeout_seconds=90") == Resources(4, True, 12)
-    assert asked() == Resources(None, False, 60)
+    assert requested("threads=4") == Resources(4, False, 60)
+    assert requested("threads=4", "device=cuda", "run.timeout_seconds=90") == Resources(4, True, 12)
+    assert requested() == Resources(None, False, 60)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ while read -r id; do echo "$id|COMPLETED|here"; done < "$SLURM_FAKE/over"
 
 @pytest.mark.long
 @pytest.mark.skipif(find_spec("submitit") is None, reason="pip install -c constraints.txt submitit")
-def test_a_slurm_cluster_that_is_none(run: Shell, results: Path, fake_slurm: Path) -> None:
+def test_a_simulated_slurm_cluster(run: Shell, results: Path, fake_slurm: Path) -> None:
     """The batch script asks for what the runs need, and running it as SLURM would makes them."""
     env = {"PATH": f"{fake_slurm}:{os.environ['PATH']}", "SLURM_FAKE": str(fake_slurm)}
     done = run(
@@ -84,7 +84,7 @@ def test_a_slurm_cluster_that_is_none(run: Shell, results: Path, fake_slurm: Pat
     )
     (script,) = fake_slurm.glob("script-*.sh")
     lines = script.read_text().splitlines()
-    for wanted in (
+    for option in (
         "--cpus-per-task=1",
         "--time=16",
         "--partition=short",
@@ -92,7 +92,7 @@ def test_a_slurm_cluster_that_is_none(run: Shell, results: Path, fake_slurm: Pat
         "--array=0-1%1",
         "--job-name=harness",
     ):
-        assert f"#SBATCH {wanted}" in lines, lines
+        assert f"#SBATCH {option}" in lines, lines
     assert not any("gres" in line or "gpu" in line for line in lines)
     assert done.returncode == 0, done.stderr + (fake_slurm / "log").read_text()
     assert [record.status for record in records(results).values()] == ["ok", "ok"]
@@ -100,7 +100,7 @@ def test_a_slurm_cluster_that_is_none(run: Shell, results: Path, fake_slurm: Pat
 
 @pytest.mark.long
 @pytest.mark.skipif(find_spec("submitit") is None, reason="pip install -c constraints.txt submitit")
-def test_a_run_on_a_gpu_asks_slurm_for_one(run: Shell, fake_slurm: Path) -> None:
+def test_a_run_on_a_gpu_requests_one(run: Shell, fake_slurm: Path) -> None:
     env = {"PATH": f"{fake_slurm}:{os.environ['PATH']}", "SLURM_FAKE": str(fake_slurm)}
     run("-m", "hydra/launcher=submitit_slurm", "backend=torch", "device=cuda", "seed=0", env=env)
     (script,) = fake_slurm.glob("script-*.sh")
@@ -109,7 +109,7 @@ def test_a_run_on_a_gpu_asks_slurm_for_one(run: Shell, fake_slurm: Path) -> None
 
 
 @pytest.mark.skipif(shutil.which("srun") is not None, reason="this is a SLURM cluster")
-def test_no_slurm_is_said(run: Shell, results: Path) -> None:
+def test_a_machine_without_slurm_is_reported(run: Shell, results: Path) -> None:
     done = run("-m", "hydra/launcher=submitit_slurm", "backend=numpy", "seed=0,1")
     assert done.returncode == 2, done.stderr
     assert "there is no srun here" in done.stderr
