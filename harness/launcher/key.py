@@ -2,29 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from harness import __version__, data
 from harness.config import dataset
+from harness.config.identity import SPLIT, essential
 from harness.config.schema import Config
 from harness.measure.machine import machine, versions
 from harness.store import weights
-
-# does not change what a run finds
-ELSEWHERE = {
-    "results": ...,
-    "run": ...,
-    "sweep": ...,
-    "objective": ...,
-    "logger": ...,
-    "save_weights": ...,
-    "train": ("checkpoint_epochs",),
-    "data": ("root", "download", "path"),
-}
-SPLIT = ("test_fraction", "split_seed")  # of files that may have to be split
 
 
 def run_key(config: Config, threads: int) -> str:
@@ -49,16 +35,3 @@ def run_key(config: Config, threads: int) -> str:
         "harness": __version__,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def essential(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a configuration, as plain data, determines what a run finds."""
-    kept = {}
-    for name, value in values.items():
-        left_out = ELSEWHERE.get(name)
-        if left_out is ...:
-            continue
-        if isinstance(left_out, tuple):
-            value = {key: item for key, item in value.items() if key not in left_out}
-        kept[name] = value
-    return kept

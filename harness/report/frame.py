@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 import pandas
 
+from harness.config import identity
 from harness.config.flat import flat
 from harness.errors import HarnessError
 from harness.report.format import missing
@@ -19,20 +20,6 @@ MODE_METRICS = {  # where all runs are of that mode
     "throughput": ("train_throughput", "inference_throughput", "peak_fraction", "parity_gradient"),
 }
 METRIC = "--metric"
-# configuration that does not change what is averaged
-APART = (
-    "seed",
-    "objective",
-    "logger.",
-    "save_weights",
-    "results.",
-    "run.",
-    "sweep.",
-    "data.root",
-    "data.download",
-    "data.path",
-    "train.checkpoint_epochs",
-)
 # a record's columns that are its configuration too; a setting of any other column's name is told from it
 SAME = ("mode", "device", "threads", "precision")
 TAKEN = {*COLUMNS, *DETAIL, "target", "n", "n_contended"} - set(SAME)
@@ -159,8 +146,7 @@ def split(
 def _settings(frame: pandas.DataFrame) -> pandas.DataFrame:
     """All that may tell runs apart, as text."""
     found = [
-        {name: said(value) for name, value in flat(config).items() if not name.startswith(APART)}
-        for config in frame["config"]
+        {name: said(value) for name, value in identity.settings(config).items()} for config in frame["config"]
     ]
     told = pandas.DataFrame(found, index=frame.index, dtype=object)
     told = told.rename(columns={name: f"config.{name}" for name in told if name in TAKEN})

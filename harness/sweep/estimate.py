@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from harness.launcher.key import essential
+from harness.config.identity import essential
 
 
 @dataclass(frozen=True)

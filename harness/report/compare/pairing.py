@@ -6,27 +6,14 @@ from dataclasses import dataclass, replace
 
 import pandas
 
+from harness.config import identity
 from harness.report.compare.errors import CompareError
 from harness.report.compare.sides import Side
 from harness.report.metrics import Metric
-from harness.report.table import APART, flat
 from harness.text import one_line
 
-# the configuration's key of a column that is called otherwise
-KEYS = {
-    "backend": "backend.name",
-    "implementation": "backend.implementation",
-    "engine": "backend.engine",
-    "cell": "cell.name",
-    "hidden": "cell.hidden",
-    "layers": "model.layers",
-    "bidirectional": "model.bidirectional",
-    "sequence": "sequence.name",
-    "data": "data.name",
-    "batch_size": "train.batch_size",
-    "epochs": "train.epochs",
-}
-COLUMNS = {key: column for column, key in KEYS.items()}
+COLUMNS = {key.name: key.column for key in identity.KEYS if key.column not in ("", key.name)}
+KEYS = {column: key for key, column in COLUMNS.items()}
 RESOLVED = "backend.implementation"  # its column says what ran, not what was asked for
 # what comes with a choice: a cell has options of its own, a GPU another name
 ALONG = {
@@ -38,23 +25,6 @@ ALONG = {
     "device": ("device",),
     "device_name": ("device",),
 }
-# another machine or load: of what is timed alone
-MACHINE = ("device", "device_name", "threads")
-# another task: it must be what the sides vary
-TASK = (
-    "precision",
-    "mode",
-    "data.",
-    "sequence.",
-    "model.",
-    "cell.hidden",
-    "train.batch_size",
-    "train.truncate",
-)
-
-# who computes, not what is computed
-COMPUTING = ("backend.", "device", "device_name", "threads")
-
 FEWEST_SEEDS = 5  # for which timings are paired
 
 
@@ -84,9 +54,8 @@ class Pairs:
 
 def settings(frame: pandas.DataFrame) -> pandas.DataFrame:
     """What determines a run's figures, but for the seed: one column of text per key."""
-    flattened = [flat(config) for config in frame["config"]]
+    flattened = [identity.settings(config) for config in frame["config"]]
     found = pandas.DataFrame(flattened, index=frame.index, dtype=object)  # 1 stays 1 beside what is missing
-    found = found[[name for name in found.columns if not name.startswith(APART)]]
     found["data.sha256"] = [str(details.get("data_sha256") or "")[:12] for details in frame["details"]]
     kind = frame["device"].map(lambda device: device.partition(":")[0])  # one of several GPUs has their name
     found = found.assign(threads=frame["threads"], device=kind, device_name=frame["device_name"])
@@ -115,7 +84,9 @@ def pair(a: Side, b: Side, metric: Metric) -> Pairs:
     for key in shared:
         made, rest = _of_one(label(key), a, b, groups[0][key], groups[1][key], metric)
         problem = tuple(
-            value for name, value in zip(common, key, strict=True) if not name.startswith(COMPUTING)
+            value
+            for name, value in zip(common, key, strict=True)
+            if not name.startswith(identity.names("contender", "machine"))
         )
         pairs.append(replace(made, problem=problem))
         alone += rest
@@ -131,7 +102,9 @@ def pair(a: Side, b: Side, metric: Metric) -> Pairs:
         if _named(key, a.named | b.named):
             continue
         said = f"{key}: {_found(a, left[key])}; {_found(b, right[key])}"
-        checked = key.startswith(TASK) or (key in MACHINE and metric.column.machine_dependent)
+        checked = key.startswith(identity.names("task", "network")) or (
+            key in identity.names("machine") and metric.column.machine_dependent
+        )
         (against if checked and key in known else notes).append(said)  # older runs know fewer keys
     return Pairs(pairs, alone, notes, against)
 

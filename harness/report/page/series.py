@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import pandas
 
+from harness.config import identity
 from harness.report.table import split, text
 from harness.store.record import RunRecord
 
-SAME = ("mode", "data", "sequence", "batch_size", "epochs", "precision", "device_name", "threads")
-WHO = ("cell", "backend", "implementation", "engine")
+SAME = identity.columns("task", "length", "machine")
+WHO = identity.columns("cell", "contender")
 SIZE = "cell.hidden"  # means the same for every cell
 MODES = {"throughput": "speed alone", "stream": "streamed"}  # what a set's name calls them
 MOST = 4  # sets that a figure has panels for; `--where` shows another one
@@ -155,9 +156,16 @@ def _series(
 
 def _parts(same: tuple[str, ...]) -> tuple[str, ...]:
     """What runs have in common, in words."""
-    mode, data, sequence, batch, epochs, precision, device, threads = same
-    trained = MODES.get(mode, "" if epochs == "0" else _counted(epochs, "epoch"))
-    return f"{data} by {sequence}", trained, f"batch {batch}", precision, device, _counted(threads, "thread")
+    of = dict(zip(SAME, same, strict=True))
+    trained = MODES.get(of["mode"], "" if of["epochs"] == "0" else _counted(of["epochs"], "epoch"))
+    return (
+        f"{of['data']} by {of['sequence']}",
+        trained,
+        f"batch {of['batch_size']}",
+        of["precision"],
+        of["device_name"],
+        _counted(of["threads"], "thread"),
+    )
 
 
 def _counted(count: str, what: str) -> str:

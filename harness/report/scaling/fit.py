@@ -14,8 +14,9 @@ from typing import TypeVar
 import numpy as np
 from scipy.optimize import nnls
 
+from harness.config import identity
 from harness.errors import HarnessError
-from harness.report.table import APART, BY, flat, framed, markdown, not_ok, provenance, text
+from harness.report.table import BY, framed, markdown, not_ok, provenance, text
 from harness.store import frames
 from harness.store.record import RunRecord
 
@@ -23,9 +24,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 AXES = {"batch": "batch size", "hidden": "hidden units", "steps": "time steps"}
+# the keys of the axes
 SIZE = ("train.batch_size", "cell.hidden", "sequence.name", "sequence.rows_per_step")
-# neither what lines are told apart by, nor what changes how long an update takes
-BESIDE = (*APART, "backend.", "measure.", "evaluate.", "train.epochs")
 DEVICE = 3  # its place in what `_identity` gives
 FEWEST = 3  # points of a fit
 MAKE = "make some with: python run.py -m +experiment=scaling"
@@ -184,12 +184,9 @@ def _series(axis: str, label: str, runs: Sequence[RunRecord]) -> Series:
 
 
 def _settings(record: RunRecord) -> dict[str, str]:
-    beside = {"mode", "device", "threads", *SIZE}
-    return {
-        name: str(value)
-        for name, value in flat(record.config).items()
-        if name not in beside and not name.startswith(BESIDE)
-    }
+    """What changes how long an update takes, but for the sizes along an axis and who computes it where."""
+    settings = identity.settings(record.config, "contender", "length", "machine")
+    return {name: str(value) for name, value in settings.items() if name not in SIZE}
 
 
 def _identity(record: RunRecord) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ figures     numbers as people read them                 terminal   with lines ar
 from harness.config.flat import flat
 from harness.report.format import MARK, figure, text
 from harness.report.frame import (
-    APART,
     BY,
     METRICS,
     TableError,
@@ -28,7 +27,6 @@ from harness.report.table.output import FORMATS, TEXTS, render
 from harness.report.table.terminal import show, show_runs
 
 __all__ = [
-    "APART",
     "BY",
     "FORMATS",
     "MARK",
