@@ -9,7 +9,7 @@ from harness import __version__, data
 from harness.config import dataset
 from harness.config.identity import SPLIT, essential
 from harness.config.schema import Config
-from harness.measure.machine import machine, versions
+from harness.measure.machine import machine_info, versions
 from harness.store import weights
 
 
@@ -30,7 +30,7 @@ def run_key(config: Config, threads: int) -> str:
     parts = {
         "config": values,
         "threads": threads,
-        "machine": {key: machine()[key] for key in ("architecture", "cpu", "cores")},
+        "machine": {key: machine_info()[key] for key in ("architecture", "cpu", "cores")},
         "versions": {name: version for name, version in versions().items() if name in needed},
         "harness": __version__,
     }

@@ -20,7 +20,7 @@ from harness.launcher.record_builder import RecordBuilder
 from harness.launcher.supervise import Display, Pruner, supervise
 from harness.measure import machine
 from harness.measure.clock import now
-from harness.measure.devices import label, thread_count, wanted_gpus
+from harness.measure.devices import candidate_gpus, cuda_device, thread_count
 from harness.runner.protocol import Job, Note, Update
 from harness.store import attempts, checkpoint, remote_checkpoints
 from harness.store.record import RunRecord
@@ -91,12 +91,12 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
             builder.phases.begin("lease")
             with lease(threads, gpus, lambda text: display.note(Note(text, milestone=True))) as held:
                 builder.phases.begin("launch")
-                builder.values["environment"] = machine.describe(held.cores, held.gpu)
+                builder.values["environment"] = machine.describe_environment(held.cores, held.gpu)
                 job = Job(
                     config,
                     threads,
                     held.cores,
-                    label(held.gpu),
+                    cuda_device(held.gpu),
                     directory.resolve(),
                     sha256,
                     key=key,
@@ -130,7 +130,7 @@ def _forget(root: str, key: str) -> None:
 
 def resources(config: Config) -> tuple[int, list[str]]:
     """How many cores a run takes here, and the GPUs of which it takes one; raises Unavailable."""
-    gpus = wanted_gpus(config.device, catalogue.device_kinds(config.backend.name))
+    gpus = candidate_gpus(config.device, catalogue.device_kinds(config.backend.name))
     return thread_count(config.threads, gpu=bool(gpus)), gpus
 
 

@@ -1,1 +1,1 @@
-"""Clock, statistics, parity, roofline, memory: how things are measured."""
+"""What a run is measured with: clock, machine, devices, memory, contention, statistics."""

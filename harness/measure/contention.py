@@ -1,4 +1,4 @@
-"""Was anyone else on this run's cores while it trained?"""
+"""Contention: whether other processes used the cores of this run while it trained."""
 
 import os
 import resource
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 import psutil
 
 from harness.measure.clock import seconds
-from harness.measure.cpu_time import used
+from harness.measure.cpu_time import cpu_seconds_of
 
-OTHERS_LEVEL = 0.05  # of the cores' time
-SWITCHES_LEVEL = 50.0  # a second and core: alone it was 2 to 41, beside others that compute 54 and more
-OWN_LEVEL = 0.03  # of the cores' time: less is what a sweep takes that watches several runs at once
-LOAD_MARGIN = 1.0  # beyond the machine's cores
+MAX_OTHERS = 0.05  # of the cores' time
+MIN_OTHERS = 0.03  # of the cores' time: a sweep that watches several runs uses less
+MAX_SWITCHES = 50.0  # per second and core: 2 to 41 were measured alone, 54 and more beside busy processes
+LOAD_MARGIN = 1.0  # above the number of cores of the machine
 
 
 @dataclass(frozen=True)
-class Contended:
-    """What was found, None where it cannot be told.
+class Contention:
+    """What a `ContentionMonitor` measured; None where that is impossible.
 
-    `others_share_of_cores` is the share of the cores' time that went to others, 0 … 1;
-    `involuntary_switches_per_second` how often, per core, the run's processes had to leave a core they still
-    had work for; `load_average` how many processes of the machine wanted a core, over the minute before.
+    `others_share_of_cores` is the fraction of the cores' time that other processes used;
+    `involuntary_switches_per_second` how often, per core, the run's processes were interrupted by others;
+    `load_average` how many processes of the machine wanted a core, over the minute before the run.
     """
 
     others_share_of_cores: float | None
@@ -32,45 +32,45 @@ class Contended:
     load_average: float
 
     @property
-    def verdict(self) -> bool | None:
-        """Whether others were there; None of a run too short to tell.
+    def contended(self) -> bool | None:
+        """Whether other processes used the cores; None for a run that was too short to tell.
 
-        Their share decides where it is known and clear. Where it is small or unknown, so do interruptions and
-        the load, which also count the run's own threads and what was over before it began.
+        The share of the others decides, unless it is unknown or between `MIN_OTHERS` and `MAX_OTHERS`. Then
+        the switches and the load decide, which also count the run's own threads and what ended before it.
         """
         others, switches = self.others_share_of_cores, self.involuntary_switches_per_second
         if switches is None:
             return None
-        if others is not None and not OWN_LEVEL < others <= OTHERS_LEVEL:
-            return others > OTHERS_LEVEL
-        return switches > SWITCHES_LEVEL or self.load_average > (os.cpu_count() or 1) + LOAD_MARGIN
+        if others is not None and not MIN_OTHERS < others <= MAX_OTHERS:
+            return others > MAX_OTHERS
+        return switches > MAX_SWITCHES or self.load_average > (os.cpu_count() or 1) + LOAD_MARGIN
 
 
-class Contention:
-    """Compares the time that the cores were busy with the time that this process and its own used, and
-    counts how often they were put off a core.
+class ContentionMonitor:
+    """Measures contention from its creation on.
 
-    The former needs Linux and a process that is pinned to its cores.
+    The share of others is the time that the cores were busy less the CPU time of this process and its
+    children. It is known only on Linux, and only right for a process that is pinned to these cores.
     """
 
     def __init__(self, cores: Sequence[int]) -> None:
         self.cores = cores
-        self.known = sys.platform == "linux"
+        self.share_known = sys.platform == "linux"
         self.load_average = os.getloadavg()[0]
         self.switches = _switches()
-        self.start = (seconds(), self._busy(), self._own()) if self.known else (seconds(), 0.0, 0.0)
+        self.start = (seconds(), self._busy(), self._own()) if self.share_known else (seconds(), 0.0, 0.0)
 
-    def found(self) -> Contended:
-        """Since the start; shares and rates only of a second and more."""
+    def result(self) -> Contention:
+        """The contention since the start; without share and switches during the first second."""
         elapsed = seconds() - self.start[0]
         if elapsed < 1.0:
-            return Contended(None, None, self.load_average)
+            return Contention(None, None, self.load_average)
         rate = (_switches() - self.switches) / (elapsed * len(self.cores))
         others = None
-        if self.known:
+        if self.share_known:
             others = (self._busy() - self.start[1]) - (self._own() - self.start[2])
             others = max(0.0, others / (elapsed * len(self.cores)))
-        return Contended(others, max(0.0, rate), self.load_average)
+        return Contention(others, max(0.0, rate), self.load_average)
 
     def _busy(self) -> float:
         times = psutil.cpu_times(percpu=True)
@@ -83,14 +83,13 @@ class Contention:
         this = psutil.Process()
         times = this.cpu_times()
         own = times.user + times.system + times.children_user + times.children_system
-        return float(own + used(this.children(recursive=True)))
+        return float(own + cpu_seconds_of(this.children(recursive=True)))
 
 
 def _switches() -> int:
-    """Involuntary context switches so far: of all threads of this process, and of the main threads of those
-    that it started."""
-    found = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    """Involuntary context switches so far, of this process and of its children's main threads."""
+    count = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):  # it has just ended
-            found += process.num_ctx_switches().involuntary
-    return found
+            count += process.num_ctx_switches().involuntary
+    return count

@@ -1,4 +1,4 @@
-"""What processes have used of the processors."""
+"""The CPU time of other processes."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -6,20 +6,20 @@ from contextlib import suppress
 import psutil
 
 
-def used(processes: Iterable[psutil.Process]) -> float:
-    """Seconds so far, of all their threads; of a process that has just ended none."""
-    found = 0.0
+def cpu_seconds_of(processes: Iterable[psutil.Process]) -> float:
+    """The CPU seconds that all threads of these processes have used; 0 for a process that has ended."""
+    seconds = 0.0
     for process in processes:
         with suppress(psutil.Error):
             times = process.cpu_times()
-            found += times.user + times.system
-    return found
+            seconds += times.user + times.system
+    return seconds
 
 
-def used_with_children(pid: int) -> float:
-    """Those of a process and all that it started and that are there."""
+def cpu_seconds_with_children(pid: int) -> float:
+    """The CPU seconds of a process and of all its descendants that are still running."""
     try:
         process = psutil.Process(pid)
-        return used((process, *process.children(recursive=True)))
+        return cpu_seconds_of((process, *process.children(recursive=True)))
     except psutil.Error:
         return 0.0

@@ -1,4 +1,4 @@
-"""What a run may be given: cores, GPUs. Looks at the system only, imports no framework."""
+"""The cores and GPUs that a run may use, found without importing a framework."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from harness.measure.machine import cores
 
 
 def gpus() -> list[str]:
-    """The CUDA devices that this process may use, by the number or name that CUDA_VISIBLE_DEVICES takes."""
+    """The CUDA devices that this process may use, by their number or name in CUDA_VISIBLE_DEVICES."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name and name != "-1"]
@@ -18,37 +18,38 @@ def gpus() -> list[str]:
     return sorted((match[1] for match in numbers if match), key=int)
 
 
-def wanted_gpus(device: str, supported: tuple[str, ...]) -> list[str]:
-    """The GPUs any one of which would serve `device`; [] for a run on the CPU. Raises Unavailable."""
-    here = gpus() if "cuda" in supported else []
+def candidate_gpus(device: str, supported: tuple[str, ...]) -> list[str]:
+    """The GPUs that `device` may stand for; [] for a run on the CPU. Raises Unavailable."""
+    visible = gpus() if "cuda" in supported else []
     if device == "auto":
-        return here
+        return visible
     if device == "mps" and sys.platform != "darwin":
-        raise Unavailable("device=mps: there is none on this system; available: " + _available(here))
+        raise Unavailable("device=mps: this system has none; available: " + _available(visible))
     if not device.startswith("cuda"):
         return []
     number = device.partition(":")[2]
-    if not here or (number and int(number) >= len(here)):
-        raise Unavailable(
-            f"device={device}: there is no such CUDA device here; available: {_available(here)}"
-        )
-    return [here[int(number)]] if number else here
+    if not visible or (number and int(number) >= len(visible)):
+        raise Unavailable(f"device={device}: no such CUDA device; available: {_available(visible)}")
+    return [visible[int(number)]] if number else visible
 
 
-def label(gpu: str | None) -> str | None:
-    """The name of a leased GPU among all that are visible here: "cuda:0", "cuda:1", …"""
+def cuda_device(gpu: str | None) -> str | None:
+    """The `device` of a GPU, numbered among all visible ones: "cuda:0", "cuda:1", …; None for None."""
     return None if gpu is None else f"cuda:{gpus().index(gpu)}"
 
 
-def thread_count(asked: int | None, *, gpu: bool) -> int:
-    """Cores for a run: those asked for, else all of them, or an equal share for each GPU."""
-    here = len(cores())
-    if asked is None:
-        return max(1, here // max(1, len(gpus()))) if gpu else here
-    if asked > here:
-        raise Unavailable(f"threads={asked}: this process may use {here} cores")
-    return asked
+def thread_count(threads: int | None, *, gpu: bool) -> int:
+    """The cores of a run: `threads`, or by default all cores, shared equally among the GPUs of a GPU run.
+
+    Raises Unavailable for more cores than this process may use.
+    """
+    available = len(cores())
+    if threads is None:
+        return max(1, available // max(1, len(gpus()))) if gpu else available
+    if threads > available:
+        raise Unavailable(f"threads={threads}: this process may use {available} cores")
+    return threads
 
 
-def _available(here: list[str]) -> str:
-    return ", ".join(["cpu", *(f"cuda:{n}" for n in range(len(here)))])
+def _available(visible: list[str]) -> str:
+    return ", ".join(["cpu", *(f"cuda:{n}" for n in range(len(visible)))])

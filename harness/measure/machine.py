@@ -1,4 +1,4 @@
-"""What machine this is: processor, cores, versions, load. Nothing here imports a framework."""
+"""This machine: processor, cores, versions, load. Imports no framework."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).parents[2]  # this project's own directory
+PROJECT = Path(__file__).parents[2]
 PACKAGES = (
     "numpy",
     "scipy",
@@ -27,7 +27,7 @@ PACKAGES = (
 
 @cache
 def cpu_name() -> str:
-    """The processor's name as the system tells it."""
+    """The processor's name, from the system."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(errors="replace").splitlines():
@@ -44,7 +44,7 @@ def cores() -> list[int]:
 
 
 def load_average() -> float:
-    """Processes that wanted a core, averaged over the last minute."""
+    """The number of processes that wanted a core, averaged over the last minute."""
     return os.getloadavg()[0]
 
 
@@ -59,8 +59,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, str | int]:
-    """The part of the environment that a timing depends on and a name exists for."""
+def machine_info() -> dict[str, str | int]:
+    """The facts about this machine on which timings depend."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
@@ -72,13 +72,13 @@ def machine() -> dict[str, str | int]:
 
 @cache
 def git_revision() -> str | None:
-    """The commit of this project that runs, with `+` where files differ from it; None outside a checkout."""
+    """The commit of this checkout, with `+` where files differ from it; None outside a checkout."""
     if not (PROJECT / ".git").exists():
         return None
-    asked = ["--porcelain=v2", "--branch", "--untracked-files=no"]
+    options = ["--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        told = subprocess.run(
-            ["git", "--no-optional-locks", "status", *asked],  # `describe --dirty` would write the index
+        status = subprocess.run(
+            ["git", "--no-optional-locks", "status", *options],  # `describe --dirty` would write the index
             cwd=PROJECT,
             capture_output=True,
             text=True,
@@ -86,17 +86,17 @@ def git_revision() -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    lines = told.stdout.splitlines()
+    lines = status.stdout.splitlines()
     commit = lines[0].removeprefix("# branch.oid ")
     if commit == "(initial)":
         return None
     return commit + ("+" if any(not line.startswith("#") for line in lines) else "")
 
 
-def describe(cores: tuple[int, ...], gpu: str | None) -> dict[str, Any]:
-    """What a record says about where and with what it ran."""
+def describe_environment(cores: tuple[int, ...], gpu: str | None) -> dict[str, Any]:
+    """The `environment` of a record: the machine, what the run holds of it, and the software versions."""
     return {
-        "machine": machine(),
+        "machine": machine_info(),
         "versions": versions(),
         "git_revision": git_revision(),
         "load_average_before": load_average(),

@@ -1,4 +1,4 @@
-"""The memory that this process holds, and the most that it has held; its own processes included."""
+"""The memory that this process and its children use now, and the peak."""
 
 import resource
 import sys
@@ -10,26 +10,25 @@ import psutil
 
 def memory_bytes() -> int:
     """Resident memory now, in bytes."""
-    return int(psutil.Process().memory_info().rss) + _alone()
+    return int(psutil.Process().memory_info().rss) + _child_bytes()
 
 
 def peak_memory_bytes() -> int:
-    """Peak resident memory of this process, and what its processes hold now, in bytes."""
-    return _peak() + _alone()
+    """Peak resident memory of this process plus the memory of its children now, in bytes."""
+    return _peak_bytes() + _child_bytes()
 
 
-def _alone() -> int:
-    """What the processes that this one started hold for themselves: what they share is counted here."""
-    found = 0
+def _child_bytes() -> int:
+    """The memory of all children that they do not share with this process."""
+    total = 0
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):  # it has just ended
-            found += int(process.memory_full_info().uss)
-    return found
+            total += int(process.memory_full_info().uss)
+    return total
 
 
-def _peak() -> int:
-    """On Linux from `VmHWM`, which belongs to this program alone: `ru_maxrss` also remembers the parent
-    that it was forked from."""
+def _peak_bytes() -> int:
+    """From `VmHWM` on Linux, where `ru_maxrss` includes the peak of the parent before the fork."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -1,22 +1,22 @@
-"""What the seconds of a run went into."""
+"""How long each phase of a run took."""
 
 from harness.measure.clock import seconds
 
 
 class Phases:
-    """Phases that follow one another without a gap; one that comes back adds up."""
+    """Phases that follow one another without a gap; the durations of a repeated phase add up."""
 
     def __init__(self, first: str) -> None:
-        self.spent: dict[str, float] = {}
+        self.seconds_by_phase: dict[str, float] = {}
         self.name, self.began = first, seconds()
 
     def begin(self, name: str, at: float | None = None) -> None:
-        """Ends the phase that there was, if it is another; `at` the time of the clock that it did, or now."""
+        """Ends the current phase and begins another, now or when the clock said `at`."""
         at = seconds() if at is None else max(at, self.began)
-        self.spent[self.name] = self.spent.get(self.name, 0.0) + at - self.began
+        self.seconds_by_phase[self.name] = self.seconds_by_phase.get(self.name, 0.0) + at - self.began
         self.name, self.began = name, at
 
     def end(self) -> dict[str, float]:
-        """Seconds by phase, in the order in which they first came, up to now."""
+        """Ends the current phase; the seconds of each phase, in the order of their first beginnings."""
         self.begin(self.name)
-        return self.spent
+        return self.seconds_by_phase

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from harness.measure.contention import Contention
+from harness.measure.contention import ContentionMonitor
 from harness.runner import training
 from harness.runner.context import Context
 from harness.runner.protocol import CheckpointWritten, Job, Note, Update
@@ -11,7 +11,9 @@ from harness.runner.training import TrainingProgress
 from harness.store.checkpoint import Checkpoint, Checkpoints
 
 
-def train(context: Context, job: Job, contention: Contention, step_seconds: float) -> list[bool | None]:
+def train(
+    context: Context, job: Job, contention: ContentionMonitor, step_seconds: float
+) -> list[bool | None]:
     """All epochs that no checkpoint has; the session holds the initial weights before.
 
     Writes a checkpoint after every `train.checkpoint_epochs`. Returns whether each of the earlier attempts
@@ -37,7 +39,7 @@ def train(context: Context, job: Job, contention: Contention, step_seconds: floa
 
     def keep() -> None:
         epoch = len(progress.history)
-        attempt = {"epoch": epoch, "started": job.started, "contended": contention.found().verdict}
+        attempt = {"epoch": epoch, "started": job.started, "contended": contention.result().contended}
         stored = {"course": progress.to_mapping(), "attempts": [*resumed, attempt]}
         checkpoints.write(Checkpoint(epoch, session.weights(), session.optimizer_state(), stored))
         emit(CheckpointWritten(epoch))

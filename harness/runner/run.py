@@ -11,7 +11,7 @@ from harness import data
 from harness.config import dataset as datasets
 from harness.config.schema import Config
 from harness.errors import DataError
-from harness.measure.contention import Contention
+from harness.measure.contention import ContentionMonitor
 from harness.measure.memory import memory_bytes, peak_memory_bytes
 from harness.runner import roofline
 from harness.runner.context import Context, prepare
@@ -33,7 +33,7 @@ def run(job: Job, emit: Emit) -> None:
     for split in data.SPLITS:
         context.load(split)
     memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
-    contention = Contention(job.cores)
+    contention = ContentionMonitor(job.cores)
     mode = import_module(f"harness.runner.modes.{config.mode}")
     earlier: list[bool | None] = mode.run(context, job, contention)
     _report_contention(context, contention, earlier, memory)
@@ -65,11 +65,11 @@ def _permutation(config: Config) -> dict[str, Any]:
 
 
 def _report_contention(
-    context: Context, contention: Contention, earlier: list[bool | None], memory: dict[str, int]
+    context: Context, contention: ContentionMonitor, earlier: list[bool | None], memory: dict[str, int]
 ) -> None:
     """Whether other processes used the cores, in this attempt or in an earlier one that it goes on from."""
-    present = contention.found()
-    verdicts = [verdict for verdict in (*earlier, present.verdict) if verdict is not None]
+    present = contention.result()
+    verdicts = [verdict for verdict in (*earlier, present.contended) if verdict is not None]
     context.emit(
         Update(
             columns={

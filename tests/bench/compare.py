@@ -83,7 +83,7 @@ def compare(
         "orders": orders,
         "sides": found,
         "load_average_before": load,
-        "machine": machine.machine(),
+        "machine": machine.machine_info(),
         "versions": machine.versions(),
         "git_revision": machine.git_revision(),
     }

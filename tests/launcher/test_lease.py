@@ -90,13 +90,13 @@ def test_two_runs_with_device_auto_spread_over_the_gpus(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,../b")
     if len(cores()) < 2:
         pytest.skip("one core only")
-    names = devices.wanted_gpus("auto", ("cpu", "cuda"))
+    names = devices.candidate_gpus("auto", ("cpu", "cuda"))
     threads = devices.thread_count(None, gpu=True)
     assert threads == len(cores()) // 2
     with lease(threads, names, pytest.fail) as first, lease(threads, names, pytest.fail) as second:
         assert [first.gpu, second.gpu] == ["GPU-a", "../b"]
         assert not set(first.cores) & set(second.cores)
-        assert [devices.label(held.gpu) for held in (first, second)] == ["cuda:0", "cuda:1"]
+        assert [devices.cuda_device(held.gpu) for held in (first, second)] == ["cuda:0", "cuda:1"]
     assert {path.parent for path in own_locks.parent.rglob("*.lock")} == {own_locks}
 
 

@@ -17,23 +17,23 @@ def visible(monkeypatch: pytest.MonkeyPatch, names: str) -> None:
 
 def test_what_serves_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     visible(monkeypatch, "4,GPU-ab,7")
-    assert devices.wanted_gpus("auto", ALL) == ["4", "GPU-ab", "7"]
-    assert devices.wanted_gpus("cuda", ALL) == ["4", "GPU-ab", "7"]
-    assert devices.wanted_gpus("cuda:2", ALL) == ["7"]
-    assert devices.wanted_gpus("cpu", ALL) == []
-    assert devices.wanted_gpus("auto", ("cpu",)) == []
-    assert devices.label("7") == "cuda:2"
-    assert devices.label(None) is None
+    assert devices.candidate_gpus("auto", ALL) == ["4", "GPU-ab", "7"]
+    assert devices.candidate_gpus("cuda", ALL) == ["4", "GPU-ab", "7"]
+    assert devices.candidate_gpus("cuda:2", ALL) == ["7"]
+    assert devices.candidate_gpus("cpu", ALL) == []
+    assert devices.candidate_gpus("auto", ("cpu",)) == []
+    assert devices.cuda_device("7") == "cuda:2"
+    assert devices.cuda_device(None) is None
 
 
 def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     visible(monkeypatch, "0")
     with pytest.raises(Unavailable, match=r"device=cuda:1: .* available: cpu, cuda:0"):
-        devices.wanted_gpus("cuda:1", ALL)
+        devices.candidate_gpus("cuda:1", ALL)
     visible(monkeypatch, "")
     with pytest.raises(Unavailable, match=r"device=cuda: .* available: cpu$"):
-        devices.wanted_gpus("cuda", ALL)
-    assert devices.wanted_gpus("auto", ALL) == []
+        devices.candidate_gpus("cuda", ALL)
+    assert devices.candidate_gpus("auto", ALL) == []
 
 
 def test_gpus_are_found_by_their_device_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from scipy.stats import binom
 from harness.backends.base import Gradients, Setup
 from harness.errors import ParityFailed
 from harness.measure.clock import timed
-from harness.measure.contention import SWITCHES_LEVEL, Contended, Contention
+from harness.measure.contention import MAX_SWITCHES, Contention, ContentionMonitor
 from harness.measure.machine import cores
 from harness.measure.statistics import estimate, pooled
 from harness.model.network import ModelSpec
@@ -206,7 +206,7 @@ def test_peak_memory_is_that_of_this_program_and_grows_with_what_is_held() -> No
 def test_which_levels_mean_contended(
     others: float | None, switches: float | None, load: float, verdict: bool | None
 ) -> None:
-    assert Contended(others, switches, (os.cpu_count() or 1) + load).verdict is verdict
+    assert Contention(others, switches, (os.cpu_count() or 1) + load).contended is verdict
 
 
 @pytest.mark.alone
@@ -221,15 +221,15 @@ def test_being_put_off_a_core_is_counted() -> None:
     try:
         while psutil.Process(other.pid).cpu_times().user < 1.0:
             time.sleep(0.05)
-        contention = Contention([core])
+        contention = ContentionMonitor([core])
         spin(core, 2.0)
-        found = contention.found()
+        found = contention.result()
     finally:
         os.sched_setaffinity(0, before)
         other.kill()
         other.wait()
     assert found.involuntary_switches_per_second is not None
-    assert found.involuntary_switches_per_second > SWITCHES_LEVEL
+    assert found.involuntary_switches_per_second > MAX_SWITCHES
 
 
 def spin(core: int, seconds: float) -> None:
@@ -244,20 +244,20 @@ def spin(core: int, seconds: float) -> None:
 @pytest.mark.alone
 def test_others_on_the_same_core_are_noticed_and_own_processes_are_not() -> None:
     core = cores()[-1]
-    contention = Contention([core])
-    if not contention.known:
+    contention = ContentionMonitor([core])
+    if not contention.share_known:
         pytest.skip("only Linux tells how long each core was busy")
-    assert contention.found().others_share_of_cores is None  # too short to tell
+    assert contention.result().others_share_of_cores is None  # too short to tell
     own = multiprocessing.get_context("spawn").Process(target=spin, args=(core, 3.0))
     own.start()
     own.join()
-    share = contention.found().others_share_of_cores
+    share = contention.result().others_share_of_cores
     assert share is not None
     assert share < 0.3
-    contention = Contention([core])
+    contention = ContentionMonitor([core])
     code = f"import os; from tests.measure.test_measure import spin; os.fork() or spin({core}, 6.0)"
     subprocess.run([sys.executable, "-c", code], check=True)  # leaves another behind that is not ours
     time.sleep(4.0)
-    share = contention.found().others_share_of_cores
+    share = contention.result().others_share_of_cores
     assert share is not None
     assert share > 0.4

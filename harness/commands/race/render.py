@@ -114,7 +114,7 @@ def _interference(race: Race) -> list[str]:
     lines = []
     if race.others_share_of_cores is not None:
         lines.append(f"Other processes took {race.others_share_of_cores:.0%} of the cores' time.")
-    if any(contended.verdict for contended in race.contended):
+    if any(contention.contended for contention in race.contended):
         lines.append(
             "Other processes used the cores during windows of both sides, which may slow one side more than "
             "the other; fewer threads reduce this."

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from scipy.special import stdtrit  # Student's quantile, without the import of scipy.stats
 
 from harness.commands.race.plan import Side
-from harness.measure.contention import Contended
+from harness.measure.contention import Contention
 
 MINIMUM_ROUNDS = 5  # of a heat that counts
 MINIMUM_HEATS = 5  # of a race that reaches its precision
@@ -62,7 +62,7 @@ class Heat:
     properties: list[dict[str, Any]] = field(default_factory=lambda: [{}, {}])
     first: list[int] = field(default_factory=list)
     seconds: list[tuple[float, float]] = field(default_factory=list)
-    contended: Contended | None = None
+    contended: Contention | None = None
 
     def rates(self, index: int) -> list[float]:
         """The sequences/s of one side in every round."""
@@ -122,7 +122,7 @@ class Race:
         return width is not None and width <= self.precision and len(self.counted_heats) >= MINIMUM_HEATS
 
     @property
-    def contended(self) -> list[Contended]:
+    def contended(self) -> list[Contention]:
         """The contention of every finished heat."""
         return [heat.contended for heat in self.heats if heat.contended]
 

@@ -14,9 +14,9 @@ from harness.launcher import process
 from harness.launcher.lease import Lease, lease
 from harness.measure import machine
 from harness.measure.clock import now, seconds
-from harness.measure.contention import Contention
-from harness.measure.cpu_time import used_with_children
-from harness.measure.devices import label
+from harness.measure.contention import ContentionMonitor
+from harness.measure.cpu_time import cpu_seconds_with_children
+from harness.measure.devices import cuda_device
 
 MODULE = "harness.commands.race.side_session"
 Note = Callable[[str], None]
@@ -34,7 +34,7 @@ def run(race: Race, note: Note, progress: Progress) -> None:
         dataset.provide(side.config)
     with lease(max(side.threads for side in race.sides), _common_gpus(race.sides), note) as held:
         race.started = now().isoformat()
-        race.environment = machine.describe(held.cores, held.gpu)
+        race.environment = machine.describe_environment(held.cores, held.gpu)
         try:
             while not race.ended:
                 _run_heat(race, held, note, progress)
@@ -63,11 +63,11 @@ def _run_heat(race: Race, held: Lease, note: Note, progress: Progress) -> None:
         heat.start_seconds = seconds() - start
         race.heats.append(heat)
         _check_same_device(race)
-        contention = Contention(held.cores)
+        contention = ContentionMonitor(held.cores)
         try:
             _run_rounds(race, heat, processes, progress)
         finally:
-            heat.contended = contention.found()
+            heat.contended = contention.result()
     if not race.ended and race.precise:
         race.ended = "precise"
 
@@ -82,12 +82,12 @@ def _run_rounds(race: Race, heat: Heat, processes: Mapping[int, SideProcess], pr
         durations = [0.0, 0.0]
         for index in (first, 1 - first):
             waiting_pid = processes[1 - index].process.pid
-            window_start, cpu_before = seconds(), used_with_children(waiting_pid)
+            window_start, cpu_before = seconds(), cpu_seconds_with_children(waiting_pid)
             try:
                 durations[index] = processes[index].time_window()
             except SideFailed as error:
                 raise SideFailed(f"{race.sides[index].text}: {error}") from error
-            cpu_seconds = used_with_children(waiting_pid) - cpu_before
+            cpu_seconds = cpu_seconds_with_children(waiting_pid) - cpu_before
             race.waiting_cpu_shares.append(cpu_seconds / (seconds() - window_start))
         heat.first.append(first)
         heat.seconds.append((durations[0], durations[1]))
@@ -117,7 +117,7 @@ def _wait_until_ready(side: Side, child: SideProcess, held: Lease) -> dict[str, 
         properties = child.wait_until_ready()
     except SideFailed as error:
         raise SideFailed(f"{side.text}: {error}") from error
-    return properties | {"device": label(_gpu(side, held)) or properties["device"]}
+    return properties | {"device": cuda_device(_gpu(side, held)) or properties["device"]}
 
 
 def _gpu(side: Side, held: Lease) -> str | None:

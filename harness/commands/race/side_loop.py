@@ -18,7 +18,7 @@ import psutil
 
 from harness.errors import HarnessError
 from harness.measure.clock import cpu_seconds, seconds, sleep
-from harness.measure.cpu_time import used
+from harness.measure.cpu_time import cpu_seconds_of
 
 # Threads keep looking for work for a while, OpenMP's for up to 0.2 s. A process that uses less than this
 # share of a core during one poll is asleep. One that is awake after the timeout never sleeps, and is reported
@@ -109,4 +109,4 @@ class ProcessTree:
                 return
 
     def _cpu_seconds(self) -> float:
-        return cpu_seconds() + used(self.descendants)
+        return cpu_seconds() + cpu_seconds_of(self.descendants)

@@ -8,7 +8,7 @@ import numpy as np
 from harness.backends.base import Session, Weights
 from harness.errors import ParityFailed
 from harness.measure.clock import timed
-from harness.measure.contention import Contention
+from harness.measure.contention import ContentionMonitor
 from harness.model.initializers import stream as random_stream
 from harness.model.network import ModelSpec
 from harness.runner.context import Context
@@ -67,7 +67,7 @@ class Stream:
         return outputs.logits if self.readout is None else self.readout(outputs.sequence[:, 0])
 
 
-def run(context: Context, job: Job, contention: Contention) -> list[bool | None]:
+def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool | None]:
     """Streams the test split: all of it in batches, a few sequences one by one.
 
     Records the accuracy after every step and the latency of a step. Raises ParityFailed where the last

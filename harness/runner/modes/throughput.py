@@ -15,7 +15,7 @@ from harness.backends.base import Session
 from harness.config.schema import Config
 from harness.errors import Diverged
 from harness.measure.clock import timed
-from harness.measure.contention import Contention
+from harness.measure.contention import ContentionMonitor
 from harness.measure.statistics import estimate, pooled
 from harness.model.initializers import stream
 from harness.runner import training
@@ -28,7 +28,7 @@ MIN_WINDOWS = 3  # unless they would take as many times longer than `measure.sec
 Work = Callable[[int], float]  # number of steps -> the seconds that they took
 
 
-def run(context: Context, job: Job, contention: Contention) -> list[bool | None]:
+def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool | None]:
     """Times updates, then predictions in batches of `evaluate.batch_size`.
 
     Raises Diverged at a loss that is not finite: such numbers are not computed at an ordinary speed.

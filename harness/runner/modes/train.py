@@ -1,6 +1,6 @@
 """`mode=train`: warm-up, proof, all epochs or the readout in closed form, evaluation."""
 
-from harness.measure.contention import Contention
+from harness.measure.contention import ContentionMonitor
 from harness.runner import checkpointing, diagnostics, evaluation, ridge, training
 from harness.runner.context import Context
 from harness.runner.protocol import Job, Note, Phase, Update
@@ -9,7 +9,7 @@ from harness.store import weights
 COUNTER_SEQUENCES = 1000  # test sequences over which a cell's counters are averaged
 
 
-def run(context: Context, job: Job, contention: Contention) -> list[bool | None]:
+def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool | None]:
     """Trains and evaluates. Returns whether each earlier attempt that it went on from was contended.
 
     Raises Diverged, ParityFailed, and StoreError for a checkpoint or weights that cannot be written.
