@@ -1,4 +1,4 @@
-"""What a backend's cell files offer, told by reading them: no framework has to be imported for it."""
+"""Which implementations a cell has, from the functions in its file: no framework is imported."""
 
 import ast
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from harness.errors import Unavailable
 
-# implementation -> the functions of a cell file of which any makes it
-MADE_BY = {
+# implementation -> functions of which a cell's file needs one
+FUNCTIONS = {
     "fused": {"fused_layer", "fused_sequence"},
     "loop": {"step", "sequence"},
     "compiled": {"step", "sequence"},
@@ -15,14 +15,14 @@ MADE_BY = {
 }
 
 
-def offers(cells: Path, cell: str) -> tuple[str, ...]:
+def implementations_in(cells: Path, cell: str) -> tuple[str, ...]:
     """The implementations that `<cells>/<cell>.py` has the functions for; () where there is no such file."""
     path = cells / f"{cell}.py"
     if not path.exists():
         return ()
     body = ast.parse(path.read_text("utf-8")).body
     functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
-    return tuple(name for name, makers in MADE_BY.items() if functions & makers)
+    return tuple(name for name, needed in FUNCTIONS.items() if functions & needed)
 
 
 def resolve_implementation(backend: str, cell: str, implementation: str, offered: Sequence[str]) -> str:

@@ -9,16 +9,16 @@ from harness.model.network import ModelSpec
 from harness.model.optimizer import SLOTS, OptimizerSpec
 
 
-def named(slots: Mapping[str, Weights], step: int) -> Weights:
-    """The state, from what every slot holds by canonical parameter."""
-    found = {f"slot.{slot}.{name}": array for slot, arrays in slots.items() for name, array in arrays.items()}
-    return {"step": np.array(step, np.int64), **found}
+def to_canonical(slots: Mapping[str, Weights], step: int) -> Weights:
+    """The state of an optimiser after `step` updates, from the arrays of each slot by canonical parameter."""
+    arrays = {f"slot.{slot}.{name}": a for slot, by_name in slots.items() for name, a in by_name.items()}
+    return {"step": np.array(step, np.int64), **arrays}
 
 
-def parted(
+def from_canonical(
     state: Mapping[str, np.ndarray], optimizer: OptimizerSpec, model: ModelSpec
 ) -> tuple[dict[str, Weights], int]:
-    """The inverse of `named`: what every slot holds, and the updates so far.
+    """The inverse of `to_canonical`: the arrays of each slot, and the number of updates so far.
 
     Raises ValueError for a name too many or too few, and for another shape.
     """

@@ -40,10 +40,10 @@ class CarriedStates:
         """What to read on from with B sequences; raises ValueError where others are carried."""
         if self.tensors is None:
             return self._initial(batch)
-        there = self._batch()
-        if there not in (None, batch):
+        carried = self._batch()
+        if carried not in (None, batch):
             raise ValueError(
-                f"the carried states are of {there} sequences, not of {batch}; reset() begins anew"
+                f"the carried states are of {carried} sequences, not of {batch}; reset() begins anew"
             )
         return self.tensors
 
@@ -72,14 +72,14 @@ class CarriedStates:
 
     def reset(self, names: Iterable[str]) -> None:
         """Puts those of these names back to the initial ones, or all; raises ValueError for another name."""
-        chosen = set(names)
-        self._check_names(chosen)
-        if not chosen:
+        names_to_reset = set(names)
+        self._check_names(names_to_reset)
+        if not names_to_reset:
             self.tensors = None
         elif self.tensors is not None:
             fresh = self._initial(self._batch())
             pairs = zip(self.sizes, self.tensors, fresh, strict=True)
-            self.tensors = [new if name in chosen else old for name, old, new in pairs]
+            self.tensors = [new if name in names_to_reset else old for name, old, new in pairs]
 
     def _batch(self) -> Any:
         """B of the carried states; None of a model without states."""

@@ -34,7 +34,7 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "LEAST_ROWS", 1)
+    monkeypatch.setattr(backend, "MIN_SHARD_ROWS", 1)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def test_there_are_no_more_shards_than_rows() -> None:
 
 
 def test_a_batch_is_cut_into_as_many_shards_as_have_rows_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "LEAST_ROWS", 32)
+    monkeypatch.setattr(backend, "MIN_SHARD_ROWS", 32)
     assert backend.shards(1, 4) == [slice(0, 1)]
     assert backend.shards(63, 4) == [slice(0, 63)]
     assert backend.shards(65, 4) == [slice(0, 32), slice(32, 65)]
@@ -85,7 +85,7 @@ def test_the_same_shards_give_the_same_bits(dropout: float) -> None:
     for _ in range(2):
         session = open_session("numpy", case, "loop", OptimizerSpec(), 3)
         assert isinstance(session, NumpySession)
-        setup = replace(session.team.setup, model=replace(case.model, dropout=dropout))
+        setup = replace(session.pool.setup, model=replace(case.model, dropout=dropout))
         session.close()
         session = backend.open_session(setup)
         session.load("train", *case.data())
@@ -102,7 +102,7 @@ def test_the_same_shards_give_the_same_bits(dropout: float) -> None:
 def test_shards_drop_with_streams_of_their_own() -> None:
     case = Case("rnn", layers=2)
     with opened(case, 2) as session:
-        setup = replace(session.team.setup, model=replace(case.model, dropout=0.5))
+        setup = replace(session.pool.setup, model=replace(case.model, dropout=0.5))
     session = backend.open_session(setup)
     x, y = case.data()
     twice = np.concatenate([x[:12], x[:12]]), np.concatenate([y[:12], y[:12]])
@@ -130,7 +130,7 @@ def test_a_killed_shard_is_named_and_comes_back() -> None:
     case = Case("rnn")
     with opened(case, 2) as session:
         before = session.gradients(*case.data())
-        session.team.workers[0].process.kill()
+        session.pool.workers[0].process.kill()
         with pytest.raises(WorkerDied, match="the process of shard 1 was ended by SIGKILL") as lost:
             session.gradients(*case.data())
         assert lost.value.code == -signal.SIGKILL
@@ -142,7 +142,7 @@ def test_closing_leaves_no_process_and_no_file() -> None:
     files = psutil.Process().num_fds()
     with opened(Case("rnn"), 3) as session:
         session.gradients(*Case("rnn").data())
-        pids = [worker.process.pid for worker in session.team.workers]
+        pids = [worker.process.pid for worker in session.pool.workers]
         assert len(pids) == 2
         assert all(psutil.pid_exists(pid) for pid in pids)
     assert not any(psutil.pid_exists(pid) for pid in pids)
@@ -158,7 +158,7 @@ rng = np.random.default_rng(0)
 session.load("train", rng.random((256, 28, 28), dtype=np.float32), rng.integers(0, 10, 256))
 work = lambda steps: session.train(rng.integers(0, 256, (steps, 64)), np.full(steps, 1e-3))
 work(1)
-print(session.team.workers[0].process.pid, flush=True)
+print(session.pool.workers[0].process.pid, flush=True)
 try:
     work(1_000_000)
 except KeyboardInterrupt:

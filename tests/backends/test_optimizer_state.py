@@ -32,7 +32,7 @@ FIRST, SECOND = slice(0, 3), slice(3, 6)
 
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numpy_backend, "LEAST_ROWS", 1)
+    monkeypatch.setattr(numpy_backend, "MIN_SHARD_ROWS", 1)
 
 
 @contextmanager

@@ -46,8 +46,8 @@ def test_a_trained_redundant_bias_is_found_by_the_comparison(cell: str) -> None:
     _, expected = train(open_session("numpy", case, "loop", optimizer))
     opened = open_session("torch", case, "fused", optimizer)
     tensors = [*opened._model.trained]
-    if opened._model.partly:
-        opened._model.partly.clear()  # GRU: no mask any more
+    if opened._model.partly_trained:
+        opened._model.partly_trained.clear()  # GRU: no mask any more
     else:
         bias = opened._model.layers.blocks[0]["bias_hh"].requires_grad_()
         opened._optimizer = Optimizer(optimizer, [*tensors, bias], [])

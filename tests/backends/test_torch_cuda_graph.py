@@ -60,7 +60,7 @@ def uncaptured(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU: all but the capture itself, with the tables filled three times for every twenty steps."""
 
     def warmed_up(step: Callable[[], None], changed: Sequence[torch.Tensor]) -> Callable[[], None]:
-        with cuda_graph.put_back(changed):
+        with cuda_graph.restored(changed):
             for _ in range(cuda_graph.WARM_UP):
                 step()
         return step

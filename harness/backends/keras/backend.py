@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.backends.base import Session, Setup
-from harness.backends.implementations import offers, resolve_implementation
+from harness.backends.implementations import implementations_in, resolve_implementation
 from harness.backends.keras import DEFAULT_ENGINE, ENGINES
 from harness.backends.keras.engines import Engine, environment
 from harness.errors import Unavailable
@@ -22,7 +22,7 @@ CELLS = Path(__file__).parent / "cells"
 
 def implementations(cell: str) -> tuple[str, ...]:
     """What the cell's file offers: "fused" where Keras has a stock layer, "loop", "compiled", "scan"."""
-    return offers(CELLS, cell)
+    return implementations_in(CELLS, cell)
 
 
 def devices() -> dict[str, str]:
@@ -80,10 +80,10 @@ def _check_precision(precision: str, engine: str) -> None:
     """Keras promotes 64-bit types to 32-bit ones on every engine but TensorFlow, whatever a layer's dtype."""
     from keras.backend import result_type
 
-    found = result_type(precision, precision)
-    if found != precision:
+    computed = result_type(precision, precision)
+    if computed != precision:
         raise Unavailable(
-            f"precision={precision}: Keras on {engine} computes in {found} instead; "
+            f"precision={precision}: Keras on {engine} computes in {computed} instead; "
             "use backend.engine=tensorflow or precision=float32"
         )
 
@@ -92,7 +92,7 @@ def resolve(device: str, here: dict[str, str]) -> str:
     """ "auto" -> the first GPU, else the CPU; "cuda" -> the first GPU; raises Unavailable."""
     if device == "auto":
         return next((name for name in here if name != "cpu"), "cpu")
-    found = "cuda:0" if device == "cuda" else device
-    if found not in here:
+    name = "cuda:0" if device == "cuda" else device
+    if name not in here:
         raise Unavailable(f"device={device}: Keras has no such device here; available: {', '.join(here)}")
-    return found
+    return name

@@ -170,7 +170,7 @@ def fused(model: ModelSpec, cell: ModuleType, *, dtype: str, use_cudnn: bool | s
     """
 
     def layers(return_all: bool) -> list[keras.Layer]:
-        found = []
+        built = []
         for index in range(model.layers):
             layer = cell.fused_layer(
                 model,
@@ -182,8 +182,8 @@ def fused(model: ModelSpec, cell: ModuleType, *, dtype: str, use_cudnn: bool | s
             if model.bidirectional:
                 layer = keras.layers.Bidirectional(layer, dtype=dtype)
             layer.build((None, None, model.layer_features(index)))
-            found.append(layer)
-        return found
+            built.append(layer)
+        return built
 
     brief, full = layers(False), layers(True)
     D, S, H = len(model.directions), len(model.spec.state), model.hidden
@@ -204,8 +204,8 @@ def fused(model: ModelSpec, cell: ModuleType, *, dtype: str, use_cudnn: bool | s
             x = drop(x) if drop and index else x
             start = {} if states is None else {"initial_state": states[index * D * S : (index + 1) * D * S]}
             with weights(layer, cells[index * D : (index + 1) * D]):
-                found = layer(x, **start)
-            x, *state = found if return_all else [found]
+                outputs = layer(x, **start)
+            x, *state = outputs if return_all else [outputs]
             finals += state
         if len(x.shape) == 2:
             return LayerOutputs(None, x, finals)

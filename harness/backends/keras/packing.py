@@ -49,11 +49,11 @@ def pack(model: ModelSpec, cell: ModuleType, weights: Weights) -> list[np.ndarra
 def unpack(model: ModelSpec, cell: ModuleType, params: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, in canonical order; for weights and for gradients."""
     parts = split(model, params)
-    found = dict(parts.head)
+    weights = dict(parts.head)
     for (prefix, _), packed, starts in zip(model.blocks(), parts.cells, parts.starts, strict=True):
         own = cell.unpack(packed) | {f"initial_{name}": start for name, start in starts.items()}
-        found |= {f"{prefix}.{name}": array for name, array in own.items()}
-    return {name: found[name].copy() for name in model.shapes()}
+        weights |= {f"{prefix}.{name}": array for name, array in own.items()}
+    return {name: weights[name].copy() for name in model.shapes()}
 
 
 def trained(model: ModelSpec, cell: ModuleType) -> list[np.ndarray | None]:

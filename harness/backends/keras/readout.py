@@ -35,9 +35,9 @@ def penalty(model: ModelSpec, begin: Sequence[Tensor] | None, end: Sequence[Tens
     handed over, as a mean over sequences and steps, times the option that weighs it."""
     assert model.spec.penalty
     counter, weight = model.spec.penalty
-    found = 0.0
+    total = 0.0
     for index, name in enumerate(model.states()):
         if name.endswith(f".{counter}"):
             growth = end[index] - begin[index] if begin else end[index]
-            found = found + ops.mean(growth) / steps
-    return found * float(model.options[weight])
+            total = total + ops.mean(growth) / steps
+    return total * float(model.options[weight])

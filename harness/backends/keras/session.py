@@ -11,7 +11,7 @@ from importlib import import_module
 import numpy as np
 from keras import ops
 
-from harness.backends import optimizer_state as canonical
+from harness.backends import optimizer_state
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.keras import functions, loop, optimizer, packing
 from harness.backends.keras.dropout import stream
@@ -77,20 +77,20 @@ class KerasSession:
     def optimizer_state(self) -> Weights:
         """A copy of `step` and of the optimiser's slots, canonical."""
         P = len(self._params)
-        found = {
+        slots = {
             name: self._canonical(self._slots[k * P : (k + 1) * P])
             for k, name in enumerate(SLOTS[self._optimizer.name])
         }
-        return canonical.named(found, self._steps)
+        return optimizer_state.to_canonical(slots, self._steps)
 
     def put_optimizer_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Takes a copy of what `optimizer_state` gave."""
-        found, self._steps = canonical.parted(state, self._optimizer, self._model)
+        slots, self._steps = optimizer_state.from_canonical(state, self._optimizer, self._model)
         with self._engine.scope():
             self._slots = [
                 self._put(array)
                 for name in SLOTS[self._optimizer.name]
-                for array in packing.pack(self._model, self._cell, found[name])
+                for array in packing.pack(self._model, self._cell, slots[name])
             ]
 
     def begin_epoch(self, epoch: int) -> None:
@@ -129,11 +129,11 @@ class KerasSession:
 
     def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         """Logits (N, C) of the rows start:stop of every range, one batch each."""
-        return self._rows(split, ranges, lambda found: found[1])
+        return self._rows(split, ranges, lambda pair: pair[1])
 
     def features(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         """What the readout reads (N, D·H), of the rows of every range."""
-        return self._rows(split, ranges, lambda found: found[0])
+        return self._rows(split, ranges, lambda pair: pair[0])
 
     def _rows(
         self,
@@ -145,15 +145,15 @@ class KerasSession:
         shorter one takes rows beside it along, whose results are dropped."""
         x, _ = self._splits[split]
         size = max(stop - start for start, stop in ranges)
-        found = []
+        results = []
         with self._engine.scope():
             for start, stop in ranges:
                 begin = max(0, min(start, x.shape[0] - size))
                 rows = choose(
                     self._functions.features_and_logits(self._params, self._engine.rows(x, begin, size))
                 )
-                found.append((rows, slice(start - begin, stop - begin)))
-        return np.concatenate([self._fetch(rows)[part] for rows, part in found])
+                results.append((rows, slice(start - begin, stop - begin)))
+        return np.concatenate([self._fetch(rows)[part] for rows, part in results])
 
     def outputs(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, T, I) from the model's initial states; carries nothing."""
@@ -163,9 +163,9 @@ class KerasSession:
     def advance(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, t, I), any t ≥ 1, read on from the carried states, which move along."""
         with self._engine.scope():
-            found = self._functions.outputs(self._params, self._carried.before(len(x)), self._put(x))
-        *_, self._carried.tensors = found
-        return self._named(found)
+            results = self._functions.outputs(self._params, self._carried.before(len(x)), self._put(x))
+        *_, self._carried.tensors = results
+        return self._named(results)
 
     def states(self) -> States:
         """The carried states by canonical name; empty before the first `advance`."""
@@ -221,15 +221,15 @@ class KerasSession:
         return self._engine.put(np.asarray(array, self._precision))
 
     def _fetch(self, tensor: Tensor) -> np.ndarray:
-        found: np.ndarray = ops.convert_to_numpy(tensor)
-        return found
+        array: np.ndarray = ops.convert_to_numpy(tensor)
+        return array
 
     def _initial(self, batch: int) -> list[Tensor]:
         """The states that B sequences begin with."""
         return loop.initial(self._model, self._params, batch, self._precision)
 
-    def _named(self, found: tuple[Tensor, ...]) -> Outputs:
-        sequence, last, logits, states = found
+    def _named(self, results: tuple[Tensor, ...]) -> Outputs:
+        sequence, last, logits, states = results
         named = self._carried.named(states)
         return Outputs(self._fetch(sequence), self._fetch(last), self._fetch(logits), named)
 

@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from harness.backends import optimizer_state as slots
+from harness.backends import optimizer_state
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.implementations import resolve_implementation
 from harness.backends.numpy.network import BlockStates, initial_states
 from harness.backends.numpy.optimizer import Optimizer
 from harness.backends.numpy.parameters import Layout, cell_module
-from harness.backends.numpy.workers import Team
+from harness.backends.numpy.workers import WorkerPool
 from harness.backends.states import CarriedStates, by_block, flat
 from harness.errors import Unavailable
 from harness.measure.machine import cpu_name
 from harness.model.precision import held_in
 
-LEAST_ROWS = 16  # of a shard: two of 16 train an LSTM, GRU or RNN at 1.4 to 1.5 times the speed of one of 32
+MIN_SHARD_ROWS = 16  # two shards of 16 rows train an LSTM, GRU or RNN 1.4 to 1.5 times as fast as one of 32
 
 
 def implementations(cell: str) -> tuple[str, ...]:
@@ -66,8 +66,8 @@ class NumpySession:
         self.model = setup.model
         self.truncate = setup.truncate
         self.layout = Layout(setup.model)
-        self.team = Team(setup, self.layout.size)
-        self.w, self.g = self.team.arrays["weights"], self.team.arrays["gradients"]
+        self.pool = WorkerPool(setup, self.layout.size)
+        self.w, self.g = self.pool.arrays["weights"], self.pool.arrays["gradients"]
         self.version = 1  # of the weights
         self.epoch, self.begun = 0, 0  # which streams drop, and how often they have begun anew
         self.mask = None if self.layout.mask is None else self.layout.mask.astype(self.dtype)
@@ -84,8 +84,8 @@ class NumpySession:
 
     @property
     def kernel(self) -> str:
-        found = ", ".join(sorted({str(info["internal_api"]) for info in self.blas.info()})) or "BLAS"
-        return f"NumPy {found}, {self.shards} shard{'s' if self.shards > 1 else ''}"
+        library = ", ".join(sorted({str(info["internal_api"]) for info in self.blas.info()})) or "BLAS"
+        return f"NumPy {library}, {self.shards} shard{'s' if self.shards > 1 else ''}"
 
     def put_weights(self, weights: Weights) -> None:
         self.layout.pack(weights, self.w)
@@ -97,12 +97,12 @@ class NumpySession:
         return self.layout.unpack(self.w)
 
     def optimizer_state(self) -> Weights:
-        found = {name: self.layout.unpack(slot) for name, slot in self.optimizer.slots.items()}
-        return slots.named(found, self.optimizer.t)
+        slots = {name: self.layout.unpack(slot) for name, slot in self.optimizer.slots.items()}
+        return optimizer_state.to_canonical(slots, self.optimizer.t)
 
     def put_optimizer_state(self, state: Mapping[str, np.ndarray]) -> None:
-        found, self.optimizer.t = slots.parted(state, self.optimizer.spec, self.model)
-        for name, arrays in found.items():
+        slots, self.optimizer.t = optimizer_state.from_canonical(state, self.optimizer.spec, self.model)
+        for name, arrays in slots.items():
             self.layout.pack(arrays, self.optimizer.slots[name])
 
     def begin_epoch(self, epoch: int) -> None:
@@ -110,7 +110,7 @@ class NumpySession:
         self.begun += 1
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
-        self.team.start(self.threads - 1)
+        self.pool.start(self.threads - 1)
         self._share(split, x, y)
 
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
@@ -138,9 +138,9 @@ class NumpySession:
 
     def advance(self, x: np.ndarray) -> Outputs:
         start = by_block(self.model, self.carried.before(len(x)))
-        found, final = self._outputs(x, start)
+        outputs, final = self._outputs(x, start)
         self.carried.tensors = flat(final)
-        return found
+        return outputs
 
     def states(self) -> States:
         return self.carried.named(self.carried.tensors)
@@ -164,12 +164,12 @@ class NumpySession:
         norm is over batch and units.
         """
         with self._single_threaded_blas():
-            return self.team.first.gradient_flow(self.version, np.asarray(x, self.dtype), y)
+            return self.pool.first.gradient_flow(self.version, np.asarray(x, self.dtype), y)
 
     def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
         parts = shards(m, self.threads)
         with self._single_threaded_blas():
-            self.team.call("matmul", [(part.stop - part.start, k, n, repeats) for part in parts])
+            self.pool.call("matmul", [(part.stop - part.start, k, n, repeats) for part in parts])
 
     def synchronize(self) -> None:
         """NumPy has returned only when it is done."""
@@ -178,7 +178,7 @@ class NumpySession:
         return None
 
     def close(self) -> None:
-        self.team.close()
+        self.pool.close()
 
     def _single_threaded_blas(self) -> AbstractContextManager[Any]:
         limiter: AbstractContextManager[Any] = self.blas.limit(limits=1)
@@ -186,8 +186,8 @@ class NumpySession:
 
     def _share(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Gives all shards x and y under the name of a split."""
-        self.team.put(f"x.{split}", np.ascontiguousarray(x, self.dtype))
-        self.team.put(f"y.{split}", y)
+        self.pool.put(f"x.{split}", np.ascontiguousarray(x, self.dtype))
+        self.pool.put(f"y.{split}", y)
 
     def _gradients(
         self,
@@ -199,9 +199,9 @@ class NumpySession:
         """Leaves the gradient of the mean loss over the rows `batch` (B,) in `g[0]`; returns the loss."""
         parts = shards(len(batch), self.threads)
         self.shards = len(parts)
-        self.team.room("rows", len(batch), np.int64)[: len(batch)] = batch
+        self.pool.buffer("rows", len(batch), np.int64)[: len(batch)] = batch
         share = 1.0 / len(batch)
-        losses = self.team.call(
+        losses = self.pool.call(
             "gradients",
             [(self.version, split, (part.start, part.stop), steps, share, dropout) for part in parts],
         )
@@ -213,7 +213,7 @@ class NumpySession:
 
     def _outputs(self, x: np.ndarray, start: BlockStates | None) -> tuple[Outputs, BlockStates]:
         with self._single_threaded_blas():
-            sequence, last, logits, final = self.team.first.outputs(
+            sequence, last, logits, final = self.pool.first.outputs(
                 self.version, np.asarray(x, self.dtype), start
             )
         return Outputs(sequence, last, logits, self.carried.named(flat(final))), final
@@ -223,7 +223,7 @@ class NumpySession:
     ) -> np.ndarray:
         """What the forward pass finds (N, width) over every range of a split, one below the other."""
         count = sum(stop - start for start, stop in ranges)
-        room = self.team.room("result", count * width, self.dtype)
+        room = self.pool.buffer("result", count * width, self.dtype)
         each: list[list[tuple[int, int, int]]] = [[] for _ in range(self.threads)]
         into = 0
         for start, stop in ranges:
@@ -232,13 +232,13 @@ class NumpySession:
             into += stop - start
         busy = [parts for parts in each if parts]
         with self._single_threaded_blas():
-            self.team.call("forward", [(self.version, split, parts, features) for parts in busy])
+            self.pool.call("forward", [(self.version, split, parts, features) for parts in busy])
         return room[: count * width].reshape(count, width).copy()
 
 
 def shards(size: int, threads: int) -> list[slice]:
-    """`size` rows cut into contiguous parts that differ by one row at most: as many as there are threads,
-    but none of fewer than LEAST_ROWS rows beside another."""
-    count = max(1, min(size // LEAST_ROWS, threads))
+    """`size` rows cut into contiguous parts that differ by one row at most: one for each thread, but fewer
+    where a part would have less than MIN_SHARD_ROWS rows."""
+    count = max(1, min(size // MIN_SHARD_ROWS, threads))
     edges = [size * k // count for k in range(count + 1)]
     return [slice(a, b) for a, b in pairwise(edges)]

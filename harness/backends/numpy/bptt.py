@@ -39,7 +39,7 @@ class Step(NamedTuple):
     product: np.ndarray  # (Gh·H, B)
 
 
-class Stepped:
+class StepLoop:
     """See `harness.backends.numpy.direction.Pass`."""
 
     def __init__(

@@ -58,13 +58,13 @@ def make(
 ) -> Pass:
     """The pass that a cell needs. `keep=False` keeps nothing for the backward pass, `scan` computes all steps
     at once, `brief` says that the loss depends on the last output alone."""
-    from harness.backends.numpy.bptt import Stepped
-    from harness.backends.numpy.linear_recurrence import Linear
-    from harness.backends.numpy.whole_sequence import Whole
+    from harness.backends.numpy.bptt import StepLoop
+    from harness.backends.numpy.linear_recurrence import LinearRecurrence
+    from harness.backends.numpy.whole_sequence import WholeSequence
 
     sizes: dict[str, Any] = {"steps": steps, "batch": batch, "dtype": dtype}
     if hasattr(cell, "Tape"):
-        return Stepped(model, cell, prefix, features, **sizes, keep=keep, brief=brief)
+        return StepLoop(model, cell, prefix, features, **sizes, keep=keep, brief=brief)
     if hasattr(cell, "coefficients"):
-        return Linear(model, cell, prefix, **sizes, scan=scan)
-    return Whole(model, cell, prefix, features, **sizes)
+        return LinearRecurrence(model, cell, prefix, **sizes, scan=scan)
+    return WholeSequence(model, cell, prefix, features, **sizes)

@@ -18,7 +18,7 @@ from harness.backends.numpy.parameters import Block, Factors
 from harness.model.network import ModelSpec
 
 
-class Linear:
+class LinearRecurrence:
     """See `harness.backends.numpy.direction.Pass`."""
 
     def __init__(

@@ -85,9 +85,9 @@ class Network:
 
     def last(self) -> np.ndarray:
         """What each direction gave after its own whole pass, copied: (B, D·H)."""
-        found = np.empty((self.model.width, self.batch), self.dtype)
-        self.readout.last(self.y[-1][:-1], found)
-        return np.ascontiguousarray(found.T)
+        last = np.empty((self.model.width, self.batch), self.dtype)
+        self.readout.last(self.y[-1][:-1], last)
+        return np.ascontiguousarray(last.T)
 
     def gradients(
         self,

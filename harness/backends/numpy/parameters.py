@@ -63,21 +63,21 @@ class Layout:
 
     def views(self, flat: np.ndarray) -> Views:
         """Views of a flat vector (size,); writing to them writes to it."""
-        found: dict[str, dict[str, np.ndarray]] = {}
+        arrays_of: dict[str, dict[str, np.ndarray]] = {}
         offset = 0
         for place, name, shape in self._arrays():
             size = math.prod(shape)
-            found.setdefault(place, {})[name] = flat[offset : offset + size].reshape(shape)
+            arrays_of.setdefault(place, {})[name] = flat[offset : offset + size].reshape(shape)
             offset += size
         blocks = {}
         for prefix, features in self.model.blocks():
-            arrays = found[prefix]
+            arrays = arrays_of[prefix]
             both = arrays.pop("x·h")
             x, h = both[:, : features + 1], both[:, features + 1 :]
             if not self.gates.joint:
                 x, h = arrays.pop("x·"), arrays.pop("h·")
             blocks[prefix] = Block(both, x, h, arrays)
-        return Views(blocks, found.get("attention", {}), found["readout"]["W"])
+        return Views(blocks, arrays_of.get("attention", {}), arrays_of["readout"]["W"])
 
     def pack(self, weights: Weights, flat: np.ndarray) -> None:
         """Canonical weights into a flat vector (size,)."""
@@ -99,19 +99,19 @@ class Layout:
     def unpack(self, flat: np.ndarray) -> Weights:
         """A flat vector (size,) as canonical weights, copied, in canonical order."""
         views, H = self.views(flat), self.model.hidden
-        found: Weights = {}
+        weights: Weights = {}
         for prefix, block in views.blocks.items():
             for k, gate in enumerate(self.gates.x):
                 rows = slice(k * H, (k + 1) * H)
-                found[f"{prefix}.W_x{gate}"] = block.x[rows, :-1].T
-                found[f"{prefix}.b_{gate}"] = block.x[rows, -1]
+                weights[f"{prefix}.W_x{gate}"] = block.x[rows, :-1].T
+                weights[f"{prefix}.b_{gate}"] = block.x[rows, -1]
             for k, gate in enumerate(self.gates.h):
-                found[f"{prefix}.W_h{gate}"] = block.h[k * H : (k + 1) * H].T
-            found |= {f"{prefix}.{name}": array for name, array in block.own.items()}
-        found |= {f"attention.{name}": array for name, array in views.attention.items()}
-        found["readout.W"] = views.readout[:, :-1].T
-        found["readout.b"] = views.readout[:, -1]
-        return {name: np.array(found[name], order="C") for name in self.model.shapes()}
+                weights[f"{prefix}.W_h{gate}"] = block.h[k * H : (k + 1) * H].T
+            weights |= {f"{prefix}.{name}": array for name, array in block.own.items()}
+        weights |= {f"attention.{name}": array for name, array in views.attention.items()}
+        weights["readout.W"] = views.readout[:, :-1].T
+        weights["readout.b"] = views.readout[:, -1]
+        return {name: np.array(weights[name], order="C") for name in self.model.shapes()}
 
     def _arrays(self) -> Iterator[tuple[str, str, Shape]]:
         """(block or head, name, shape) of every packed array, in the flat vector's order."""
@@ -176,9 +176,9 @@ class Factors:
 
 def _scales(gates: tuple[str, ...], halved: tuple[str, ...], hidden: int) -> list[tuple[slice, float]]:
     """What the rows of stacked gates are multiplied by: ½ for halved ones; neighbours in one slice."""
-    found, first = [], 0
+    scales, first = [], 0
     for half, run in groupby(gate in halved for gate in gates):
         rows = len(list(run)) * hidden
-        found.append((slice(first, first + rows), 0.5 if half else 1.0))
+        scales.append((slice(first, first + rows), 0.5 if half else 1.0))
         first += rows
-    return found
+    return scales

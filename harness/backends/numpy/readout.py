@@ -10,7 +10,7 @@ from harness.model.network import ModelSpec
 
 
 class Readout:
-    """What goes back needs what went forward: one object per network."""
+    """Keeps what the backward pass needs of the forward pass: one object for each network."""
 
     def __init__(self, model: ModelSpec, lasts: list[int]) -> None:
         self.kind, self.H, self.lasts = model.readout, model.hidden, lasts

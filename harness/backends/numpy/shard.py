@@ -37,7 +37,7 @@ class Shard:
         self.networks: dict[tuple[int, int, bool], Network] = {}
         self.operands: dict[tuple[int, int, int], tuple[np.ndarray, ...]] = {}
         self.states: BlockStates = []  # after the last chunk
-        self.dropping: tuple[tuple[int, int], np.random.Generator] | None = None
+        self.dropout_stream: tuple[tuple[int, int], np.random.Generator] | None = None
 
     def gradients(
         self,
@@ -82,10 +82,10 @@ class Shard:
         for one in passes:
             one.flow = np.zeros(x.shape[1])
         network.gradients(self.factors, x, y, 1.0 / len(x), self.gradient)
-        found = {one.prefix: one.flow for one in passes if one.flow is not None}
+        flow = {one.prefix: one.flow for one in passes if one.flow is not None}
         for one in passes:
             one.flow = None
-        return found
+        return flow
 
     def forward(
         self, version: int, split: str, ranges: Sequence[tuple[int, int, int]], features: bool
@@ -102,8 +102,8 @@ class Shard:
                 last = min(first + INFERENCE_COLUMNS, stop)
                 network = self._network(last - first, x.shape[1], keep=False)
                 logits = network.forward(self.factors, x[first:last])
-                found = network.features[:-1] if features else logits
-                result[into + first - start : into + last - start] = found.T
+                columns = network.features[:-1] if features else logits
+                result[into + first - start : into + last - start] = columns.T
 
     def outputs(
         self, version: int, x: np.ndarray, start: BlockStates | None
@@ -131,10 +131,10 @@ class Shard:
             self.version = version
 
     def _stream(self, begun: tuple[int, int]) -> np.random.Generator:
-        if self.dropping is None or self.dropping[0] != begun:
+        if self.dropout_stream is None or self.dropout_stream[0] != begun:
             key = [self.setup.seed, crc32(b"dropout"), self.number, begun[0]]
-            self.dropping = begun, np.random.default_rng(key)
-        return self.dropping[1]
+            self.dropout_stream = begun, np.random.default_rng(key)
+        return self.dropout_stream[1]
 
     def _network(self, batch: int, steps: int, *, keep: bool) -> Network:
         key = (batch, steps, keep)

@@ -12,7 +12,7 @@ from harness.backends.numpy.parameters import Block, Factors
 from harness.model.network import ModelSpec
 
 
-class Whole:
+class WholeSequence:
     """See `harness.backends.numpy.direction.Pass`."""
 
     def __init__(

@@ -14,26 +14,26 @@ import numpy as np
 from harness.backends.numpy.shard import Shard
 from harness.backends.numpy.shared_memory import attached
 
-LOOKS = 1000  # about a millisecond
+POLLS = 1000  # about a millisecond
 
 
-class Awake:
-    """Looks for a message for a while: to wake a core that sleeps takes longer than most messages do."""
+class Poller:
+    """Polls for a message before it blocks: waking a sleeping core takes longer than most messages do."""
 
     def __init__(self, connection: Connection) -> None:
         self.poll = select.poll()
         self.poll.register(connection, select.POLLIN)
 
     def wait(self) -> None:
-        """Returns when there is something to receive, or it takes long."""
-        for _ in range(LOOKS):
+        """Returns when there is a message, or after POLLS polls without one."""
+        for _ in range(POLLS):
             if self.poll.poll(0):
                 return
-            os.sched_yield()  # to whoever else has work on this core
+            os.sched_yield()  # to other processes with work for this core
 
 
 def serve(connection: Connection) -> None:
-    """Takes arrays and makes calls, until the other side is gone."""
+    """Receives arrays and makes calls, until the other side has closed the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the session's process decides
     with suppress(EOFError, ConnectionError):
         _serve(connection)
@@ -43,9 +43,9 @@ def _serve(connection: Connection) -> NoReturn:
     setup, number = connection.recv()
     arrays: dict[str, np.ndarray] = {}
     shard: Shard | None = None
-    awake = Awake(connection)
+    poller = Poller(connection)
     while True:
-        awake.wait()
+        poller.wait()
         name, *content = connection.recv()
         if len(content) == 2:
             fd = reduction.recv_handle(connection)
@@ -55,7 +55,7 @@ def _serve(connection: Connection) -> NoReturn:
         try:
             shard = shard or Shard(setup, number, arrays)
             answer = False, getattr(shard, name)(*content[0])
-        except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller
+        except Exception as error:  # noqa: BLE001  the caller raises it
             traceback.print_exc()
             answer = True, error
         connection.send(answer)

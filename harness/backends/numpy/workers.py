@@ -18,14 +18,14 @@ import numpy as np
 from harness.backends.base import Setup
 from harness.backends.numpy.shard import Shard
 from harness.backends.numpy.shared_memory import SharedArray
-from harness.backends.numpy.worker_process import Awake
+from harness.backends.numpy.worker_process import Poller
 from harness.errors import WorkerDied
 from harness.model.cell import Shape
 from harness.text import exit_description
 
 GRACE_SECONDS = 5.0
-# it finds what this process finds, but nothing that only the way of starting would put before the rest
-START = """
+# the worker imports from the same path as this process, without the entries that starting Python adds
+BOOTSTRAP = """
 import sys
 from multiprocessing.connection import Connection
 connection = Connection(int(sys.argv[1]))
@@ -35,8 +35,8 @@ serve(connection)
 """
 
 
-class Team:
-    """As many shards as the setup has threads. Processes start when they are first needed."""
+class WorkerPool:
+    """One shard for each thread of the setup. Processes start when they are first needed."""
 
     def __init__(self, setup: Setup, size: int) -> None:
         """`size` numbers of weights."""
@@ -71,13 +71,14 @@ class Team:
             worker.hold(name, new)
         return new.array
 
-    def room(self, name: str, size: int, dtype: Any) -> np.ndarray:
-        """The flat array of this name, in which there is room for so many numbers; it grows as needed."""
-        found = self.arrays.get(name)
-        return found if found is not None and len(found) >= size else self.array(name, (size,), dtype)
+    def buffer(self, name: str, size: int, dtype: Any) -> np.ndarray:
+        """The flat array of this name, with room for at least `size` numbers; it is replaced by a larger one
+        where it is too small."""
+        array = self.arrays.get(name)
+        return array if array is not None and len(array) >= size else self.array(name, (size,), dtype)
 
     def start(self, count: int) -> None:
-        """Has processes for so many shards beside the first, without waiting until they are ready."""
+        """Starts processes until there are `count` besides the first shard, without waiting for them."""
         while len(self.workers) < count:
             worker = Worker(self.setup, len(self.workers) + 1)
             self.workers.append(worker)
@@ -85,10 +86,10 @@ class Team:
                 worker.hold(name, shared)
 
     def call(self, method: str, arguments: list[tuple[Any, ...]]) -> list[Any]:
-        """What `method` of the first shards returns, one for each of the arguments, all at once.
+        """Calls `method` of one shard for each tuple of arguments, all at once; returns their results.
 
-        Raises what a shard raised, and WorkerDied where a process has ended. Other shards than the first
-        then begin anew.
+        Raises what a shard raised, and WorkerDied where a process has ended. All processes are then
+        stopped, and started again by the next call.
         """
         others = arguments[1:]
         self.start(len(others))
@@ -97,7 +98,7 @@ class Team:
             for worker, each in zip(workers, others, strict=True):
                 worker.send(method, each)
             return [getattr(self.first, method)(*arguments[0]), *(worker.result() for worker in workers)]
-        except BaseException:  # an answer may be on its way that nobody waits for
+        except BaseException:  # a worker may still send an answer that the next call would take for its own
             _stop(self.workers)
             raise
 
@@ -119,27 +120,27 @@ class Worker:
             env[f"{name}_NUM_THREADS"] = "1"
         with other:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-c", START, str(other.fileno())],
+                [sys.executable, "-P", "-c", BOOTSTRAP, str(other.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[other.fileno()],
                 env=env,
             )
-        self.awake = Awake(self.connection)
-        self._told(sys.path)
-        self._told(setup, number)
+        self.poller = Poller(self.connection)
+        self._send(sys.path)
+        self._send(setup, number)
 
     def hold(self, name: str, shared: SharedArray) -> None:
-        """Gives it an array; it answers nothing."""
-        self._told(name, shared.array.shape, shared.array.dtype.str)
+        """Shares an array with the process, which sends no answer."""
+        self._send(name, shared.array.shape, shared.array.dtype.str)
         with suppress(ConnectionError):
             reduction.send_handle(self.connection, shared.fd, self.process.pid)
 
     def send(self, method: str, arguments: tuple[Any, ...]) -> None:
-        self._told(method, arguments)
+        self._send(method, arguments)
 
     def result(self) -> Any:
         """What the method returned; raises what it raised, or WorkerDied."""
-        self.awake.wait()
+        self.poller.wait()
         try:
             failed, value = self.connection.recv()
         except (EOFError, ConnectionResetError):
@@ -149,12 +150,12 @@ class Worker:
         return value
 
     def end(self) -> None:
-        """Without waiting for what it is doing."""
+        """Kills the process, whatever it is computing."""
         self.connection.close()
         self.process.kill()
         self.process.wait(GRACE_SECONDS)
 
-    def _told(self, *message: Any) -> None:
+    def _send(self, *message: Any) -> None:
         with suppress(ConnectionError):  # it has ended: `result` says so
             self.connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 

@@ -7,14 +7,14 @@ can be told without it.
 from pathlib import Path
 
 from harness.backends.base import Session, Setup
-from harness.backends.implementations import offers, resolve_implementation
+from harness.backends.implementations import implementations_in, resolve_implementation
 
 CELLS = Path(__file__).parent / "cells"
 
 
 def implementations(cell: str) -> tuple[str, ...]:
     """What the cell's file offers: "fused" where PyTorch has a stock layer, "loop", "compiled", "scan"."""
-    return offers(CELLS, cell)
+    return implementations_in(CELLS, cell)
 
 
 def devices() -> dict[str, str]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-ROWS = 256  # of the tables: steps between two fillings
+TABLE_ROWS = 256  # of the tables: steps between two fillings
 WARM_UP = 3  # steps before the capture, in which libraries choose their kernels and memory
 
 Update = Callable[[torch.Tensor, torch.Tensor], list[torch.Tensor]]
@@ -26,7 +26,8 @@ class GraphedUpdates:
     """Steps on batches of B sequences out of x (T, N, I) with labels y (N,), as many as are asked for.
 
     `update` makes the updates of one batch xs (T, B, I), labels (B,) at the rate that lies in `rate`, and
-    returns the K losses before each. `changed` is all that it changes: capturing leaves no trace.
+    returns the K losses before each. `changed` are all
+    tensors that it changes; they are restored after the capture.
     """
 
     def __init__(
@@ -42,9 +43,9 @@ class GraphedUpdates:
     ) -> None:
         self.update, self.x, self.y, self.rate = update, x, y, rate
         self.row = torch.zeros(1, dtype=torch.int64, device=x.device)
-        self.indices = torch.zeros(ROWS, batch, dtype=torch.int64, device=x.device)
-        self.rates = torch.zeros(ROWS, dtype=rate.dtype, device=x.device)
-        self.losses = torch.zeros(ROWS, chunks, dtype=x.dtype, device=x.device)
+        self.indices = torch.zeros(TABLE_ROWS, batch, dtype=torch.int64, device=x.device)
+        self.rates = torch.zeros(TABLE_ROWS, dtype=rate.dtype, device=x.device)
+        self.losses = torch.zeros(TABLE_ROWS, chunks, dtype=x.dtype, device=x.device)
         self.replay = captured(self.step, [*changed, rate, self.row])
 
     def step(self) -> None:
@@ -57,15 +58,15 @@ class GraphedUpdates:
 
     def run(self, indices: torch.Tensor, rates: torch.Tensor) -> torch.Tensor:
         """S steps, the host never waiting: indices (S, B) and rates (S,), both pinned; losses (S, K)."""
-        found = []
-        for some, at in zip(indices.split(ROWS), rates.split(ROWS), strict=True):
+        losses = []
+        for some, at in zip(indices.split(TABLE_ROWS), rates.split(TABLE_ROWS), strict=True):
             self.indices[: len(some)].copy_(some, non_blocking=True)
             self.rates[: len(at)].copy_(at, non_blocking=True)
             self.row.zero_()
             for _ in range(len(some)):
                 self.replay()
-            found.append(self.losses[: len(some)].clone())
-        return torch.cat(found)
+            losses.append(self.losses[: len(some)].clone())
+        return torch.cat(losses)
 
 
 def captured(step: Callable[[], None], changed: Sequence[torch.Tensor]) -> Callable[[], None]:
@@ -76,7 +77,7 @@ def captured(step: Callable[[], None], changed: Sequence[torch.Tensor]) -> Calla
     """
     device = changed[0].device
     stream, graph = torch.cuda.Stream(device), torch.cuda.CUDAGraph()
-    with put_back(changed):
+    with restored(changed):
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
@@ -88,8 +89,8 @@ def captured(step: Callable[[], None], changed: Sequence[torch.Tensor]) -> Calla
 
 
 @contextmanager
-def put_back(changed: Sequence[torch.Tensor]) -> Iterator[None]:
-    """What is changed inside is as it was afterwards, in the same place, and so are the random numbers."""
+def restored(changed: Sequence[torch.Tensor]) -> Iterator[None]:
+    """Restores the values of these tensors, in the same memory, and the random numbers at the end."""
     device = changed[0].device
     before = [tensor.detach().clone() for tensor in changed]
     with torch.random.fork_rng([device.index] if device.type == "cuda" else []):

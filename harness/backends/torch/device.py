@@ -10,12 +10,12 @@ from harness.measure.machine import cpu_name
 
 def devices() -> dict[str, str]:
     """What PyTorch can compute on here: "cpu", "cuda:0", …, "mps", each with its name."""
-    found = {"cpu": cpu_name()}
+    names = {"cpu": cpu_name()}
     if torch.cuda.is_available():
-        found |= {f"cuda:{n}": torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())}
+        names |= {f"cuda:{n}": torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())}
     if torch.backends.mps.is_available():
-        found["mps"] = f"{cpu_name()} GPU"
-    return found
+        names["mps"] = f"{cpu_name()} GPU"
+    return names
 
 
 def resolve(device: str) -> str:
@@ -23,12 +23,14 @@ def resolve(device: str) -> str:
 
     Raises Unavailable where there is no such device.
     """
-    found = devices()
+    available = devices()
     if device == "auto":
-        return next((name for name in found if name.startswith("cuda")), "mps" if "mps" in found else "cpu")
+        return next(
+            (name for name in available if name.startswith("cuda")), "mps" if "mps" in available else "cpu"
+        )
     name = "cuda:0" if device == "cuda" else device
-    if name not in found:
-        raise Unavailable(f"device={device} is not available to torch here; it has: {', '.join(found)}")
+    if name not in available:
+        raise Unavailable(f"device={device} is not available to torch here; it has: {', '.join(available)}")
     return name
 
 
@@ -52,9 +54,9 @@ def dtype(precision: str, device: str) -> torch.dtype:
     return torch.float64 if precision == "float64" else torch.float32
 
 
-def settle(threads: int, *, tf32: bool) -> None:
-    """Sets the threads, what products of float32 are computed in (TF32 where it is asked for, else
-    float32), and convolutions that give the same bits again."""
+def configure(threads: int, *, tf32: bool) -> None:
+    """Sets the number of threads, the type in which products of float32 are computed (TF32 or float32), and
+    deterministic convolutions."""
     torch.set_num_threads(threads)
     with suppress(RuntimeError):  # it may be set once in a process; no model here has work for that pool
         torch.set_num_interop_threads(1)

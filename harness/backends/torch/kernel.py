@@ -1,4 +1,4 @@
-"""Which path a model's layers really take, seen by watching the operators of one pass."""
+"""Which library computes a model's layers, from the operators that one pass calls."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +32,7 @@ class _Watch(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def path_of(run: Callable[[], object]) -> str:
+def kernel_path(run: Callable[[], object]) -> str:
     """The library whose recurrent layer or convolution `run` calls, or "ATen" where it is PyTorch's own."""
     with _Watch() as watch:
         run()

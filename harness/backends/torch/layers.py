@@ -124,7 +124,7 @@ class Stock:
         """The outputs of a stock layer and the states after it, h or h and c, each (blocks, B, H)."""
         weights = [w.to(self.inside) for w in layer._flat_weights]
         training = torch.is_grad_enabled()
-        found: tuple[torch.Tensor, ...] = STOCK[layer.mode](
+        outputs: tuple[torch.Tensor, ...] = STOCK[layer.mode](
             xs,
             first if layer.mode == "LSTM" else first[0],
             weights,
@@ -135,7 +135,7 @@ class Stock:
             layer.bidirectional,
             False,  # batch first
         )
-        return found
+        return outputs
 
 
 class Stacked:
@@ -170,8 +170,8 @@ class Stacked:
             states = [tuple(xs.new_zeros(xs.shape[1], n) for n in sizes) for sizes in self.sizes]
         with self.products():
             ys, last, final = self.pass_through(xs, states, keep=keep, drop=drop)
-        held = [tuple(s.to(self.dtype) for s in state) for state in final]
-        return LayerOutputs(None if ys is None else ys.to(self.dtype), last.to(self.dtype), held)
+        final = [tuple(s.to(self.dtype) for s in state) for state in final]
+        return LayerOutputs(None if ys is None else ys.to(self.dtype), last.to(self.dtype), final)
 
     def pass_through(
         self, xs: torch.Tensor, states: Sequence[State], *, keep: bool, drop: bool
@@ -181,17 +181,17 @@ class Stacked:
         while len(final) < len(self.blocks):
             if final and drop:
                 xs = functional.dropout(xs, self.dropout)
-            wanted = keep or len(final) + self.directions < len(self.blocks)
+            keep_ys = keep or len(final) + self.directions < len(self.blocks)
             ys, last = [], []
             for backward in (False, True)[: self.directions]:
                 n = len(final)
                 y, y_last, state = self.direction(
-                    xs, states[n], self.blocks[n], keep=wanted, backward=backward
+                    xs, states[n], self.blocks[n], keep=keep_ys, backward=backward
                 )
                 ys.append(y)
                 last.append(y_last)
                 final.append(state)
-            if wanted:
+            if keep_ys:
                 xs = concatenated(ys, dim=2)
         return LayerOutputs(xs if keep else None, concatenated(last, dim=1), final)
 

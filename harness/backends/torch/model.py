@@ -32,9 +32,9 @@ class Model:
     """Layers, their first states and the readout, with their weights on one device.
 
     `plain` are the tensors that are stored as they are, by canonical name: learned initial states and
-    the readout. `trained` holds every tensor that an optimiser may change; `partly` those of them that
-    have numbers which it may not (redundant or frozen), each with a mask (1 trained, 0 not) for its
-    gradient. `low` is a smaller type for the layers' computations, if they have one.
+    the readout. `trained` holds every tensor that an optimiser may change. `partly_trained` are those of
+    them with numbers that it may not change (redundant or frozen), each with a mask (1 trained, 0 not) for
+    its gradient. `low` is a smaller type for the layers' computations, or None.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Model:
             if name not in own
         }
         self.trained: list[torch.Tensor] = []
-        self.partly: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.partly_trained: list[tuple[torch.Tensor, torch.Tensor]] = []
         for stored, mask in zip(self.layers.blocks, masks, strict=True):
             for name, tensor in stored.items():
                 tensor.requires_grad_(bool(mask[name].any()))
                 if tensor.requires_grad:
                     self.trained.append(tensor)
                     if not mask[name].all():
-                        self.partly.append((tensor, torch.tensor(mask[name], **place)))
+                        self.partly_trained.append((tensor, torch.tensor(mask[name], **place)))
         self.trained += self.plain.values()
 
     def __call__(
@@ -129,11 +129,11 @@ class Model:
                 return tensor.detach().cpu().numpy()
             return (of[tensor] if tensor in of else torch.zeros_like(tensor)).cpu().numpy()
 
-        found = {name: fetch(tensor) for name, tensor in self.plain.items()}
+        weights = {name: fetch(tensor) for name, tensor in self.plain.items()}
         for (prefix, _), stored in zip(self.spec.blocks(), self.layers.blocks, strict=True):
             arrays = self.cell.unpack({name: fetch(tensor) for name, tensor in stored.items()})
-            found |= {f"{prefix}.{name}": array for name, array in arrays.items()}
-        return {name: np.array(found[name], order="C") for name in self.spec.shapes()}
+            weights |= {f"{prefix}.{name}": array for name, array in arrays.items()}
+        return {name: np.array(weights[name], order="C") for name in self.spec.shapes()}
 
     def _penalty(
         self, state: str, weight: str, steps: int, before: Sequence[State] | None, after: Sequence[State]

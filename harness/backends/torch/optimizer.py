@@ -7,7 +7,7 @@ import torch
 
 from harness.model.optimizer import OptimizerSpec
 
-THEIRS: dict[str, dict[str, str]] = {  # what PyTorch calls the slots of `harness.model.optimizer.SLOTS`
+TORCH_SLOTS: dict[str, dict[str, str]] = {  # what PyTorch calls the slots of `harness.model.optimizer.SLOTS`
     "sgd": {},
     "momentum": {"v": "momentum_buffer"},
     "adam": {"m": "exp_avg", "v": "exp_avg_sq"},
@@ -16,8 +16,8 @@ THEIRS: dict[str, dict[str, str]] = {  # what PyTorch calls the slots of `harnes
 
 
 class Optimizer:
-    """Updates `trained` tensors from their gradients; `partly` masks the gradients that have redundant
-    numbers, which therefore count in no norm, fill no slot and never change.
+    """Updates `trained` tensors from their gradients. `partly_trained` has masks for the gradients of
+    tensors with redundant numbers, which therefore count in no norm, fill no slot and never change.
 
     `rate` is the learning rate of the next update: a number to set, or a tensor on the device (float32,
     without dimensions) to fill there, as a captured step needs it.
@@ -27,12 +27,12 @@ class Optimizer:
         self,
         spec: OptimizerSpec,
         trained: Sequence[torch.Tensor],
-        partly: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        partly_trained: Sequence[tuple[torch.Tensor, torch.Tensor]],
         rate: torch.Tensor | None = None,
     ) -> None:
         self.spec = spec
         self.trained = list(trained)
-        self.partly = partly
+        self.partly_trained = partly_trained
         self.optimizer = _build(spec, self.trained, rate)
         (self.group,) = self.optimizer.param_groups
         self._make_slots()
@@ -48,7 +48,7 @@ class Optimizer:
 
     def named(self) -> dict[str, dict[torch.Tensor, torch.Tensor]]:
         """Slot -> trained tensor -> what the slot holds for it."""
-        state, theirs = self.optimizer.state, THEIRS[self.spec.name]
+        state, theirs = self.optimizer.state, TORCH_SLOTS[self.spec.name]
         return {slot: {w: state[w][name] for w in self.trained} for slot, name in theirs.items()}
 
     @torch.no_grad()
@@ -65,7 +65,7 @@ class Optimizer:
         """The learning rate from the next update on, where it is a number."""
         self.group["lr"] = rate
 
-    def forget_gradients(self) -> None:
+    def clear_gradients(self) -> None:
         """Before a backward pass: its gradients are then stored, not added."""
         for tensor in self.trained:
             tensor.grad = None
@@ -78,7 +78,7 @@ class Optimizer:
         for tensor in self.trained:
             if tensor.grad is None:
                 tensor.grad = torch.zeros_like(tensor)
-        for tensor, mask in self.partly:
+        for tensor, mask in self.partly_trained:
             tensor.grad.mul_(mask)
         if self.spec.clip_norm is not None:
             clip([tensor.grad for tensor in self.trained], self.spec.clip_norm)
@@ -89,7 +89,7 @@ class Optimizer:
         for tensor in self.trained:
             tensor.grad = torch.zeros_like(tensor)
         self.optimizer.step()
-        self.forget_gradients()
+        self.clear_gradients()
         self.reset()
 
 

@@ -9,7 +9,7 @@ import torch
 
 
 class Stream:
-    """PyTorch's layers draw from the device's one generator; a stream lends it its own state for a while."""
+    """A state of its own for the device's only generator, from which PyTorch's layers draw."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.seed = seed
@@ -18,14 +18,14 @@ class Stream:
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
-        """At the first number of an epoch."""
+        """Goes to the first number of an epoch."""
         entropy = np.random.SeedSequence([self.seed, crc32(b"dropout"), epoch])
         seed = int(entropy.generate_state(1, np.uint64)[0])
         self.state = torch.Generator(self.device).manual_seed(seed).get_state()
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
-        """What is drawn inside comes from this stream, and nobody else's moves on."""
+        """Inside it the generator draws from this stream; outside, its state is as it was."""
         before = self.generator.get_rng_state()
         self.generator.set_rng_state(self.state)
         try:

@@ -13,12 +13,12 @@ from importlib import import_module
 import numpy as np
 import torch
 
-from harness.backends import optimizer_state as slots
+from harness.backends import optimizer_state
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.states import CarriedStates, by_block, flat
 from harness.backends.torch import cuda_graph, inductor, kernel
 from harness.backends.torch.cells import State
-from harness.backends.torch.device import devices, dtype, resolve, settle
+from harness.backends.torch.device import configure, devices, dtype, resolve
 from harness.backends.torch.model import Model, ModelOutputs
 from harness.backends.torch.optimizer import Optimizer
 from harness.backends.torch.randomness import Stream
@@ -38,7 +38,7 @@ class TorchSession:
         if implementation == "compiled":
             inductor.require(self._device)
         self._threads_before = torch.get_num_threads()
-        settle(setup.threads, tf32=setup.precision == "tf32")
+        configure(setup.threads, tf32=setup.precision == "tf32")
         if self._device.type == "cuda":
             torch.cuda.set_device(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -49,9 +49,11 @@ class TorchSession:
         graphed = cuda_graph.available(self._device, self._dtype)
         self._rate = torch.zeros((), device=self._device) if graphed else None
         self._steps = 0  # updates so far
-        self._optimizer = Optimizer(setup.optimizer, self._model.trained, self._model.partly, self._rate)
+        self._optimizer = Optimizer(
+            setup.optimizer, self._model.trained, self._model.partly_trained, self._rate
+        )
         self._graphs: dict[int, cuda_graph.GraphedUpdates] = {}  # by batch size
-        self._dropping = Stream(setup.seed, self._device) if setup.model.dropout else None
+        self._dropout = Stream(setup.seed, self._device) if setup.model.dropout else None
         self._carried = CarriedStates(
             setup.model,
             initial=lambda batch: flat(self._model.initial_states(batch)),
@@ -66,11 +68,11 @@ class TorchSession:
     def kernel(self) -> str:
         """ "oneDNN", "cuDNN", "MPS" or "ATen" of a stock layer, "ATen loop", "ATen scan", or "Inductor";
         and "CUDA graph" where training steps are captured in one."""
-        found = {"loop": "ATen loop", "scan": "ATen scan", "compiled": "Inductor"}.get(self.implementation)
-        if found is None:
+        path = {"loop": "ATen loop", "scan": "ATen scan", "compiled": "Inductor"}.get(self.implementation)
+        if path is None:
             xs = torch.zeros(self._spec.steps, 2, self._spec.features, device=self._device, dtype=self._dtype)
-            found = kernel.path_of(lambda: self._model(xs))
-        return found if self._rate is None else f"{found}, CUDA graph"
+            path = kernel.kernel_path(lambda: self._model(xs))
+        return path if self._rate is None else f"{path}, CUDA graph"
 
     def put_weights(self, weights: Weights) -> None:
         """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to the
@@ -86,18 +88,18 @@ class TorchSession:
 
     def optimizer_state(self) -> Weights:
         """A copy of `step` and of the optimiser's slots, canonical."""
-        found = {slot: self._model.canonical(of) for slot, of in self._optimizer.named().items()}
-        return slots.named(found, self._steps)
+        by_slot = {slot: self._model.canonical(of) for slot, of in self._optimizer.named().items()}
+        return optimizer_state.to_canonical(by_slot, self._steps)
 
     def put_optimizer_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Takes a copy of what `optimizer_state` gave, in the place where slots stay."""
-        found, self._steps = slots.parted(state, self._optimizer.spec, self._spec)
-        self._optimizer.put({slot: dict(self._model.stored(w)) for slot, w in found.items()}, self._steps)
+        by_slot, self._steps = optimizer_state.from_canonical(state, self._optimizer.spec, self._spec)
+        self._optimizer.put({slot: dict(self._model.stored(w)) for slot, w in by_slot.items()}, self._steps)
 
     def begin_epoch(self, epoch: int) -> None:
         """Drops by the numbers of this epoch from here on."""
-        if self._dropping:
-            self._dropping.begin(epoch)
+        if self._dropout:
+            self._dropout.begin(epoch)
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,); every later batch is gathered there."""
@@ -111,7 +113,7 @@ class TorchSession:
         The host waits for the device once, at the end, when it fetches the losses.
         """
         train = self._train_eagerly if self._rate is None else self._train_graphed
-        with self._dropping.drawn() if self._dropping else nullcontext():
+        with self._dropout.drawn() if self._dropout else nullcontext():
             losses = train(batches, rates)
         self._steps += losses.numel()
         return losses.cpu().double().mean(1).numpy()
@@ -148,8 +150,8 @@ class TorchSession:
         for chunk in xs.split(self._truncate) if self._truncate else (xs,):
             if states is not None:
                 states = [tuple(s.detach() for s in block) for block in states]
-            loss, states = self._model.loss(chunk, y, states, drop=self._dropping is not None)
-            self._optimizer.forget_gradients()
+            loss, states = self._model.loss(chunk, y, states, drop=self._dropout is not None)
+            self._optimizer.clear_gradients()
             loss.backward()
             self._optimizer.update()
             losses.append(loss.detach())
@@ -161,8 +163,8 @@ class TorchSession:
 
     def features(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         """What the readout reads (N, D·H), of the rows of every range, one batch each."""
-        found = [read.features.clone() for read in self._read(split, ranges)]  # a view would keep them all
-        return torch.cat(found).cpu().numpy()
+        features = [read.features.clone() for read in self._read(split, ranges)]  # a view would keep them all
+        return torch.cat(features).cpu().numpy()
 
     @torch.no_grad()
     def outputs(self, x: np.ndarray) -> Outputs:
@@ -196,10 +198,10 @@ class TorchSession:
         loss, _ = self._model.loss(self._time_first(x), self._labels(y))
         trained = self._model.trained
         gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
-        found = dict(zip(trained, gradients, strict=True))
-        for tensor, mask in self._model.partly:
-            found[tensor] = found[tensor] * mask
-        return Gradients(loss.item(), self._model.canonical(found))
+        by_tensor = dict(zip(trained, gradients, strict=True))
+        for tensor, mask in self._model.partly_trained:
+            by_tensor[tensor] = by_tensor[tensor] * mask
+        return Gradients(loss.item(), self._model.canonical(by_tensor))
 
     def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
         """Multiplies (m, k) by (k, n) and the result by the transpose, `repeats` times."""

@@ -92,16 +92,16 @@ def environment(engine: str, threads: int) -> dict[str, str]:
 
     XLA's CPU pool reads its size from NPROC when it starts; GPU memory is not taken in advance.
     """
-    found = {"KERAS_BACKEND": engine}
+    variables = {"KERAS_BACKEND": engine}
     if engine == "jax":
-        found |= {"NPROC": str(threads), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    return found
+        variables |= {"NPROC": str(threads), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    return variables
 
 
 def graph_lengths(steps: int) -> list[int]:
     """T as a sum of STEPS_PER_GRAPH and a rest."""
-    whole, rest = divmod(steps, STEPS_PER_GRAPH)
-    return [STEPS_PER_GRAPH] * whole + [rest] * (rest > 0)
+    full, rest = divmod(steps, STEPS_PER_GRAPH)
+    return [STEPS_PER_GRAPH] * full + [rest] * (rest > 0)
 
 
 def calls_of_fixed_size(

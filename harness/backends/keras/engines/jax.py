@@ -47,10 +47,10 @@ class Engine:
 
     @staticmethod
     def devices() -> dict[str, str]:
-        found = {"cpu": cpu_name()}
+        devices = {"cpu": cpu_name()}
         if jax.default_backend() == "gpu":
-            found |= {f"cuda:{index}": gpu.device_kind for index, gpu in enumerate(jax.devices("gpu"))}
-        return found
+            devices |= {f"cuda:{index}": gpu.device_kind for index, gpu in enumerate(jax.devices("gpu"))}
+        return devices
 
     @contextmanager
     def scope(self) -> Iterator[None]:
@@ -91,10 +91,10 @@ class Engine:
         return jax.jit(function) if jit else function
 
     def value_and_gradients(self, loss: Loss) -> Callable[..., tuple[Tensor, list[Tensor], list[Tensor]]]:
-        found = jax.value_and_grad(loss, has_aux=True)
+        with_gradients = jax.value_and_grad(loss, has_aux=True)
 
         def value_and_gradients(*arguments: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-            (value, states), gradients = found(*arguments)
+            (value, states), gradients = with_gradients(*arguments)
             return value, gradients, states
 
         return value_and_gradients
@@ -103,14 +103,16 @@ class Engine:
         def run(
             carry: TrainingState, data: Sequence[Tensor], plan: Sequence[Tensor], count: Tensor
         ) -> tuple[TrainingState, Tensor]:
-            def body(k: Tensor, found: tuple[TrainingState, Tensor]) -> tuple[TrainingState, Tensor]:
-                carry, losses = found
+            def body(
+                k: Tensor, carry_and_losses: tuple[TrainingState, Tensor]
+            ) -> tuple[TrainingState, Tensor]:
+                carry, losses = carry_and_losses
                 carry, loss = update(carry, data, [table[k] for table in plan])
                 return carry, losses.at[k].set(loss)
 
             losses = jnp.zeros(len(plan[0]), carry[0][0].dtype)
-            found: tuple[TrainingState, Tensor] = lax.fori_loop(0, count, body, (carry, losses))
-            return found
+            carry_and_losses: tuple[TrainingState, Tensor] = lax.fori_loop(0, count, body, (carry, losses))
+            return carry_and_losses
 
         return calls_of_fixed_size(jax.jit(run) if jit else partial(update_loop, update), self.put)
 

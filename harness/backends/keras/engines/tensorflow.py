@@ -51,12 +51,12 @@ class Engine:
 
     @staticmethod
     def devices() -> dict[str, str]:
-        found = {"cpu": cpu_name()}
+        devices = {"cpu": cpu_name()}
         if tf.test.is_built_with_cuda():
             for index, gpu in enumerate(tf.config.list_physical_devices("GPU")):
                 details = tf.config.experimental.get_device_details(gpu)
-                found[f"cuda:{index}"] = details.get("device_name", gpu.name)
-        return found
+                devices[f"cuda:{index}"] = details.get("device_name", gpu.name)
+        return devices
 
     def scope(self) -> AbstractContextManager[Any]:
         scope: AbstractContextManager[Any] = keras.device(self.device)

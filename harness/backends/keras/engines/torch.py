@@ -104,8 +104,8 @@ class Engine:
             with torch.enable_grad():
                 leaves = [w.detach().requires_grad_() for w in params]
                 value, states = loss(leaves, *arguments)
-                found = torch.autograd.grad(value, leaves, materialize_grads=True)
-            return value.detach(), list(found), [state.detach() for state in states]
+                gradients = torch.autograd.grad(value, leaves, materialize_grads=True)
+            return value.detach(), list(gradients), [state.detach() for state in states]
 
         return value_and_gradients
 
