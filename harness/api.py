@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness.config import dataset
 from harness.config.checks import refuse
 from harness.config.compose import command_line, configuration
+from harness.launcher import preflight
 from harness.store import attempts
 from harness.store.record import RunRecord
 from harness.sweep.display import ProgressDisplay
@@ -24,6 +25,7 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     start, and KeyboardInterrupt on Ctrl-C, after the record has been stored.
     """
     config = configuration(overrides)
+    preflight.check(config)
     if config.sweep.dry_run:
         raise refuse("sweep.dry_run", True, "is for the command: python run.py … sweep.dry_run=true")
     attempts.check_writable(config.results.root)
@@ -45,6 +47,7 @@ def open_session(overrides: Sequence[str] = ()) -> "Session":
     from harness.runner import context
 
     config = configuration(overrides)
+    preflight.check(config)
     threads = thread_count(config.threads, gpu=config.device.startswith("cuda"))
     setup = config.setup(dataset.shape_of(config), threads=threads, device=config.device)
     session = context.open_session(config.backend.name, setup)

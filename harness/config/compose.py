@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
@@ -17,11 +17,7 @@ from yaml import YAMLError
 
 from harness.config.schema import Config
 from harness.errors import ConfigError, HarnessError
-from harness.launcher import preflight
 from harness.text import one_line
-
-if TYPE_CHECKING:
-    pass
 
 
 def readable(overrides: Sequence[str]) -> None:
@@ -97,13 +93,13 @@ def explain(error: Exception) -> str:
 
 
 def configuration(overrides: Sequence[str] = ()) -> Config:
-    """What `python run.py *overrides` would run, validated as a whole; raises ConfigError, or DataError for
-    a data file that cannot be used."""
+    """The configuration that `python run.py *overrides` composes, validated; raises ConfigError.
+
+    Neither the data nor the logger is looked at: see `harness.launcher.preflight`.
+    """
     try:
         readable(overrides)
         with initialize_config_dir(version_base="1.3", config_dir=str(conf())):
-            config = from_hydra(compose("config", list(overrides)))
+            return from_hydra(compose("config", list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
-    preflight.check(config)
-    return config

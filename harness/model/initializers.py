@@ -1,6 +1,6 @@
-"""The only initialisers: NumPy draws every weight once, each from a random stream of its own.
+"""The only initialisers: NumPy draws every weight once, each from its own random stream.
 
-The stream of a parameter is `default_rng([seed, crc32(canonical name)])`, so that adding a layer or a
+The stream of a parameter is `default_rng([seed, crc32(canonical name)])`, so that an added layer or
 direction changes no other weight, and every backend starts from the same numbers. Fans are those of
 the canonical matrix, one gate at a time.
 """
@@ -10,12 +10,9 @@ from zlib import crc32
 
 import numpy as np
 
-from harness.backends.base import Weights
 from harness.errors import ConfigError
 from harness.model.cell import Param, Shape
 from harness.model.network import ModelSpec
-
-SCHEMES = ("keras", "torch", "irnn")
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
@@ -23,20 +20,12 @@ def stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, crc32(name.encode())])
 
 
-def draw(model: ModelSpec, seed: int, scheme: str = "keras") -> Weights:
-    """Initial weights (float64) of a model by canonical name.
+def draw(model: ModelSpec, seed: int, scheme: str) -> dict[str, np.ndarray]:
+    """Initial weights (float64) of a model by canonical name, by one of `SCHEMES`.
 
-    keras   matrices Glorot-uniform (Glorot and Bengio 2010), recurrent matrices orthogonal
-            (Saxe et al. 2014), symmetric ones too, with eigenvalues of ±1; vectors and biases
-            as the cell says: mostly 0, the forget gate's 1 (Gers et al. 2000)
-    torch   everything uniform within ±1/√H, the readout within ±1/√(D·H)
-    irnn    recurrent matrices the identity, input matrices normal with deviation 0.001, biases 0
-            (Le, Jaitly, Hinton 2015); vectors and the readout as in `keras`
-
-    Learned initial states start at 0 and reservoirs as the cell says, in every scheme.
+    Learned initial states start at 0, and reservoirs are drawn as the cell's options say, in every scheme.
     """
-    schemes = {"keras": _keras, "torch": _torch, "irnn": _irnn}
-    weights: Weights = {}
+    weights: dict[str, np.ndarray] = {}
     for name, (param, shape) in model.params().items():
         rng = stream(seed, name)
         if param.role == "initial state":
@@ -44,13 +33,18 @@ def draw(model: ModelSpec, seed: int, scheme: str = "keras") -> Weights:
         elif param.role in ("reservoir", "reservoir input"):
             weights[name] = _reservoir(rng, param, shape, model)
         else:
-            beyond = not name.startswith("layers.")
-            rule = _keras if beyond and scheme == "irnn" else schemes[scheme]
-            weights[name] = rule(rng, param, shape, model.width if beyond else model.hidden)
+            in_layer = name.startswith("layers.")
+            rule = SCHEMES[scheme]
+            if rule is irnn and not in_layer:
+                rule = keras
+            weights[name] = rule(rng, param, shape, model.hidden if in_layer else model.width)
     return weights
 
 
-def _keras(rng: np.random.Generator, param: Param, shape: Shape, fan: int) -> np.ndarray:
+def keras(rng: np.random.Generator, param: Param, shape: Shape, fan: int) -> np.ndarray:
+    """Matrices are Glorot-uniform (Glorot and Bengio 2010), recurrent matrices orthogonal (Saxe et al. 2014);
+    symmetric ones have eigenvalues of ±1. The cell's `SPEC` says how vectors and biases start: mostly at 0,
+    the forget gate's bias at 1 (Gers et al. 2000)."""
     if param.role in ("bias", "diagonal"):
         if isinstance(param.initial, tuple):
             return rng.uniform(*param.initial, shape)
@@ -64,19 +58,25 @@ def _keras(rng: np.random.Generator, param: Param, shape: Shape, fan: int) -> np
     return rng.uniform(-bound, bound, shape)
 
 
-def _torch(rng: np.random.Generator, param: Param, shape: Shape, fan: int) -> np.ndarray:
+def torch(rng: np.random.Generator, param: Param, shape: Shape, fan: int) -> np.ndarray:
+    """Everything is uniform within ±1/√H, the readout within ±1/√(D·H)."""
     bound = 1.0 / math.sqrt(fan)
     return rng.uniform(-bound, bound, shape)
 
 
-def _irnn(rng: np.random.Generator, param: Param, shape: Shape, fan: int) -> np.ndarray:
+def irnn(rng: np.random.Generator, param: Param, shape: Shape, fan: int) -> np.ndarray:
+    """Recurrent matrices are the identity, input matrices normal with deviation 0.001, biases 0 (Le, Jaitly,
+    Hinton 2015); vectors are as in `keras`, and so is the readout."""
     if param.role == "bias":
         return np.zeros(shape)
     if param.role in ("recurrent", "symmetric"):
         return np.eye(shape[0])
     if param.role == "diagonal":
-        return _keras(rng, param, shape, fan)
+        return keras(rng, param, shape, fan)
     return rng.normal(0.0, 0.001, shape)
+
+
+SCHEMES = {scheme.__name__: scheme for scheme in (keras, torch, irnn)}
 
 
 def _reservoir(rng: np.random.Generator, param: Param, shape: Shape, model: ModelSpec) -> np.ndarray:

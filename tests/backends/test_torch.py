@@ -119,7 +119,7 @@ def test_two_runs_on_two_threads_are_bit_identical() -> None:
     found = []
     for _ in range(2):
         opened = backend.open_session(Setup(model=model, optimizer=ADAM, threads=2))
-        opened.put_weights(draw(model, 3))
+        opened.put_weights(draw(model, 3, "keras"))
         opened.load("train", x, np.arange(128) % 3)
         found.append((opened.train(np.arange(256).reshape(4, 64) % 128, np.full(4, 0.01)), opened.weights()))
         opened.close()

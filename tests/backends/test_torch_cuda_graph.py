@@ -26,7 +26,7 @@ def opened(model: ModelSpec, optimizer: OptimizerSpec, implementation: str, **se
     found = backend.open_session(replace(chosen, **setup))
     assert isinstance(found, TorchSession)
     rng = np.random.default_rng(0)
-    found.put_weights(draw(model, 3))
+    found.put_weights(draw(model, 3, "keras"))
     x = rng.normal(size=(48, model.steps, model.features)).astype(np.float32)
     found.load("train", x, rng.integers(0, model.classes, 48))
     return found
@@ -107,7 +107,7 @@ def test_another_training_split_is_another_graph() -> None:
     session.train(batches, rates)
     x, y = np.ones((12, MODEL.steps, MODEL.features), np.float32), np.zeros(12, np.int64)
     for each in (session, other):
-        each.put_weights(draw(MODEL, 3))
+        each.put_weights(draw(MODEL, 3, "keras"))
         each.load("train", x, y)
     np.testing.assert_array_equal(session.train(batches, rates), other.train(batches, rates))
 

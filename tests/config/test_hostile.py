@@ -1,19 +1,14 @@
 """Hostile configurations: refused by the key's name, or stored; nothing lands outside of the results."""
 
-import csv
-import io
 import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas
 import pytest
 from hypothesis import strategies as st
-from rich.console import Console
 
 from harness.config.schema import Config
 from harness.errors import ConfigError
@@ -22,7 +17,7 @@ from harness.sweep.plan import make_plan
 from tests.conftest import ROOT, SMALL, environment
 from tests.support.configurations import DEFAULT, KEYS
 from tests.support.fuzz import fuzz
-from tests.support.records import BY, METRICS, frame, record
+from tests.support.tables import check_table
 
 # the typed configuration
 
@@ -305,9 +300,6 @@ def test_a_configuration_directory_of_anothers_making(sandbox: Sandbox) -> None:
     assert sandbox.written() == []
 
 
-HTML = "<script>alert(1)</script>|`x`=cmd() [/red] :smile: {}% & _a_ \\| $x$ ~^#"
-
-
 def test_what_is_stored_is_harmless(sandbox: Sandbox, tmp_path: Path) -> None:
     """A text that is fit for a path, however odd, is a path; the table of it is whole in every format."""
     odd = "results/=cmd|' <b> [/red] $(touch pwned) `touch pwned` ;&% 'ü"
@@ -339,89 +331,5 @@ def test_what_is_stored_is_harmless(sandbox: Sandbox, tmp_path: Path) -> None:
             timeout=120,
         )
         assert shown.returncode == 0, shown.stderr
-        is_whole_table(shown.stdout, style, rows=1)
+        check_table(shown.stdout, style, rows=1)
     assert sandbox.written() == []
-
-
-def is_whole_table(text: str, style: str, *, rows: int) -> None:
-    """A table of that style with so many rows below its head, each with as many cells as that."""
-    if style == "json":
-        parsed = json.loads(text)
-        assert len(parsed["rows"]) + len(parsed["not_ok"]) == rows
-    elif style == "csv":
-        read = list(csv.reader(io.StringIO(text)))
-        assert len(read) == 1 + rows
-        assert {len(row) for row in read} == {len(read[0])}
-        assert not any(cell.startswith(("=", "+", "@")) for row in read for cell in row)
-        assert len(text.splitlines()) == 1 + rows
-    elif style == "md":
-        lines = [line for line in text.splitlines() if line.startswith("|")]
-        heads = sum(set(line) <= set("|-: ") for line in lines)
-        assert len(lines) == 2 * heads + rows
-        for line in lines:
-            line = line.replace("\\\\", "")
-            assert not re.search(r"(?<!\\)<", line)
-        for part in re.split(r"\n(?!\|)", text):
-            cells = {
-                len(re.findall(r"(?<!\\)\|", x.replace("\\\\", "")))
-                for x in part.splitlines()
-                if x[:1] == "|"
-            }
-            assert len(cells) <= 1
-    elif style == "html":
-        assert text.isascii()
-        marks = set(re.findall(r"<(?!/)([a-z]+)", text))
-        assert marks <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "p", "strong"}
-        drawn = [re.findall(r"<t[hd]", line) for line in text.splitlines() if line.startswith("<tr>")]
-        assert len(drawn) == text.count("<table>") + rows
-    else:
-        body = [line for line in text.splitlines() if line.endswith(r"\\")]
-        assert len(body) == text.count(r"\toprule") + rows
-        assert all(not line.startswith(("[", "*")) for line in body)
-
-
-NASTY = [
-    "a|b",
-    "a\\|b",
-    "a\\",
-    "a\nb\r\nc",
-    "\x1b[31mred",
-    "=1+1",
-    "-1",
-    "@x",
-    "[/x]",
-    "[a]",
-    "\ud800",
-    "<!--",
-    "\u2028",
-    "*",
-    "\\[x",
-    "&lt;",
-    "100% $x$ {",
-    "|" * 50,
-    "x" * 5000,
-    HTML,
-]
-OK, FAILED = record("ok", None, "backend=numpy", test_accuracy=0.5), record("failed", "", "seed=1")
-
-
-@fuzz(2, 15, texts=st.lists(st.text(max_size=60), min_size=1, max_size=20), examples=[{"texts": NASTY}])
-def test_no_text_breaks_a_table(texts: list[str]) -> None:
-    runs = frame(*(replace(r, reason=t, record_path=t) for t in texts for r in (OK, FAILED)))
-    by = ["backend", "record_path"]
-    for style in tables.TEXTS:
-        text = tables.render(runs, by, METRICS, style)
-        if style != "json":
-            assert all(c.isprintable() or c == "\n" for c in text)
-        text.encode("utf-8", "surrogatepass" if style == "json" else "strict")
-        is_whole_table(text, style, rows=len(texts) + len(set(texts)))
-    console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    tables.show(runs, by, METRICS, console)
-    drawn = console.file.getvalue()  # type: ignore[attr-defined]
-    assert not re.search(r"\x1b\[31m", drawn)
-
-
-def test_a_csv_cell_is_never_a_formula() -> None:
-    runs = frame(record("failed", "=HYPERLINK(1)", "backend=numpy"))
-    read = pandas.read_csv(io.StringIO(tables.render(runs, BY, METRICS, "csv")))
-    assert read.loc[0, "reason"] == "'=HYPERLINK(1)"

@@ -43,18 +43,18 @@ def test_a_spec_survives_its_metadata() -> None:
 
 
 def test_adding_a_layer_or_a_direction_changes_no_other_weight() -> None:
-    small = draw(LSTM, seed=3)
-    large = draw(ModelSpec("lstm", 28, 28, 128, 10, layers=2, bidirectional=True), seed=3)
+    small = draw(LSTM, seed=3, scheme="keras")
+    large = draw(ModelSpec("lstm", 28, 28, 128, 10, layers=2, bidirectional=True), seed=3, scheme="keras")
     for name in small:
         if not name.startswith("readout."):
             np.testing.assert_array_equal(small[name], large[name])
 
 
 def test_every_weight_has_a_stream_of_its_own() -> None:
-    weights = draw(LSTM, seed=0)
+    weights = draw(LSTM, seed=0, scheme="keras")
     gates = [weights[f"layers.0.forward.W_h{gate}"] for gate in "ifgo"]
     assert all(not np.allclose(a, b) for k, a in enumerate(gates) for b in gates[:k])
-    assert not np.allclose(gates[0], draw(LSTM, seed=1)["layers.0.forward.W_hi"])
+    assert not np.allclose(gates[0], draw(LSTM, seed=1, scheme="keras")["layers.0.forward.W_hi"])
 
 
 def test_scheme_keras() -> None:

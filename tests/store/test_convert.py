@@ -56,7 +56,7 @@ def models(framework: str) -> list[Any]:
 def random(model: ModelSpec) -> Weights:
     """No constant, no zero."""
     rng = np.random.default_rng(5)
-    return {name: w + rng.normal(0, 0.3, w.shape) for name, w in draw(model, 3).items()}
+    return {name: w + rng.normal(0, 0.3, w.shape) for name, w in draw(model, 3, "keras").items()}
 
 
 def sequences() -> np.ndarray:

@@ -53,7 +53,7 @@ class Case:
     def weights(self) -> Weights:
         """No constant, no zero: every entry of every parameter is random, so a swap cannot hide."""
         rng = np.random.default_rng(7)
-        return {name: w + rng.normal(0, 0.3, w.shape) for name, w in draw(self.model, 3).items()}
+        return {name: w + rng.normal(0, 0.3, w.shape) for name, w in draw(self.model, 3, "keras").items()}
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(11)

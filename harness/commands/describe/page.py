@@ -30,8 +30,8 @@ class Chosen:
     """What is described: a model, how its weights start and in which precision they are held."""
 
     model: ModelSpec
-    scheme: str = "keras"
-    precision: str = "float32"
+    scheme: str
+    precision: str
 
 
 def choose(overrides: Sequence[str]) -> Chosen:
@@ -39,8 +39,10 @@ def choose(overrides: Sequence[str]) -> Chosen:
     person's own file that says no shape."""
     from harness.config.compose import configuration
     from harness.config.dataset import shape_of
+    from harness.launcher import preflight
 
     config = configuration(overrides)
+    preflight.check(config)
     return Chosen(config.model_spec(shape_of(config)), config.init, config.precision)
 
 

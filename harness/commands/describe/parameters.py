@@ -11,7 +11,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from harness.commands.describe.columns import LETTERS, Row, columns, head
+from harness.model import initializers
 from harness.model.cell import CellSpec, Param, Shape
+from harness.model.initializers import SCHEMES
 from harness.model.network import ModelSpec
 
 
@@ -119,9 +121,10 @@ def starts_as(name: str, param: Param, shape: Shape, model: ModelSpec, scheme: s
             return f"normal, {float(options['density']):.3g} of it connected, spectral radius {radius:g}"
         case "reservoir input":
             return f"uniform ±{options['input_scale']:g}"
-    if scheme == "torch":
+    rule = SCHEMES[scheme]
+    if rule is initializers.torch:
         return f"uniform ±{1 / math.sqrt(model.width if above else model.hidden):.3g}"
-    plain = scheme == "keras" or above
+    plain = rule is initializers.keras or above
     match param.role:
         case "bias" if not plain:
             return "0"

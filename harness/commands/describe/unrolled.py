@@ -1,15 +1,22 @@
 """A model unrolled over time, drawn as SVG: steps to the right, layers upwards, a shape on every arrow.
 
-All coordinates are in pixels, y downwards, as SVG has them; a `Drawing` grows upwards from y = 0 into
-negative y, and its frame is fitted around it at the end.
+The drawing grows upwards from y = 0 into negative y.
 """
 
-import re
 import textwrap
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree
 
+from harness.commands.describe.svg import (
+    BACKWARD,
+    FAINT,
+    FORWARD,
+    INPUT,
+    READOUT,
+    Canvas,
+    subscript,
+    text_width,
+)
 from harness.errors import HarnessError
 from harness.model.network import ModelSpec
 
@@ -19,14 +26,6 @@ SHIFT = 30  # of the two directions to either side of their step
 SIDE = 42  # of a line that passes the other direction's box
 LINE = 15  # of text
 START = 128  # of the arrow that brings the first state
-
-PAPER, INK, FAINT = "#fcfbf8", "#1f2933", "#9aa5b1"
-FORWARD, BACKWARD, READOUT, INPUT = "#1d5fa8", "#b4501a", "#2f7d4f", "#52606d"
-FILL = {FORWARD: "#e3eefa", BACKWARD: "#fbeadd", READOUT: "#e2f3e8", INPUT: "#eceff2"}
-SANS = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
-MONO = "Menlo, Consolas, 'DejaVu Sans Mono', monospace"
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class DrawingError(HarnessError):
@@ -46,97 +45,6 @@ def draw(model: ModelSpec) -> str:
     unrolled = Unrolled(model)
     unrolled.draw()
     return unrolled.canvas.document(f"{model.spec.title}, unrolled over time")
-
-
-class Canvas:
-    """Shapes and texts, and the frame that holds them all."""
-
-    def __init__(self) -> None:
-        self.lines = ElementTree.Element("g", {"fill": "none", "stroke-linecap": "round"})
-        self.boxes = ElementTree.Element("g")
-        self.texts = ElementTree.Element("g")
-        self.left, self.top, self.right, self.bottom = 0.0, 0.0, 0.0, 0.0
-
-    def box(self, x: float, y: float, width: float, height: float, color: str, *, round: float = 9) -> None:
-        """A box around its centre."""
-        left, top = x - width / 2, y - height / 2
-        self._hold(left, top)
-        self._hold(left + width, top + height)
-        place = {"x": left, "y": top, "width": width, "height": height, "rx": round}
-        style = {"fill": FILL[color], "stroke": color, "stroke-width": "1.6"}
-        ElementTree.SubElement(self.boxes, "rect", {k: f"{v:g}" for k, v in place.items()} | style)
-
-    def arrow(
-        self, *points: tuple[float, float], color: str, dashed: bool = False, head: bool = True
-    ) -> None:
-        """A line through points, with a head at its end."""
-        path = " ".join(f"{'L' if n else 'M'}{x:g} {y:g}" for n, (x, y) in enumerate(points))
-        style = {"d": path, "stroke": color, "stroke-width": "1.6"}
-        if dashed:
-            style["stroke-dasharray"] = "1.5 5"
-        if head:
-            style["marker-end"] = f"url(#head{color[1:]})"
-        ElementTree.SubElement(self.lines, "path", style)
-        for x, y in points:
-            self._hold(x, y)
-
-    def text(
-        self,
-        x: float,
-        y: float,
-        words: str,
-        *,
-        color: str = INK,
-        size: float = 12,
-        anchor: str = "middle",
-        bold: bool = False,
-        mono: bool = False,
-    ) -> None:
-        """A line of text on the base line y."""
-        style = {"x": f"{x:g}", "y": f"{y:g}", "fill": color, "font-size": f"{size:g}", "text-anchor": anchor}
-        if bold:
-            style["font-weight"] = "bold"
-        if mono:
-            style["font-family"] = MONO
-            style["xml:space"] = "preserve"
-        words = NOT_XML.sub("\ufffd", words)
-        ElementTree.SubElement(self.texts, "text", style).text = words
-        width = _width(words, size, mono=mono)
-        start = x - width * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
-        self._hold(start, y - size)
-        self._hold(start + width, y + 0.3 * size)
-
-    def document(self, title: str) -> str:
-        margin = 28
-        x, y = self.left - margin, self.top - margin
-        width, height = self.right - x + margin, self.bottom - y + margin
-        frame = {"x": f"{x:g}", "y": f"{y:g}", "width": f"{width:g}", "height": f"{height:g}"}
-        svg = ElementTree.Element(
-            "svg",
-            {
-                "xmlns": "http://www.w3.org/2000/svg",
-                "viewBox": f"{x:g} {y:g} {width:g} {height:g}",
-                "width": f"{width:g}",
-                "height": f"{height:g}",
-                "font-family": SANS,
-                "role": "img",
-            },
-        )
-        ElementTree.SubElement(svg, "title").text = NOT_XML.sub("\ufffd", title)
-        heads = ElementTree.SubElement(svg, "defs")
-        for color in (*FILL, FAINT):
-            marker = {"id": f"head{color[1:]}", "viewBox": "0 0 10 10", "refX": "9", "refY": "5"}
-            marker |= {"markerWidth": "7", "markerHeight": "7", "orient": "auto"}
-            head = ElementTree.SubElement(heads, "marker", marker)
-            ElementTree.SubElement(head, "path", {"d": "M0 1 L10 5 L0 9 z", "fill": color})
-        ElementTree.SubElement(svg, "rect", frame | {"fill": PAPER})
-        svg.extend([self.lines, self.boxes, self.texts])
-        ElementTree.indent(svg)
-        return ElementTree.tostring(svg, encoding="unicode", xml_declaration=True) + "\n"
-
-    def _hold(self, x: float, y: float) -> None:
-        self.left, self.right = min(self.left, x), max(self.right, x)
-        self.top, self.bottom = min(self.top, y), max(self.bottom, y)
 
 
 class Unrolled:
@@ -169,7 +77,7 @@ class Unrolled:
     def _inputs(self) -> None:
         for x, t in zip(self.xs, self.steps, strict=True):
             self.canvas.box(x, 0, 46, 30, INPUT, round=15)
-            self.canvas.text(x, 4.5, f"x{_sub(t)}", size=14)
+            self.canvas.text(x, 4.5, f"x{subscript(t)}", size=14)
         self._dots(0)
         self.y = -15
 
@@ -231,7 +139,7 @@ class Unrolled:
         edge = xs[order[0]] - step * BOX / 2
         if sizes:
             self.canvas.arrow((edge - step * START, y), (edge - step * 2, y), color=color)
-            self._stack(edge - step * (START + 8) / 2, y, starts, color)
+            self.canvas.stack(edge - step * (START + 8) / 2, y, starts, color)
         for a, b in pairwise(order):
             start, end = xs[a] + step * BOX / 2, xs[b] - step * BOX / 2
             middle = (start + end) / 2 + step * (aside + 6) * self.model.bidirectional
@@ -245,15 +153,9 @@ class Unrolled:
                 middle = centre
             else:
                 self.canvas.arrow((start, y), (end - step * 2, y), color=color)
-            self._stack(middle, y, carried, color)
+            self.canvas.stack(middle, y, carried, color)
         self.canvas.text(self.left, y - 2, f"layer {layer}", anchor="end", size=14, bold=True, color=color)
         self.canvas.text(self.left, y + 14, way, anchor="end", size=11, color=color)
-
-    def _stack(self, x: float, y: float, words: list[str], color: str) -> None:
-        """Texts about a line at y, the first above it, the second below, and so on outwards."""
-        for k, line in enumerate(words):
-            height = y - 6 - 13 * (k // 2) if k % 2 == 0 else y + 15 + 13 * (k // 2)
-            self.canvas.text(x, height, line, size=11, color=color)
 
     def _beside(self, rows: dict[str, float], *, dropout: bool) -> None:
         """The outputs of both directions side by side, at every step."""
@@ -309,7 +211,7 @@ class Unrolled:
             self._dots(self.y - 28)
         kind = "one way" if model.readout == "last" and not model.bidirectional else model.readout
         words = BARS[kind].format(T=model.steps)
-        width = max(self.xs[-1] - self.xs[0] + 2 * SIDE + 40, _width(words, 13) + 40)
+        width = max(self.xs[-1] - self.xs[0] + 2 * SIDE + 40, text_width(words, 13) + 40)
         self.canvas.box(middle, foot - 20, width, 40, READOUT)
         self.canvas.text(middle, foot - 15, words, size=13, color=READOUT)
         self.y = foot - 40
@@ -324,7 +226,7 @@ class Unrolled:
             self.canvas.arrow((x, self.y), (x, foot + 2), color=INPUT)
             words = self._shape(self.model.features)
             self.canvas.text(x + 7, self.y - 22, words, size=11, anchor="start", color=INPUT)
-        wide = max(_width(line, 12, mono=True) for line in lines)
+        wide = max(text_width(line, 12, mono=True) for line in lines)
         width = max(self.xs[-1] - self.xs[0] + 120, wide + 40)
         self.canvas.box(middle, foot - height / 2, width, height, FORWARD)
         self.canvas.text(
@@ -394,12 +296,3 @@ BARS = {
     "max": "readout max: the largest of all T = {T} outputs, unit by unit",
     "attention": "readout attention: Σ α_t y_t, α = softmax_t(v · tanh(y_t W + b)), α is (B, {T})",
 }
-
-
-def _width(words: str, size: float, *, mono: bool = False) -> float:
-    """About how wide a text is, in pixels."""
-    return len(words) * size * (0.61 if mono else 0.56)
-
-
-def _sub(number: int) -> str:
-    return str(number).translate(SUBSCRIPTS)

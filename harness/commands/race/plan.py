@@ -8,7 +8,7 @@ from harness.config.checks import refuse
 from harness.config.compose import configuration
 from harness.config.schema import Config
 from harness.errors import HarnessError
-from harness.launcher import launch
+from harness.launcher import launch, preflight
 
 SEPARATOR = re.compile(r"[\s,]+(?=[+~]?[\w./@]+=)")  # between two overrides
 
@@ -44,6 +44,7 @@ def side(text: str, common: Sequence[str]) -> Side:
     """Raises ConfigError for an invalid configuration and for one that has no updates to time; Unavailable if
     the machine lacks the cores or the device; DataError."""
     config = configuration([*common, *overrides(text)])
+    preflight.check(config)
     if config.mode == "stream":
         raise refuse("mode", config.mode, "a race times updates: train or throughput")
     if config.train.solver != "gradient":

@@ -12,7 +12,7 @@ from tests.bench.task import RATE, Side, Task
 def open_side(task: Task, *, backend: str, implementation: str = "auto", engine: str | None = None) -> Side:
     setup = Setup(task.model, OptimizerSpec("adam"), implementation, engine, threads=task.threads)
     session = open_session(backend, setup)
-    session.put_weights(draw(task.model, seed=0))
+    session.put_weights(draw(task.model, seed=0, scheme="keras"))
     session.load("train", *task.data())
     rng = np.random.default_rng(1)
 

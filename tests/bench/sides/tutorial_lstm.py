@@ -125,7 +125,7 @@ def open_side(task: Task, *, precision: str = "float64") -> Side:
         raise ValueError(f"cell={task.cell}: the tutorial has an lstm only")
     x, y = task.data()
     x = x.astype(precision)
-    start = {name: w.astype(precision) for name, w in draw(task.model, seed=0).items()}
+    start = {name: w.astype(precision) for name, w in draw(task.model, seed=0, scheme="keras").items()}
     lstm = LSTM(task.hidden, from_canonical(start))
     rng = np.random.default_rng(1)
 
