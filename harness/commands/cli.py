@@ -106,20 +106,9 @@ def scaling(
     plot: Annotated[Path | None, typer.Option(help="Draw it into this file: .svg, .png or .pdf.")] = None,
 ) -> None:
     """Where launch overhead ends and arithmetic begins, from the runs of +experiment=scaling."""
-    from harness.report.scaling import fit
-    from harness.report.scaling import plot as scaling_plot
+    from harness.report.scaling import command
 
-    records = fit.read(results)
-    found = fit.lines(records)
-    if not found and all(record.ok for record in records):
-        raise fit.ScalingError(
-            f"no two runs of mode=throughput in {results} differ in their size alone; {fit.MAKE}"
-        )
-    if plot is not None:
-        scaling_plot.write(plot, found)
-    typer.echo(fit.render(records, found))
-    if plot is not None:
-        typer.echo(f"\nDrawn: {plot}")
+    typer.echo(command.scaling(results, plot))
 
 
 @app.command()

@@ -15,8 +15,10 @@ from harness.config import dataset
 from harness.config.compose import configuration
 from harness.errors import ConfigError
 from harness.measure.clock import now
-from harness.report.scaling import fit
-from harness.report.scaling import plot as scaling_plot
+from harness.report.scaling import plot
+from harness.report.scaling.fit import fit_seconds
+from harness.report.scaling.lines import group_lines
+from harness.report.scaling.render import render
 from harness.runner import parity
 from harness.store.attempts import new_attempt, write_record
 from harness.store.record import RunRecord
@@ -213,7 +215,7 @@ def test_without_matplotlib_it_says_how_to_get_it(
 
 def test_the_conclusions_are_those_that_the_runs_were_made_by() -> None:
     """Keras: 4 ms + 28 · 0.4 ms = 15.2 ms before any arithmetic at 45 GFLOP/s, half of it at batch 51."""
-    text = fit.render(sweep(), fit.lines(sweep()))
+    text = render(sweep(), group_lines(sweep()))
     flops = 3 * record().flops_per_sequence
     assert round(15.2e-3 * 4.5e10 / flops) == 51
     assert (
@@ -225,11 +227,11 @@ def test_the_conclusions_are_those_that_the_runs_were_made_by() -> None:
     assert "- torch: 1,440 µs of overhead" in text
     assert "more than half of the time is arithmetic already at 32 hidden units" in text
     slow = [measured("numpy", 1.0, 0, 1e12, *size) for size in SIZES]
-    text = fit.render(slow, fit.lines(slow))
+    text = render(slow, group_lines(slow))
     assert "more than half of the time is overhead still at batch size 1,024" in text
 
 
-def test_a_series_says_what_tells_it_apart_and_cells_never_share_a_line() -> None:
+def test_a_curve_says_what_tells_it_apart_and_cells_never_share_a_line() -> None:
     runs = [
         *(
             measured("torch", 1e-3, 0, 1e11, f"train.batch_size={b}", implementation="fused")
@@ -243,24 +245,24 @@ def test_a_series_says_what_tells_it_apart_and_cells_never_share_a_line() -> Non
         measured("numpy", 1e-3, 0, 1e11, "train.batch_size=4", "model.layers=2"),
         record("ok", None, "train.batch_size=8", train_throughput=1.0),
     ]
-    found = fit.lines(runs)
-    assert [line.family.split(",")[0] for line in found] == ["lstm", "gru"]
-    assert found[0].family == "lstm, mnist, model.layers=1"
-    assert [(s.label, len(s.points)) for line in found for s in line.series] == [
+    lines = group_lines(runs)
+    assert [line.family.split(",")[0] for line in lines] == ["lstm", "gru"]
+    assert lines[0].family == "lstm, mnist, model.layers=1"
+    assert [(curve.label, len(curve.points)) for line in lines for curve in line.curves] == [
         ("torch fused", 3),
         ("torch loop", 3),
         ("numpy", 2),
     ]
 
 
-def test_a_series_says_its_device_where_there_are_several() -> None:
+def test_a_curve_says_its_device_where_there_are_several() -> None:
     runs = [
         measured(backend, 1e-3, 0, 1e11, f"train.batch_size={b}", device_name=device)
         for backend, device in (("numpy", "Some CPU"), ("torch", "Some GPU"))
         for b in (1, 2)
     ]
-    (line,) = fit.lines(runs)
-    assert [series.label for series in line.series] == ["numpy Some CPU", "torch Some GPU"]
+    (line,) = group_lines(runs)
+    assert [curve.label for curve in line.curves] == ["numpy Some CPU", "torch Some GPU"]
 
 
 def test_seeds_share_a_point_and_a_run_that_is_not_ok_is_named() -> None:
@@ -270,12 +272,12 @@ def test_seeds_share_a_point_and_a_run_that_is_not_ok_is_named() -> None:
         measured("numpy", 1e-3, 0, 1e11, "train.batch_size=1", peak_flops_per_second=2 * PEAK),
         record("out_of_memory", "killed by the kernel", "mode=throughput", "train.batch_size=1024"),
     ]
-    (line,) = fit.lines(runs)
-    (series,) = line.series
+    (line,) = group_lines(runs)
+    (curve,) = line.curves
     seconds = [run.batch_size / run.train_throughput for run in runs[:2]]
-    assert series.points[1].seconds == pytest.approx(np.mean(seconds))
-    assert series.peak == 2 * PEAK, "a peak is what nothing disturbed"
-    text = fit.render(runs, [line])
+    assert curve.points[1].seconds == pytest.approx(np.mean(seconds))
+    assert curve.peak == 2 * PEAK, "a peak is what nothing disturbed"
+    text = render(runs, [line])
     assert re.search(r"\| out_of_memory \| killed by the kernel", text)
     assert "Others used the cores, timing is not to be trusted: numpy at batch size 128, 128 hidden" in text
 
@@ -292,16 +294,16 @@ def test_the_fit_recovers_overhead_and_rate(
     flops = [overhead * rate / 100, *flops, overhead * rate * 100]  # both parts are seen
     signs = np.where(np.arange(len(flops)) % 2, 1, -1)
     seconds = (overhead + np.array(flops) / rate) * (1 + noise * signs)
-    found = fit.fit(flops, seconds.tolist())
-    assert found is not None
-    assert found.overhead == pytest.approx(overhead, rel=1e-6 + 6 * noise)
-    assert 1 / found.slope == pytest.approx(rate, rel=1e-6 + 6 * noise)
-    assert max(found.errors) <= 1e-6 + 6 * noise
+    fit = fit_seconds(flops, seconds.tolist())
+    assert fit is not None
+    assert fit.overhead == pytest.approx(overhead, rel=1e-6 + 6 * noise)
+    assert 1 / fit.slope == pytest.approx(rate, rel=1e-6 + 6 * noise)
+    assert max(fit.errors) <= 1e-6 + 6 * noise
 
 
 def test_no_fit_of_two_points_and_nothing_negative() -> None:
-    assert fit.fit([1.0, 2.0], [1.0, 2.0]) is None
-    faster_with_size = fit.fit([1.0, 2.0, 4.0], [3.0, 2.0, 1.0])
+    assert fit_seconds([1.0, 2.0], [1.0, 2.0]) is None
+    faster_with_size = fit_seconds([1.0, 2.0, 4.0], [3.0, 2.0, 1.0])
     assert faster_with_size is not None
     assert faster_with_size.slope == 0
     assert faster_with_size.overhead > 0
@@ -311,8 +313,8 @@ def test_no_fit_of_two_points_and_nothing_negative() -> None:
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
 def test_a_figure_in_every_format(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"figure{suffix}"
-    scaling_plot.write(path, fit.lines(sweep()))
+    plot.write(path, group_lines(sweep()))
     assert path.read_bytes().startswith({".svg": b"<?xml", ".png": b"\x89PNG", ".pdf": b"%PDF"}[suffix])
     first = path.read_bytes()
-    scaling_plot.write(path, fit.lines(sweep()))
+    plot.write(path, group_lines(sweep()))
     assert path.read_bytes() == first

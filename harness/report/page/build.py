@@ -20,9 +20,9 @@ from harness.report.page import (
 )
 from harness.report.page.figures import Bars, Chart, Figure, Lines
 from harness.report.page.matrix import grid
-from harness.report.page.palette import AGAINST, SHAPES, color, shape
 from harness.report.page.runs import ReportError, read
 from harness.report.page.series import sets
+from harness.report.palette import REFERENCE_MARKERS, SHAPES, color_index, shape_index
 from harness.report.table import text
 from harness.store import files
 from harness.store.record import RunRecord
@@ -156,11 +156,11 @@ def describe(figure: Figure, title: str, chart: Chart) -> str:
 
 def _legend(chart: Chart, keys: Sequence[str]) -> list[tuple[str, str, str]]:
     """(class of its colour, marker, what it stands for)."""
-    markers = [SHAPES[shape(k)][2] if isinstance(chart, Lines) else "■" for k in range(len(keys))]
+    markers = [SHAPES[shape_index(k)][2] if isinstance(chart, Lines) else "■" for k in range(len(keys))]
     own = [k for k, key in enumerate(keys) if key in chart.keys]
-    entries = [(f"k{color(k)}", markers[k], keys[k]) for k in own if len(own) > 1]
+    entries = [(f"k{color_index(k)}", markers[k], keys[k]) for k in own if len(own) > 1]
     against = chart.against if isinstance(chart, Bars) else ()
-    return entries + [("ink", AGAINST[k][2], name) for k, name in enumerate(against)]
+    return entries + [("ink", REFERENCE_MARKERS[k][2], name) for k, name in enumerate(against)]
 
 
 def _same(legends: Sequence[object]) -> bool:

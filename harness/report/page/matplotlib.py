@@ -4,33 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.report.matplotlib_style import DASHED, INK, INSTALL, STYLE, save
 from harness.report.page.figures import Axis, Bars, Cells, Chart, Figure, Lines
-from harness.report.page.palette import AGAINST, COLORS, HEAT, SHAPES, color, shape
 from harness.report.page.runs import ReportError
+from harness.report.palette import COLORS, HEAT, REFERENCE_MARKERS, SHAPES, color_index, shape_index
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Sheet
 
 NARROW, WIDE = 3.5, 7.0  # inches: one column, two
-INK, PALE = "#222222", "#e4e4e4"
-LOOK: Any = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "harness",
-    "pdf.fonttype": 42,
-    "font.family": "sans-serif",
-    "font.size": 8,
-    "axes.edgecolor": "#888888",
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "text.parse_math": False,  # names come from records
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "legend.fontsize": 7,
-}
+SIZES: Any = {"font.size": 8, "legend.fontsize": 7}
 
 
 def check(folder: Path) -> None:
@@ -39,8 +23,7 @@ def check(folder: Path) -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise ReportError(
-            f"--plots {folder}: matplotlib cannot be imported here ({error}); "
-            "install it: pip install -c constraints.txt matplotlib"
+            f"--plots {folder}: matplotlib cannot be imported here ({error}); {INSTALL}"
         ) from error
     try:
         folder.mkdir(exist_ok=True)
@@ -54,7 +37,7 @@ def write(folder: Path, figures: Sequence[Figure]) -> list[Path]:
     from matplotlib.figure import Figure as Sheet
 
     written: list[Path] = []
-    with rc_context(LOOK):
+    with rc_context({**STYLE, **SIZES}):
         for one in figures:
             for n, panel in enumerate(one.panels, 1):
                 sheet = Sheet(figsize=_size(panel.chart, one.wide), layout="constrained")
@@ -62,10 +45,10 @@ def write(folder: Path, figures: Sequence[Figure]) -> list[Path]:
                 _draw(axes, panel.chart, one.keys(panel))
                 if any(axes.get_legend_handles_labels()):
                     _legend(sheet)
-                for suffix, undated in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None})):
+                for suffix in (".svg", ".pdf"):
                     path = folder / f"{one.name}-{n}{suffix}"
                     try:
-                        sheet.savefig(path, metadata=undated)
+                        save(sheet, path)
                     except OSError as error:
                         raise ReportError(f"--plots {path}: cannot be written: {error.strerror}") from error
                     written.append(path)
@@ -107,16 +90,16 @@ def _lines(axes: "Axes", chart: Lines, keys: Sequence[str]) -> None:
         axes.plot(
             x,
             y,
-            color=COLORS[color(k)],
-            marker=SHAPES[shape(k)][1],
+            color=COLORS[color_index(k)],
+            marker=SHAPES[shape_index(k)][1],
             markersize=3.5,
             linewidth=1.2,
             label=curve.label,
         )
     for name, y_level in chart.levels:
-        axes.axhline(y_level, color=INK, linewidth=0.9, linestyle=(0, (5, 4)), label=name)
+        axes.axhline(y_level, color=INK, linewidth=0.9, linestyle=DASHED, label=name)
     _label(axes, chart.x, chart.y)
-    axes.grid(True, color=PALE, linewidth=0.5)
+    axes.grid(True)
     axes.set_axisbelow(True)
 
 
@@ -135,18 +118,28 @@ def _label(axes: "Axes", x: Axis, y: Axis) -> None:
 def _bars(axes: "Axes", chart: Bars, keys: Sequence[str]) -> None:
     places = range(len(chart.bars))
     values = [bar.value for bar in chart.bars]
-    axes.barh(places, values, height=0.62, color=[COLORS[color(keys.index(bar.key))] for bar in chart.bars])
+    axes.barh(
+        places, values, height=0.62, color=[COLORS[color_index(keys.index(bar.key))] for bar in chart.bars]
+    )
     for place, bar in zip(places, chart.bars, strict=True):
         if bar.interval:
             axes.plot(bar.interval, (place, place), color=INK, linewidth=1.0)
     for k, name in enumerate(chart.against):
         seen = [bar.against[k] for bar in chart.bars]
-        axes.plot(seen, places, color=INK, linestyle="none", marker=AGAINST[k][1], markersize=5, label=name)
+        axes.plot(
+            seen,
+            places,
+            color=INK,
+            linestyle="none",
+            marker=REFERENCE_MARKERS[k][1],
+            markersize=5,
+            label=name,
+        )
     axes.set_yticks(list(places), [bar.label for bar in chart.bars])
     axes.invert_yaxis()
     axes.set_xlabel(chart.x.title)
     axes.xaxis.set_major_formatter("{x:,g}")
-    axes.grid(True, axis="x", color=PALE, linewidth=0.5)
+    axes.grid(True, axis="x")
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
 

@@ -1,46 +1,44 @@
-"""Speed over size: the lines of `harness.report.scaling.fit`."""
+"""Training speed against batch size, hidden units and time steps: the lines of `harness.report.scaling`."""
 
 from collections.abc import Sequence
 
 from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel, left_out
-from harness.report.scaling import fit
+from harness.report.scaling.command import COMMAND
+from harness.report.scaling.lines import AXES, Line, group_lines
+from harness.report.scaling.render import conclusion
 from harness.store.record import RunRecord
 
 MOST_PANELS = 6
 
 
 def growth(runs: Sequence[RunRecord]) -> Figure:
-    """A panel for every line, and what follows from its fits."""
-    found = fit.lines(runs)
-    shown = found[:MOST_PANELS]
-    said = [
-        f"{fit.AXES[line.axis].capitalize()}, {fit.title(line)}: "
-        f"{fit.conclusion(line.axis, series, series.fit)}."
+    """A panel for every line, and the conclusions from its fits."""
+    lines = group_lines(runs)
+    shown = lines[:MOST_PANELS]
+    conclusions = [
+        f"{AXES[line.axis].capitalize()}, {line.title}: {conclusion(line.axis, curve)}."
         for line in shown
-        for series in line.series
-        if series.fit
+        for curve in line.curves
+        if curve.fit
     ]
     return Figure(
         "scaling",
         "What size does",
         "Training GFLOP/s as one size alone grows, both axes logarithmic; level lines are the best matrix "
         "product of the device.",
-        "python run.py -m +experiment=scaling",
-        tuple(Panel(fit.title(line), _chart(line)) for line in shown),
-        (*said, *left_out(len(found), MOST_PANELS, "lines")),
+        COMMAND,
+        tuple(Panel(line.title, _chart(line)) for line in shown),
+        (*conclusions, *left_out(len(lines), MOST_PANELS, "lines")),
     )
 
 
-def _chart(line: fit.Line) -> Lines:
-    peaks: dict[str, float] = {}
-    for series in line.series:
-        peaks[series.device] = max(series.peak, peaks.get(series.device, 0.0))
+def _chart(line: Line) -> Lines:
     return Lines(
-        Axis(fit.AXES[line.axis], log=True, whole=True),
+        Axis(AXES[line.axis], log=True, whole=True),
         Axis("training GFLOP/s", log=True),
         tuple(
-            Curve(series.label, series.label, tuple((p.x, 1e-9 * p.rate) for p in series.points))
-            for series in line.series
+            Curve(curve.label, curve.label, tuple((p.size, 1e-9 * p.rate) for p in curve.points))
+            for curve in line.curves
         ),
-        tuple((f"best matrix product, {device}", 1e-9 * peak) for device, peak in peaks.items()),
+        tuple((f"best matrix product, {device}", 1e-9 * peak) for device, peak in line.peaks.items()),
     )

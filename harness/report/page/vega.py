@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 
 from harness.report.page.figures import Axis, Bars, Cells, Chart, Lines, figure
-from harness.report.page.palette import AGAINST, SHAPES, color, shape
+from harness.report.palette import REFERENCE_MARKERS, SHAPES, color_index, shape_index
 
 INK, PAPER, HEAT = "var(--ink)", "var(--paper)", "var(--heat)"
 HEIGHT = 240  # of a plot of lines
@@ -112,7 +112,7 @@ def _bars(chart: Bars, keys: Sequence[str]) -> Drawn:
             for what, value in zip(chart.against, bar.against, strict=True)
         ]
         scale = alt.Scale(
-            domain=list(chart.against), range=[AGAINST[k][0] for k in range(len(chart.against))]
+            domain=list(chart.against), range=[REFERENCE_MARKERS[k][0] for k in range(len(chart.against))]
         )
         marks.append(
             alt.Chart(_data(seen))
@@ -202,8 +202,8 @@ def _axis(axis: Axis) -> alt.Axis:
 
 
 def _colors(keys: Sequence[str]) -> alt.Scale:
-    return alt.Scale(domain=list(keys), range=[f"var(--c{color(k)})" for k in range(len(keys))])
+    return alt.Scale(domain=list(keys), range=[f"var(--c{color_index(k)})" for k in range(len(keys))])
 
 
 def _shapes(keys: Sequence[str]) -> alt.Scale:
-    return alt.Scale(domain=list(keys), range=[SHAPES[shape(k)][0] for k in range(len(keys))])
+    return alt.Scale(domain=list(keys), range=[SHAPES[shape_index(k)][0] for k in range(len(keys))])

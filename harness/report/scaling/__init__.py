@@ -1,1 +1,1 @@
-"""How training speed depends on batch size, width and sequence length."""
+"""How training speed depends on batch size, hidden units and sequence length: `python -m harness scaling`."""

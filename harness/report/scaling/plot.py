@@ -1,4 +1,4 @@
-"""The lines of `harness.report.scaling.fit` as a figure: FLOP/s over size, one panel a line."""
+"""Lines of runs as a figure: FLOP/s over size, one panel for each line."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -7,39 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.report.scaling.fit import AXES, Line, ScalingError, Series, half, title
+from harness.report.matplotlib_style import DASHED, INK, INSTALL, STYLE, save
+from harness.report.palette import COLORS, SHAPES, color_index, shape_index
+from harness.report.scaling.errors import ScalingError
+from harness.report.scaling.lines import AXES, Line, ScalingCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SUFFIXES = (".svg", ".png", ".pdf")
-# Okabe and Ito's colours, which people with any kind of colour vision tell apart; and a marker each
-STYLES = (
-    ("#0072B2", "o"),
-    ("#D55E00", "s"),
-    ("#009E73", "^"),
-    ("#CC79A7", "D"),
-    ("#E69F00", "v"),
-    ("#56B4E9", "P"),
-)
-INK, PALE = "#333333", "#e4e4e4"
-LOOK: Any = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "harness",
-    "font.size": 9,
-    "axes.edgecolor": "#888888",
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 RING: Any = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "linestyle": "none"}
 
 
 def write(path: Path, lines: Sequence[Line]) -> None:
-    """Draws into a file, in the format of its suffix; raises ScalingError where that cannot be done."""
+    """Draws into a file, in the format of its suffix; raises ScalingError if that is impossible."""
     if path.suffix.lower() not in SUFFIXES:
         raise ScalingError(f"--plot {path}: must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if not lines:
@@ -50,58 +31,49 @@ def write(path: Path, lines: Sequence[Line]) -> None:
         from matplotlib.lines import Line2D
     except ImportError as error:
         raise ScalingError(
-            f"--plot {path}: matplotlib cannot be imported here ({error}); "
-            "install it: pip install -c constraints.txt matplotlib"
+            f"--plot {path}: matplotlib cannot be imported here ({error}); {INSTALL}"
         ) from error
     by_axis = [[line for line in lines if line.axis == axis] for axis in AXES]
     rows = list(zip_longest(*(column for column in by_axis if column)))
-    labels = sorted({series.label for line in lines for series in line.series})
-    styles = {label: STYLES[k % len(STYLES)] for k, label in enumerate(labels)}
-    with rc_context(LOOK):
+    labels = sorted({curve.label for line in lines for curve in line.curves})
+    styles = {label: _style(k) for k, label in enumerate(labels)}
+    with rc_context({**STYLE, "font.size": 9}):
         figure = Figure(figsize=(0.6 + 3.5 * len(rows[0]), 0.7 + 3.2 * len(rows)), layout="constrained")
         grid = figure.subplots(len(rows), len(rows[0]), squeeze=False, sharey=True)
-        for across, panels in zip(rows, grid, strict=True):
-            for line, axes in zip(across, panels, strict=True):
+        for row, panels in zip(rows, grid, strict=True):
+            for line, axes in zip(row, panels, strict=True):
                 if line is None:
                     axes.set_visible(False)
                 else:
-                    _panel(axes, line, styles)
+                    _draw_line(axes, line, styles)
             panels[0].set_ylabel("training GFLOP/s")
         figure.legend(
-            handles=[Line2D([], [], label=label, **_style(*styles[label])) for label in labels]
+            handles=[Line2D([], [], label=label, **styles[label]) for label in labels]
             + [Line2D([], [], color=INK, label="half overhead, half arithmetic", **RING)],
             loc="outside upper center",
             ncols=len(rows[0]) + 1,
-            frameon=False,
         )
         try:
-            figure.savefig(path, dpi=200, metadata={} if path.suffix.lower() == ".png" else _undated(path))
+            save(figure, path)
         except OSError as error:
             raise ScalingError(f"--plot {path}: cannot be written: {error.strerror}") from error
 
 
-def _undated(path: Path) -> dict[str, None]:
-    return {"Date" if path.suffix.lower() == ".svg" else "CreationDate": None}
-
-
-def _panel(axes: "Axes", line: Line, styles: dict[str, tuple[str, str]]) -> None:
+def _draw_line(axes: "Axes", line: Line, styles: dict[str, dict[str, Any]]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.set_title(title(line), fontsize=8, wrap=True)
+    axes.set_title(line.title, fontsize=8, wrap=True)
     axes.set_xlabel(AXES[line.axis])
-    axes.grid(True, color=PALE, linewidth=0.6)
+    axes.grid(True)
     axes.set_axisbelow(True)
-    xs = sorted({point.x for series in line.series for point in series.points})
-    axes.set_xticks(xs, [f"{x:,}" for x in xs])
+    sizes = sorted({point.size for curve in line.curves for point in curve.points})
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.minorticks_off()
-    for series in line.series:
-        _series(axes, line.axis, series, *styles[series.label])
-    peaks: dict[str, float] = {}
-    for series in line.series:
-        peaks[series.device] = max(series.peak, peaks.get(series.device, 0.0))
-    for device, peak in peaks.items():
-        axes.axhline(1e-9 * peak, color=INK, linewidth=1, linestyle=(0, (5, 4)))
+    for curve in line.curves:
+        _draw_curve(axes, line.axis, curve, styles[curve.label])
+    for device, peak in line.peaks.items():
+        axes.axhline(1e-9 * peak, color=INK, linewidth=1, linestyle=DASHED)
         axes.annotate(
             f"best matrix product, {device}",
             (0, 1e-9 * peak),
@@ -112,18 +84,16 @@ def _panel(axes: "Axes", line: Line, styles: dict[str, tuple[str, str]]) -> None
         )
 
 
-def _series(axes: "Axes", axis: str, series: Series, color: str, marker: str) -> None:
-    x = [point.x for point in series.points]
-    rates = [1e-9 * point.rate for point in series.points]
-    axes.plot(x, rates, **_style(color, marker))
-    if axis == "steps" or series.fit is None:
-        return
-    at = half(series.fit, series.points)
-    if not x[0] < at < x[-1]:
-        return
-    rate = float(np.exp(np.interp(np.log(at), np.log(x), np.log(rates))))
-    axes.plot(at, rate, color=color, **RING)
+def _draw_curve(axes: "Axes", axis: str, curve: ScalingCurve, style: dict[str, Any]) -> None:
+    sizes = [point.size for point in curve.points]
+    rates = [1e-9 * point.rate for point in curve.points]
+    axes.plot(sizes, rates, **style)
+    half = None if axis == "steps" else curve.half_arithmetic_size
+    if half is not None and sizes[0] < half < sizes[-1]:
+        rate = float(np.exp(np.interp(np.log(half), np.log(sizes), np.log(rates))))
+        axes.plot(half, rate, color=style["color"], **RING)
 
 
-def _style(color: str, marker: str) -> dict[str, Any]:
+def _style(k: int) -> dict[str, Any]:
+    color, marker = COLORS[color_index(k)], SHAPES[shape_index(k)][1]
     return {"color": color, "marker": marker, "markersize": 5, "linewidth": 1.4}
