@@ -118,7 +118,13 @@ def test_the_kernel_says_what_ran_on_a_cpu(implementation: str, kernel: str) -> 
     assert opened(Case("lstm"), implementation).kernel == kernel
 
 
-@pytest.mark.parametrize("optimizer", optimizers(), ids=lambda spec: spec.name)
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(spec, id=spec.name, marks=[pytest.mark.long] if spec.name != "adam" else [])
+        for spec in optimizers()
+    ],
+)
 def test_redundant_biases_stay_exactly_zero(optimizer: OptimizerSpec) -> None:
     session = opened(Case("gru", layers=2, bidirectional=True), "fused", optimizer)
     start = [np.array(p) for p in session._params if p.shape == (2, 15)]

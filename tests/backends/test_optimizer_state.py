@@ -21,7 +21,10 @@ Place = tuple[str, str, int]  # backend, implementation, threads
 NUMPY, TORCH, KERAS = ("numpy", "loop", 1), ("torch", "fused", 1), ("keras", "fused", 1)
 PLACES = [NUMPY, ("numpy", "loop", 3), TORCH, ("torch", "loop", 1), KERAS, ("keras", "compiled", 1)]
 SQUARES = [
-    *((CASE, place) for place in PLACES),
+    *(
+        pytest.param(CASE, place, marks=[pytest.mark.long] if place[1] == "compiled" else [])
+        for place in PLACES
+    ),
     *((CHUNKS, place) for place in (NUMPY, TORCH, KERAS)),
     *((FROZEN, (backend, "loop", 1)) for backend in ("numpy", "torch", "keras")),
 ]

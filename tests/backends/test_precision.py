@@ -45,6 +45,7 @@ def test_bfloat16_learns_what_float32_learns_and_is_honestly_less_exact(run: She
     assert run(*chosen[:3], "precision=bfloat16", "mode=stream", weights).returncode == 0
 
 
+@pytest.mark.long
 def test_what_a_backend_does_not_compute_in_is_skipped_with_the_reason(run: Shell, results: Path) -> None:
     done = run("-m", "backend=numpy,keras", "precision=tf32,bfloat16", "device=cpu")
     assert done.returncode == 2  # none could start

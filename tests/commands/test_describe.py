@@ -345,7 +345,8 @@ def test_a_mistake_is_one_message(harness_command: Shell, arguments: list[str], 
     assert all(word in done.stderr for word in words), text
 
 
-@pytest.mark.parametrize("columns", [45, pytest.param(160, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("columns", [45, 160])
 def test_on_a_terminal_it_has_colours_and_fits(columns: int) -> None:
     import pty
     import select

@@ -54,6 +54,7 @@ exec({[code for code, *_ in BROKEN]}[times - 1])
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_missing_keras_engine(run: Shell, results: Path, shadow: Shadow) -> None:
     env = shadow("tensorflow", "raise ModuleNotFoundError(\"No module named 'tensorflow'\")")
     done = run("-m", "backend=keras,numpy", env=env)
@@ -117,6 +118,7 @@ def test_a_loss_that_is_not_finite(run: Shell, results: Path) -> None:
     assert record.timing["windows"]
 
 
+@pytest.mark.long
 def test_not_enough_memory(run: Shell, results: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, 3 * 2**30))

@@ -161,7 +161,7 @@ def test_products_count_there_and_back_and_large_ones_that_take_long_are_left_ou
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("backend", ["numpy", "torch", "keras"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", pytest.param("keras", marks=pytest.mark.long)])
 def test_products_of_a_backend_do_the_work_that_is_asked_for(backend: str) -> None:
     """Four times the repeats take about four times as long: none is skipped, none is still under way."""
     session = open_session(backend, Case("gru"), "loop", OptimizerSpec())

@@ -23,19 +23,24 @@ def both(*arguments: str, cwd: Path = ROOT, **env: str) -> tuple[object, object]
     return tuple((each.returncode, each.stdout, each.stderr) for each in (started, done))
 
 
+OTHERS = [
+    ("run.py", "--help"),
+    ("run.py", "cell.hidden=0"),
+    ("-m", "harness"),
+    ("-m", "harness", "matrix"),
+    ("-m", "harness", "describe", "cell=lstmm"),
+    ("-m", "harness", "table", "--results", "nowhere"),
+    ("-m", "harness", "tabel"),
+    ("-m", "harness", "scaling", "--help"),
+    ("-m", "harness", "doctor", "--help"),
+]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("run.py", "--help"),
-        ("run.py", "cell.hidden=0"),
         ("run.py", "-m", "backend=numpy", "seed=0,1", "sweep.dry_run=true", *SMALL),
-        ("-m", "harness"),
-        ("-m", "harness", "matrix"),
-        ("-m", "harness", "describe", "cell=lstmm"),
-        ("-m", "harness", "table", "--results", "nowhere"),
-        ("-m", "harness", "tabel"),
-        ("-m", "harness", "scaling", "--help"),
-        ("-m", "harness", "doctor", "--help"),
+        *(pytest.param(arguments, marks=pytest.mark.long) for arguments in OTHERS),
     ],
     ids=" ".join,
 )
