@@ -8,8 +8,9 @@
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.7.0"
-__all__ = ["RunRecord", "load", "open_session", "run", "weights"]
+from harness.measure.machine import HARNESS_VERSION as __version__
+
+__all__ = ["RunRecord", "__version__", "load", "open_session", "run", "weights"]
 
 if TYPE_CHECKING:
     from harness.api import open_session, run

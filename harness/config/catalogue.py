@@ -57,10 +57,21 @@ def device_kinds(backend: str) -> tuple[str, ...]:
 
 
 def packages(backend: str, engine: str | None = None) -> tuple[str, ...]:
-    """The distributions that a run needs with an engine, by default the backend's first."""
-    known = engines(backend)
-    used = engine or next(iter(known), None)
-    return (*(name for name in _package(backend).PACKAGES if name not in known), *([used] if used else []))
+    """The distributions that a run needs: the backend's and the engine's, by default its first engine's."""
+    package = _package(backend)
+    used = engine or next(iter(package.ENGINES), None)
+    return (*package.PACKAGES, *(package.ENGINES[used] if used else ()))
+
+
+def all_packages() -> tuple[str, ...]:
+    """The distributions that the backends need, with all of their engines."""
+    names = (
+        name
+        for backend in backend_names()
+        for engine in engines(backend) or (None,)
+        for name in packages(backend, engine)
+    )
+    return tuple(dict.fromkeys(names))
 
 
 def missing_packages(backend: str, engine: str | None = None) -> list[str]:

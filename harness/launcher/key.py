@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-from importlib import import_module
 from pathlib import Path
 
-from harness import __version__, data
-from harness.config import dataset
+from harness import data
+from harness.config import catalogue, dataset
 from harness.config.identity import SPLIT, essential
 from harness.config.schema import Config
-from harness.measure.machine import machine_info, versions
+from harness.measure.machine import HARNESS_VERSION, machine_info, versions
 from harness.store import weights
 
 
@@ -25,13 +24,12 @@ def run_key(config: Config, threads: int) -> str:
         values["data"]["sha256"] = dataset.fingerprint(config)
     else:
         values["data"] = {key: value for key, value in values["data"].items() if key not in SPLIT}
-    package = import_module(f"harness.backends.{config.backend.name}")
-    needed = {"numpy", *package.PACKAGES, *([config.backend.engine] if config.backend.engine else [])}
+    packages = {"numpy", *catalogue.packages(config.backend.name, config.backend.engine)}
     parts = {
         "config": values,
         "threads": threads,
         "machine": {key: machine_info()[key] for key in ("architecture", "cpu", "cores")},
-        "versions": {name: version for name, version in versions().items() if name in needed},
-        "harness": __version__,
+        "versions": versions(packages),
+        "harness": HARNESS_VERSION,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]

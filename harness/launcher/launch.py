@@ -91,7 +91,9 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
             builder.phases.begin("lease")
             with lease(threads, gpus, lambda text: display.note(Note(text, milestone=True))) as held:
                 builder.phases.begin("launch")
-                builder.values["environment"] = machine.describe_environment(held.cores, held.gpu)
+                builder.values["environment"] = machine.describe_environment(
+                    held.cores, held.gpu, catalogue.all_packages()
+                )
                 job = Job(
                     config,
                     threads,

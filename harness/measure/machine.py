@@ -4,25 +4,15 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[2]
-PACKAGES = (
-    "numpy",
-    "scipy",
-    "torch",
-    "tensorflow",
-    "keras",
-    "jax",
-    "jaxlib",
-    "hydra-core",
-    "pandas",
-    "safetensors",
-    "threadpoolctl",
-)
+HARNESS_VERSION = "0.7.0"
+PACKAGES = ("numpy", "scipy", "hydra-core", "pandas", "safetensors", "threadpoolctl")  # used by every run
 
 
 @cache
@@ -48,15 +38,21 @@ def load_average() -> float:
     return os.getloadavg()[0]
 
 
-def versions() -> dict[str, str]:
-    """Installed versions by distribution name, read from their metadata without importing them."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Installed versions by distribution name, read from their metadata; those not installed are left out."""
+    installed = {}
+    for package in packages:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
+
+
+def all_versions(backend_packages: Iterable[str]) -> dict[str, str]:
+    """Versions of Python, of the packages that every run uses, and of the backends' packages."""
+    names = dict.fromkeys((*PACKAGES, *backend_packages))
+    return {"python": platform.python_version(), **versions(names)}
 
 
 def machine_info() -> dict[str, str | int]:
@@ -93,11 +89,13 @@ def git_revision() -> str | None:
     return commit + ("+" if any(not line.startswith("#") for line in lines) else "")
 
 
-def describe_environment(cores: tuple[int, ...], gpu: str | None) -> dict[str, Any]:
+def describe_environment(
+    cores: tuple[int, ...], gpu: str | None, backend_packages: Iterable[str]
+) -> dict[str, Any]:
     """The `environment` of a record: the machine, what the run holds of it, and the software versions."""
     return {
         "machine": machine_info(),
-        "versions": versions(),
+        "versions": all_versions(backend_packages),
         "git_revision": git_revision(),
         "load_average_before": load_average(),
         "cores": list(cores),

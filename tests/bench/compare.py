@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.race.side_process import SideFailed
+from harness.config import catalogue
 from harness.errors import Unavailable
 from harness.launcher.lease import lease
 from harness.measure import machine
@@ -84,7 +85,7 @@ def compare(
         "sides": found,
         "load_average_before": load,
         "machine": machine.machine_info(),
-        "versions": machine.versions(),
+        "versions": machine.all_versions(catalogue.all_packages()),
         "git_revision": machine.git_revision(),
     }
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.config import catalogue
 from harness.errors import Unavailable
 from harness.measure import machine
 from harness.measure.clock import now
@@ -202,7 +203,9 @@ def table(rows: Sequence[Row]) -> str:
 
 def page(rows: Sequence[Row], threads: int, rounds: int) -> str:
     """The table and where it comes from."""
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())
+    versions = ", ".join(
+        f"{name} {version}" for name, version in machine.all_versions(catalogue.all_packages()).items()
+    )
     return (
         f"{table(rows)}\n{now():%Y-%m-%d %H:%M} UTC, {machine.cpu_name()}, {threads} threads, {rounds} "
         f"rounds, harness at {machine.git_revision()}. Versions: {versions}.\n"

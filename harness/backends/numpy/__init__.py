@@ -3,4 +3,4 @@
 PACKAGES = ("numpy", "threadpoolctl")
 DEVICES = ("cpu",)
 UNUSED: tuple[str, ...] = ()
-ENGINES: tuple[str, ...] = ()
+ENGINES: dict[str, tuple[str, ...]] = {}

@@ -3,4 +3,4 @@
 PACKAGES = ("torch",)
 DEVICES = ("cpu", "cuda", "mps")
 UNUSED: tuple[str, ...] = ()
-ENGINES: tuple[str, ...] = ()
+ENGINES: dict[str, tuple[str, ...]] = {}

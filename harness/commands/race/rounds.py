@@ -9,7 +9,7 @@ from typing import Any
 from harness.commands.race.plan import RaceError, Side
 from harness.commands.race.result import MINIMUM_HEATS, MINIMUM_ROUNDS, Heat, Race
 from harness.commands.race.side_process import SideFailed, SideProcess
-from harness.config import dataset
+from harness.config import catalogue, dataset
 from harness.launcher import process
 from harness.launcher.lease import Lease, lease
 from harness.measure import machine
@@ -34,7 +34,7 @@ def run(race: Race, note: Note, progress: Progress) -> None:
         dataset.provide(side.config)
     with lease(max(side.threads for side in race.sides), _common_gpus(race.sides), note) as held:
         race.started = now().isoformat()
-        race.environment = machine.describe_environment(held.cores, held.gpu)
+        race.environment = machine.describe_environment(held.cores, held.gpu, catalogue.all_packages())
         try:
             while not race.ended:
                 _run_heat(race, held, note, progress)
