@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from harness.config.identity import essential
+from harness.config.identity import settings
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class RunKind:
         """`config` as `Config.to_mapping` gives it."""
         backend, cell, data = config["backend"], config["cell"]["name"], config["data"]["name"]
         return RunKind(
-            json.dumps({**essential(config), "seed": None}, sort_keys=True),
+            json.dumps(settings(config), sort_keys=True),
             json.dumps([config["mode"], backend["name"], backend["engine"], cell, data]),
         )
 

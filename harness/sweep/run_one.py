@@ -1,4 +1,4 @@
-"""Makes one run of a sweep and reports how it is going."""
+"""Makes one run and reports its status while it goes."""
 
 import os
 import sys
@@ -25,30 +25,30 @@ LOCAL_SECONDS = 1.0  # between two status files of a run in training, on a disk 
 REMOTE_SECONDS = 20.0  # … and at a URL
 
 
-class Report:
-    """Tells whoever wants to know how a run is going: `told`, in this process, and the sweep's directory.
+class StatusReporter:
+    """Passes the status of a run to `on_update`, in this process, and writes the run's status file.
 
-    Satisfies `follow.Display`.
+    Satisfies `supervise.Display`.
     """
 
     def __init__(
-        self, task: Task, told: Callable[[RunStatus], None] | None, *, interactive: bool = False
+        self, task: Task, on_update: Callable[[RunStatus], None] | None, *, interactive: bool = False
     ) -> None:
         self.interactive = interactive
-        self.told = told
-        self.documents = StatusFiles(task.directory) if task.directory else None
-        self.every = REMOTE_SECONDS if self.documents and self.documents.remote else LOCAL_SECONDS
+        self.on_update = on_update
+        self.files = StatusFiles(task.directory) if task.directory else None
+        self.interval = REMOTE_SECONDS if self.files and self.files.remote else LOCAL_SECONDS
         self.written = 0.0
-        self.entry = RunStatus.starting(task)
-        self._tell(write=True)
+        self.run = RunStatus.starting(task)
+        self._report(write=True)
 
     def identify(self, key: str, threads: int) -> None:
-        self.entry = replace(self.entry, key=key, threads=threads)
+        self.run = replace(self.run, key=key, threads=threads)
         self._write()
 
     def note(self, note: Note) -> None:
-        self.entry = replace(self.entry, doing=note.text, milestone=note.milestone, training=False)
-        self._tell(write=note.milestone)
+        self.run = replace(self.run, doing=note.text, milestone=note.milestone, training=False)
+        self._report(write=note.milestone)
 
     def progress(self, progress: Progress) -> None:
         text = (
@@ -57,91 +57,91 @@ class Report:
             f"{timedelta(seconds=round(progress.seconds_left))} left"
         )
         last = progress.step == progress.steps
-        self.entry = replace(self.entry, doing=text, milestone=last, training=True)
-        self._tell(write=seconds() - self.written > self.every)
+        self.run = replace(self.run, doing=text, milestone=last, training=True)
+        self._report(write=seconds() - self.written > self.interval)
 
     def ended(self, outcome: Outcome) -> RunStatus:
         record = outcome.record
-        spent = record.timing.get("phases", {})
+        phases = record.timing.get("phases", {})
         total = record.total_seconds
-        found = objective.evaluate(Config.from_mapping(self.entry.config), record)
+        objective_value = objective.evaluate(Config.from_mapping(self.run.config), record)
         return self._end(
             status=record.status,
             reason=record.reason,
             key=record.key,
             reused=outcome.reused,
             could_start=outcome.could_start,
-            seconds=None if total is None else total - spent.get("lease", 0.0),
+            seconds=None if total is None else total - phases.get("lease", 0.0),
             result=summary(record, reused=outcome.reused),
             record=_absolute(record.record_path),
-            value=found.value,
-            worst=found.worst,
+            value=objective_value.value,
+            worst=objective_value.worst,
         )
 
     def failed(self, status: str, reason: str, *, could_start: bool) -> RunStatus:
-        """Ended without a record."""
+        """Reports the end of a run that has no record."""
         return self._end(status=status, reason=reason, could_start=could_start, result=f"{status}: {reason}")
 
     def _end(self, **values: Any) -> RunStatus:
-        self.entry = replace(self.entry, doing="", milestone=True, training=False, **values)
-        self._tell(write=True)
-        return self.entry
+        self.run = replace(self.run, doing="", milestone=True, training=False, **values)
+        self._report(write=True)
+        return self.run
 
-    def _tell(self, *, write: bool) -> None:
-        if self.told:
-            self.told(self.entry)
+    def _report(self, *, write: bool) -> None:
+        if self.on_update:
+            self.on_update(self.run)
         if write:
             self._write()
 
     def _write(self) -> None:
-        """Not being able to tell is no reason to lose a run: whether its record can be kept is `store`'s."""
-        if self.documents:
+        """A status file that cannot be written is reported and does not end the run."""
+        if self.files:
             self.written = seconds()
             try:
-                self.documents.write(self.entry)
+                self.files.write(self.run)
             except OSError as error:
-                sys.stderr.write(f"{self.documents.location}: cannot be written to: {error}\n")
+                sys.stderr.write(f"{self.files.location}: cannot be written to: {error}\n")
 
 
 def make(
-    task: Task, told: Callable[[RunStatus], None] | None = None, *, interactive: bool = False
+    task: Task, on_update: Callable[[RunStatus], None] | None = None, *, interactive: bool = False
 ) -> RunStatus:
-    """Makes one run of a sweep, in this process, and tells what came of it, whatever it is.
+    """Makes one run of a sweep from this process and returns its final status.
 
     Raises KeyboardInterrupt if the run was interrupted, and nothing else.
     """
-    with suppress(FileNotFoundError):  # on another machine; paths that matter there are absolute
+    with suppress(FileNotFoundError):  # another machine; there the configuration's paths must be absolute
         os.chdir(task.cwd)
-    report = Report(task, told, interactive=interactive)
+    reporter = StatusReporter(task, on_update, interactive=interactive)
     try:
         config = Config.from_mapping(task.config)
         pruner = OptunaPruner(task.trial, config) if task.trial else None
-        outcome = launch(config, command=task.command, display=report, pruner=pruner)
+        outcome = launch(config, command=task.command, display=reporter, pruner=pruner)
     except KeyboardInterrupt:
-        report.failed("interrupted", "stopped from outside", could_start=True)
+        reporter.failed("interrupted", "stopped from outside", could_start=True)
         raise
     except HarnessError as error:
-        return report.failed("failed", str(error), could_start=False)
-    except Exception as error:  # noqa: BLE001  a fault of ours in one run must not end the others
+        return reporter.failed("failed", str(error), could_start=False)
+    except Exception as error:  # noqa: BLE001  an error of the harness in one run must not end the others
         traceback.print_exc()
-        return report.failed("failed", f"{type(error).__name__}: {error}", could_start=True)
-    entry = report.ended(outcome)
-    if entry.status == "interrupted":
+        return reporter.failed("failed", f"{type(error).__name__}: {error}", could_start=True)
+    run = reporter.ended(outcome)
+    if run.status == "interrupted":
         raise KeyboardInterrupt
-    return entry
+    return run
 
 
 def make_alone(
-    task: Task, told: Callable[[RunStatus], None] | None = None, *, interactive: bool = False
+    task: Task, on_update: Callable[[RunStatus], None] | None = None, *, interactive: bool = False
 ) -> Outcome:
-    """Makes a run that is no part of a sweep.
+    """Makes a run that is not part of a sweep.
 
-    Raises HarnessError where nothing could start, and KeyboardInterrupt, after its record is stored, where it
-    was interrupted.
+    Raises HarnessError if the run cannot start, and KeyboardInterrupt if it was interrupted, after its record
+    has been stored.
     """
-    report = Report(task, told, interactive=interactive)
-    outcome = launch(Config.from_mapping(task.config), command=task.command, display=report)
-    report.ended(outcome)
+    reporter = StatusReporter(task, on_update, interactive=interactive)
+    outcome = launch(Config.from_mapping(task.config), command=task.command, display=reporter)
+    reporter.ended(outcome)
     if outcome.record.status == "interrupted":
         raise KeyboardInterrupt
     return outcome

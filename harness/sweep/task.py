@@ -45,7 +45,7 @@ class RunStatus:
     threads: int = 0
     doing: str = "starting"
     milestone: bool = True  # worth a plain line of its own
-    training: bool = False  # `doing` says how far
+    training: bool = False  # `doing` is the progress of training
     status: str | None = None
     reason: str | None = None
     reused: bool = False
