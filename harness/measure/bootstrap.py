@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
-from scipy.special import stdtrit  # Student's quantile, without the import of scipy.stats
+
+from harness.measure.statistics import LEVEL, student_t
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # samples (…, W) -> figure (…)
-LEVEL = 0.95
 REPLICATES = 4000
 DRAWS = 400  # resampled figures that are made of a run's windows
 
@@ -95,7 +95,7 @@ def interval(strata: Sequence[Stratum], rng: np.random.Generator) -> Interval:
         return Interval(estimate, estimate + low, estimate + high, float(moves.std()), "windows")
     replicates = share * sum(_means(sample, rng) for sample in samples)
     error = float(np.std(replicates))
-    t = float(stdtrit(_freedom(samples), (1 + LEVEL) / 2))
+    t = float(student_t(_freedom(samples)))
     return Interval(estimate, estimate - t * error, estimate + t * error, error, over)
 
 

@@ -2,10 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import bdtr, bdtrik  # the binomial of scipy.stats, without its import of half a second
+from numpy.typing import ArrayLike
+
+# of the binomial and Student's distribution; importing scipy.stats instead takes half a second
+from scipy.special import bdtr, bdtrik, stdtrit
+
+LEVEL = 0.95  # of every interval that says no other
 
 
 class Estimate(NamedTuple):
@@ -46,7 +51,7 @@ def pooled(work: Sequence[float], seconds: Sequence[float], at_least: float) -> 
     return [done / spent for done, spent in groups]
 
 
-def estimate(samples: Sequence[float], level: float = 0.95) -> Estimate:
+def estimate(samples: Sequence[float], level: float = LEVEL) -> Estimate:
     """Median of the samples with the interval of order statistics, which assumes no distribution.
 
     With fewer than six samples no interval of 95 % exists: the whole range stands in, and `coverage`
@@ -59,3 +64,8 @@ def estimate(samples: Sequence[float], level: float = 0.95) -> Estimate:
     low = max(0, math.ceil(bdtrik((1 - level) / 2, n, 0.5)) - 1)
     coverage = 1 - 2 * float(bdtr(low, n, 0.5))
     return Estimate(float(np.median(ordered)), float(ordered[low]), float(ordered[n - 1 - low]), coverage)
+
+
+def student_t(freedom: ArrayLike, level: float = LEVEL) -> Any:
+    """Student's t: half of an interval's width in standard errors, for each number of degrees of freedom."""
+    return stdtrit(freedom, (1 + level) / 2)

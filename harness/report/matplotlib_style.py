@@ -1,7 +1,10 @@
 """What all figures that matplotlib draws have in common. matplotlib is imported only when one is drawn."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from harness.store import files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,8 +31,11 @@ STYLE: Any = {
 }
 
 
-def save(figure: "Figure", path: Path) -> None:
-    """Writes a figure in the format of the file's suffix, without the date, so that equal figures are equal
-    files. Raises OSError."""
-    date = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix.lower())
-    figure.savefig(path, dpi=200, metadata={date: None} if date else {})
+def save(figure: "Figure", path: Path, option: str) -> None:
+    """Writes a figure in the format of the suffix of the file, which the user named with an option. It has no
+    date, so that equal figures are equal files. Raises OutputError."""
+    kind = path.suffix.lower().removeprefix(".")
+    date = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
+    content = BytesIO()
+    figure.savefig(content, format=kind, dpi=200, metadata={date: None} if date else {})
+    files.write_output(path, content.getvalue(), option)

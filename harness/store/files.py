@@ -5,19 +5,38 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.errors import HarnessError
 
-def write_problem(path: Path) -> str | None:
-    """Why a file cannot be written at a path that the user gave; None where no reason is known."""
+
+class OutputError(HarnessError):
+    """A file that the user named and that cannot be written; the message says why."""
+
+
+def check_output(path: Path, option: str = "") -> None:
+    """Raises OutputError if a file cannot be written at the path that the user gave with an option, so far as
+    this can be known before the work is done."""
     try:
         if not path.parent.is_dir():
-            return f"{path.parent} is not a directory; create it first"
+            raise _unwritable(path, option, f"{path.parent} is not a directory; create it first")
         if path.is_dir():
-            return "is a directory; name a file in it"
+            raise _unwritable(path, option, "is a directory; name a file in it")
         if path.exists() and not path.is_file():
-            return "exists and is not a file"
+            raise _unwritable(path, option, "exists and is not a file")
     except OSError as error:  # such as a name that is too long
-        return f"cannot be written ({error.strerror})"
-    return None
+        raise _unwritable(path, option, f"cannot be written ({error.strerror})") from error
+
+
+def write_output(path: Path, content: bytes, option: str = "") -> None:
+    """Writes a file that the user named, completely or not at all; raises OutputError."""
+    check_output(path, option)
+    try:
+        write_atomic(path, [content])
+    except OSError as error:
+        raise _unwritable(path, option, f"cannot be written ({error.strerror})") from error
+
+
+def _unwritable(path: Path, option: str, reason: str) -> OutputError:
+    return OutputError(f"{option} {path}: {reason}".lstrip())
 
 
 def write_atomic(

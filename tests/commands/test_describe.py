@@ -331,8 +331,11 @@ def test_the_command(harness_command: Shell, tmp_path: Path) -> None:
         (["cell=gru,lstm"], ["cell"]),
         (["cell.hidden=["], ["cell.hidden=["]),
         (["colour"], ["colour"]),
-        (["cell=gru", "--svg", "nowhere/at/all.svg"], ["--svg nowhere/at/all.svg", "No such file"]),
-        (["cell=gru", "--svg", "harness"], ["--svg harness", "Is a directory"]),
+        (
+            ["cell=gru", "--svg", "nowhere/at/all.svg"],
+            ["--svg nowhere/at/all.svg", "nowhere/at is not a directory"],
+        ),
+        (["cell=gru", "--svg", "harness"], ["--svg harness", "is a directory"]),
     ],
 )
 def test_a_mistake_is_one_message(harness_command: Shell, arguments: list[str], words: list[str]) -> None:

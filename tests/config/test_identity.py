@@ -12,6 +12,7 @@ from harness.store.record import COLUMNS
 from tests.conftest import ROOT
 from tests.support.configurations import DEFAULT
 
+CONFIG = DEFAULT.to_mapping()
 # of every experiment a hash of its runs' keys and of the configuration that went into them
 PUBLISHED = {
     "cells": "b4ccee5f7112b45476a5",
@@ -35,7 +36,7 @@ def test_what_a_key_is_a_hash_of_stays(experiment: str) -> None:
 
 def test_every_entry_names_something_and_says_why() -> None:
     beyond_the_configuration = {"device_name"}
-    known = {*flat(DEFAULT), *beyond_the_configuration}
+    known = {*flat(CONFIG), *beyond_the_configuration}
     for key in identity.KEYS:
         assert any(
             name.startswith(key.name) if key.name.endswith(".") else name == key.name for name in known
@@ -45,9 +46,9 @@ def test_every_entry_names_something_and_says_why() -> None:
 
 
 def test_a_seed_is_part_of_a_run_and_not_of_its_settings() -> None:
-    assert "seed" in identity.essential(DEFAULT)
-    assert "seed" not in identity.settings(DEFAULT)
-    assert "results" not in identity.essential(DEFAULT)
-    assert not {"data.root", "results.root", "train.checkpoint_epochs"} & identity.settings(DEFAULT).keys()
-    assert "cell.hidden" in identity.settings(DEFAULT, "task")
-    assert "data.name" not in identity.settings(DEFAULT, "task")
+    assert "seed" in identity.essential(CONFIG)
+    assert "seed" not in identity.settings(CONFIG)
+    assert "results" not in identity.essential(CONFIG)
+    assert not {"data.root", "results.root", "train.checkpoint_epochs"} & identity.settings(CONFIG).keys()
+    assert "cell.hidden" in identity.settings(CONFIG, "task")
+    assert "data.name" not in identity.settings(CONFIG, "task")

@@ -177,7 +177,7 @@ def test_a_sweep_then_its_tables_and_its_figure(
             "no runs of mode=throughput in conf; make some with: python run.py -m +exper",
         ),
         (("--plot", "x.gif"), "--plot x.gif: must end in .svg, .png or .pdf"),
-        (("--plot", "nowhere/x.svg"), "--plot nowhere/x.svg: cannot be written: No such file or directory"),
+        (("--plot", "nowhere/x.svg"), "--plot nowhere/x.svg: nowhere is not a directory; create it first"),
     ],
 )
 def test_what_cannot_be_shown(

@@ -17,8 +17,8 @@ from harness.commands.describe.svg import (
     subscript,
     text_width,
 )
-from harness.errors import HarnessError
 from harness.model.network import ModelSpec
+from harness.store import files
 
 PITCH, GAP = 224, 262  # from a time step to the next one, and over those that are left out
 BOX, TALL = 86, 58  # a cell
@@ -28,16 +28,9 @@ LINE = 15  # of text
 START = 128  # of the arrow that brings the first state
 
 
-class DrawingError(HarnessError):
-    """A file that a drawing cannot be written to."""
-
-
 def write(path: Path, model: ModelSpec) -> None:
-    """Draws a model into a file; raises DrawingError where that cannot be written."""
-    try:
-        path.write_text(draw(model), encoding="utf-8")
-    except OSError as error:
-        raise DrawingError(f"--svg {path}: cannot be written: {error.strerror}") from error
+    """Draws a model into a file; raises OutputError if it cannot be written."""
+    files.write_output(path, draw(model).encode(), "--svg")
 
 
 def draw(model: ModelSpec) -> str:

@@ -20,8 +20,8 @@ def main(a: str, b: str, common: Sequence[str], precision: float, limit: float, 
     for option, value in (("--precision", precision), ("--seconds", limit)):
         if not value > 0:
             raise RaceError(f"{option} {value:g}: must be above 0")
-    if output is not None and (problem := files.write_problem(output)):
-        raise RaceError(f"--output {output}: {problem}")
+    if output is not None:
+        files.check_output(output, "--output")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     race = Race(plan(a, b, common), precision, limit)
     try:

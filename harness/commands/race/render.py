@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from harness.commands.race.plan import RaceError
 from harness.commands.race.result import GeometricMean, Heat, Race
 from harness.launcher.titles import title_of
 from harness.store import files
@@ -128,11 +127,9 @@ def _interference(race: Race) -> list[str]:
 
 
 def write(race: Race, path: Path) -> None:
-    """Writes everything with the raw windows as JSON; raises RaceError if the file cannot be written."""
-    try:
-        files.write_atomic(path, [(json.dumps(document(race), indent=1, ensure_ascii=False) + "\n").encode()])
-    except OSError as error:
-        raise RaceError(f"--output {path}: cannot be written ({error.strerror})") from error
+    """Writes everything with the raw windows as JSON; raises OutputError if the file cannot be written."""
+    content = json.dumps(document(race), indent=1, ensure_ascii=False) + "\n"
+    files.write_output(path, content.encode(), "--output")
 
 
 def document(race: Race) -> dict[str, Any]:

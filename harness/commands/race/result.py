@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from statistics import fmean, median, stdev
 from typing import Any, NamedTuple
 
-from scipy.special import stdtrit  # Student's quantile, without the import of scipy.stats
-
 from harness.commands.race.plan import Side
 from harness.measure.contention import Contention
+from harness.measure.statistics import student_t
 
 MINIMUM_ROUNDS = 5  # of a heat that counts
 MINIMUM_HEATS = 5  # of a race that reaches its precision
@@ -44,7 +43,7 @@ def geometric_mean(values: Sequence[float]) -> GeometricMean:
     mean, n = fmean(logarithms), len(logarithms)
     if n < 2:
         return GeometricMean(math.exp(mean), None, None)
-    error = stdev(logarithms) / math.sqrt(n) * float(stdtrit(n - 1, (1 + LEVEL) / 2))
+    error = stdev(logarithms) / math.sqrt(n) * float(student_t(n - 1, LEVEL))
     return GeometricMean(math.exp(mean), math.exp(mean - error), math.exp(mean + error))
 
 

@@ -37,22 +37,18 @@ def report(output: Path, results: str, filters: Sequence[str], plots: Path | Non
 
     Raises HarnessError, before anything is read where it can be known by then.
     """
-    _check(output)
+    files.check_output(output)
+    _check_packages()
     if plots is not None:
         matplotlib.check(plots)
     found = read(results, filters)
     figures = draw(found)
     html = render(found, figures, filters)
-    try:
-        files.write_atomic(output, [html.encode()])
-    except OSError as error:
-        raise ReportError(f"{output}: cannot be written: {error.strerror}") from error
+    files.write_output(output, html.encode())
     return [output, *(matplotlib.write(plots, figures) if plots is not None else [])]
 
 
-def _check(output: Path) -> None:
-    if why := files.write_problem(output):
-        raise ReportError(f"{output}: {why}")
+def _check_packages() -> None:
     try:
         import altair  # noqa: F401
         import jinja2  # noqa: F401

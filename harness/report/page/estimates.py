@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Measured:
 
 
 def speed(series: Series, column: str, label: str) -> Measured | None:
-    """The median over runs of a throughput; the interval covers the 95 % interval of every run."""
+    """The mean over runs of a throughput; the interval covers the 95 % interval of every run."""
     rates = [rate for run in series.runs if (rate := getattr(run, column))]
     if not rates:
         return None
@@ -42,7 +42,7 @@ def speed(series: Series, column: str, label: str) -> Measured | None:
         end for run in series.runs for which in ("low", "high") if (end := getattr(run, f"{column}_{which}"))
     ]
     values = dict(enumerate(rates))
-    return Measured(label, median(rates), spread([*rates, *ends]), values, contended=series.contended)
+    return Measured(label, fmean(rates), spread([*rates, *ends]), values, contended=series.contended)
 
 
 def accuracy(label: str, all_of_it: Iterable[Series]) -> Measured | None:

@@ -47,10 +47,7 @@ def write(folder: Path, figures: Sequence[Figure]) -> list[Path]:
                     _legend(sheet)
                 for suffix in (".svg", ".pdf"):
                     path = folder / f"{one.name}-{n}{suffix}"
-                    try:
-                        save(sheet, path)
-                    except OSError as error:
-                        raise ReportError(f"--plots {path}: cannot be written: {error.strerror}") from error
+                    save(sheet, path, "--plots")
                     written.append(path)
     return written
 

@@ -29,7 +29,7 @@ def throughput(found: Sequence[Set]) -> Figure:
     return Figure(
         "throughput",
         "Throughput",
-        "Sequences per second: the median over runs. The thin line spans the 95 % intervals of all of them.",
+        "Sequences per second: the mean over runs. The thin line spans the 95 % intervals of all of them.",
         "python run.py -m backend=numpy,torch,keras cell=lstm,gru",
         tuple(panels),
         (*left, *left_out(len(found), MOST, "sets of comparable runs")),

@@ -20,7 +20,7 @@ RING: Any = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "linest
 
 
 def write(path: Path, lines: Sequence[Line]) -> None:
-    """Draws into a file, in the format of its suffix; raises ScalingError if that is impossible."""
+    """Draws into a file, in the format of its suffix; raises ScalingError or OutputError."""
     if path.suffix.lower() not in SUFFIXES:
         raise ScalingError(f"--plot {path}: must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if not lines:
@@ -53,10 +53,7 @@ def write(path: Path, lines: Sequence[Line]) -> None:
             loc="outside upper center",
             ncols=len(rows[0]) + 1,
         )
-        try:
-            save(figure, path)
-        except OSError as error:
-            raise ScalingError(f"--plot {path}: cannot be written: {error.strerror}") from error
+        save(figure, path, "--plot")
 
 
 def _draw_line(axes: "Axes", line: Line, styles: dict[str, dict[str, Any]]) -> None:

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas
-from scipy.special import stdtrit  # Student's t of scipy.stats, without its import of half a second
 
+from harness.measure.statistics import LEVEL, student_t
 from harness.store.columns import RELATIVE
 from harness.store.record import column
 
-COVERAGE = 0.95
 FEWEST = 3  # runs for an interval of their mean
 TASK = ("data", "sequence", "target")  # figures of different tasks are not compared
 
@@ -37,12 +36,12 @@ def intervals(
     """
     mean, sd, n = groups["mean"], groups["sd"], groups["n"]
     several = (n >= FEWEST) & (groups["count"] == n) & (sd > 1e-12 * mean.abs())
-    half = (stdtrit(n - 1.0, 0.5 + COVERAGE / 2) * sd / np.sqrt(n)).where(several)
+    half = (student_t(n - 1.0) * sd / np.sqrt(n)).where(several)
     low, high = mean - half, mean + half
     windows = [f"{metric}_{end}" for end in ("low", "high", "coverage")]
     if all(name in runs for name in windows):
         own = runs[windows].apply(pandas.to_numeric, errors="coerce").groupby(ids).first()
-        alone = (n == 1) & (own[windows[2]] >= COVERAGE)
+        alone = (n == 1) & (own[windows[2]] >= LEVEL)
         low, high = low.mask(alone, own[windows[0]]), high.mask(alone, own[windows[1]])
     spoilt = (groups["contended"] > 0) & column(metric).timed
     return pandas.DataFrame({"low": low.mask(spoilt), "high": high.mask(spoilt)})

@@ -8,7 +8,7 @@ import pandas
 from harness.report.frame import BY, METRIC, TableError, columns, matching, usual, with_config
 from harness.report.table import output as outputs
 from harness.report.table.groups import group
-from harness.store import frames
+from harness.store import files, frames
 
 
 def table(
@@ -27,7 +27,7 @@ def table(
     _fit(by, rows, across, metric, targets)
     style = outputs.chosen(style, output)
     if output is not None:
-        outputs.check(output)
+        files.check_output(output, "--output")
     stored = with_config(frames.load(results))
     down, side = _sides(stored, by, rows, across)
     figures = [] if targets or metric is None else columns(metric, stored, option=METRIC)

@@ -61,20 +61,7 @@ def chosen(style: str | None, output: Path | None) -> str:
     return style
 
 
-def check(output: Path) -> None:
-    """Raises TableError for a file that cannot be there, before anything is read."""
-    if why := files.write_problem(output):
-        raise TableError(f"--output {output}: {why}")
-
-
 def write(groups: Groups, style: str, output: Path) -> None:
-    """Writes the table, whole or not at all; raises TableError."""
+    """Writes the table to a file; raises OutputError."""
     content = data.parquet(groups) if style == "parquet" else f"{said(groups, style)}\n".encode()
-    try:
-        files.write_atomic(output, [content])
-    except OSError as error:
-        raise _unwritable(output, error) from error
-
-
-def _unwritable(output: Path, error: OSError) -> TableError:
-    return TableError(f"--output {output}: cannot be written ({error.strerror})")
+    files.write_output(output, content, "--output")
