@@ -67,7 +67,7 @@ def uncaptured(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cuda_graph, "available", lambda device, dtype: True)
     monkeypatch.setattr(cuda_graph, "captured", warmed_up)
-    monkeypatch.setattr(cuda_graph, "ROWS", 4)
+    monkeypatch.setattr(cuda_graph, "TABLE_ROWS", 4)
     monkeypatch.setattr(torch_session, "pinned", lambda array, dtype: torch.tensor(array, dtype=dtype))
     module = sys.modules[torch.optim.RMSprop.__module__]
     monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda: ["cpu"])

@@ -63,6 +63,7 @@ class StepLoop:
         self.x_rows, self.h_rows = len(gates.x) * H, len(gates.h) * H
         self.unshared_rows = self.x_rows - gates.shared * H  # rows of the gates that are not shared
         self.rows = self.unshared_rows + self.h_rows
+        self.output_is_state = model.spec.output_is_state
         self.h_only_in_product = getattr(cell, "H_ONLY_IN_PRODUCT", False)
         self.tape = cell.Tape(slots, H, B, dtype, model.options)
         self.z = np.ones((T + 1, I + 1 + H, B), dtype)  # [x_t; 1; h_{t-1}] of every step
@@ -97,7 +98,7 @@ class StepLoop:
         if self.unshared_rows:
             np.matmul(W.x, z[:-1, : I + 1], out=self.xw)
         state = tuple(start)
-        if not hasattr(tape, "output_backward"):
+        if self.output_is_state:
             z[0, I + 1 :] = start[0]
             state = (z[0, I + 1 :], *start[1:])
         self.states = [state]
@@ -125,13 +126,12 @@ class StepLoop:
         tape, da, piece, T = self.tape, self.da, self.piece, self.T
         weights = factors.views.blocks[self.prefix]
         dy, W_back, da_h = dy[:, self.way], weights.h.T, da[self.unshared_rows :]
-        receives = hasattr(tape, "output_backward")  # the output is not the first state itself
         for k in range(T - 1, -1, -1):
             if k == T - 1 or not self.brief:
-                if receives:
-                    tape.output_backward(k, dy[:, k], self.steps[k].y, dstate)
-                else:
+                if self.output_is_state:
                     dstate[0] += dy[:, k]
+                else:
+                    tape.output_backward(k, dy[:, k], self.steps[k].y, dstate)
             if self.flow is not None:
                 self.flow[self.way][k] = np.linalg.norm(dstate[0])
             tape.step_backward(

@@ -18,8 +18,8 @@ class Tape
         the part that goes through the recurrent product, which the loop adds. Writes da (rows, B), adds
         to dp.
     precompute(p)                         optional: what all steps share, before the first step
-    output_backward(k, dy, y, d)          optional: adds the gradient by the output to d; for a cell whose
-                                          output is not its first state
+    output_backward(k, dy, y, d)          adds the gradient by the output to d, where SPEC says that the
+                                          output is not the first state
     parameters_backward(da, before, dp)   optional: adds to dp after the last step back, from the da of all
                                           steps (rows, T·B) and the outputs before each (H, T·B)
 
