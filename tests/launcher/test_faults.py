@@ -2,29 +2,13 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
-from harness.launcher.output_log import PART, Output
-from harness.runner.protocol import (
-    CheckpointWritten,
-    End,
-    EpochEnd,
-    InvalidMessage,
-    Message,
-    Note,
-    Phase,
-    Progress,
-    Update,
-    encode,
-    parse,
-)
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.support.children import Shadow, sabotage, sabotaged
@@ -314,111 +298,3 @@ original, harness.runner.training.train = harness.runner.training.train, train
     found = {r.seed: r for r in map(RunRecord.read, results.glob("runs/*/*/record.json"))}
     assert (found[0].status, found[0].reason) == ("out_of_memory", "killed by the kernel for memory")
     assert found[1].status == "ok"
-
-
-def printed(path: Path, *parts: bytes) -> Output:
-    """What is kept of so many writes, and how they were ended."""
-    over, other = os.pipe()
-    output = Output(path, over)
-    with os.fdopen(output.pipe, "wb", buffering=0) as pipe:
-        for part in parts:
-            pipe.write(part)
-    os.close(other)
-    output.last(1)
-    output.close()
-    os.close(over)
-    return output
-
-
-@pytest.mark.parametrize("more", [-1, 0, 1, 5 * PART])
-def test_of_a_flood_both_ends_are_kept(tmp_path: Path, more: int) -> None:
-    content = np.random.default_rng(0).bytes(2 * PART + more)
-    output = printed(tmp_path / "log", *(content[k : k + 99_999] for k in range(0, len(content), 99_999)))
-    found = (tmp_path / "log").read_bytes()
-    if more <= 0:
-        assert found == content
-    else:
-        between = f"\n... {more:,} bytes are left out here ...\n".encode()
-        assert found == content[:PART] + between + content[-PART:]
-    assert output.last(1000) == content[-1000:]
-    assert output.failed is None
-
-
-def test_what_cannot_be_written_is_read_all_the_same(tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full")
-    output = printed(Path("/dev/full"), b"x" * 500_000, b"the end")
-    assert "No space left on device" in str(output.failed)
-    assert output.last(7) == b"the end"
-
-
-def test_a_run_that_prints_without_end(run: Shell, results: Path, shadow: Shadow) -> None:
-    code = """
-import os
-os.write(1, b"the beginning\\n")
-while True:
-    os.write(1, b"and on and on\\n" * 1000)
-"""
-    done = run("backend=numpy", "run.timeout_seconds=2", env=sabotage(shadow, code))
-    assert done.returncode == 1, done.stderr
-    (path,) = results.glob("runs/*/*/record.json")
-    assert RunRecord.read(path).status == "timeout"
-    text = (path.parent / "output.log").read_text()
-    assert 2 * PART < len(text) < 2 * PART + 100
-    assert text.startswith("the beginning\n")
-    assert re.search(r"\n\.\.\. [\d,]+ bytes are left out here \.\.\.\n", text)
-    assert "and on and on\nand on and on\n" in text[-100:]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"null",
-        b"7",
-        b"[]",
-        b"{}",
-        b'{"message": 3}',
-        b'{"message": "Nothing"}',
-        b'{"message": "Note"}',
-        b'{"message": "Note", "text": 7, "milestone": false}',
-        b'{"message": "Note", "text": "x", "milestone": false, "more": 1}',
-        b'{"message": "Phase", "name": null, "at": 1.0}',
-        b'{"message": "Phase", "name": "training"}',
-        b'{"message": "Update", "columns": 7, "details": {}, "timing": {}}',
-        b'{"message": "EpochEnd", "entry": []}',
-        b'{"message": "CheckpointWritten", "epoch": true}',
-        b'{"message": "Progress", "epoch": "one"}',
-        b'{"message": "End"}',
-        b'{"message": "End", "status": "ok", "reason": 7, "could_start": true}',
-        b'{"message": "End", "status": "splendid", "reason": null, "could_start": true}',
-        b"[" * 100_000,
-        b"9" * 10_000,
-        b'"\xff"',
-    ],
-    ids=lambda line: repr(line[:30]),
-)
-def test_a_line_that_is_not_a_message_is_refused(line: bytes) -> None:
-    with pytest.raises(InvalidMessage) as error:
-        parse(line)
-    assert len(str(error.value)) <= 80
-    assert str(error.value).isprintable()
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        Note("loading data"),
-        Note("resuming after epoch 2", milestone=True),
-        Phase("training"),
-        Progress(1, 2, 3, 4, loss=0.5, throughput=1000.0, seconds_left=1.5),
-        Update(columns={"test_accuracy": 0.9}, details={"parity": {}}, timing={"windows": []}),
-        EpochEnd({"epoch": 1}),
-        CheckpointWritten(3),
-        End("ok", None, could_start=True),
-        End("failed", "a reason", could_start=False),
-    ],
-    ids=lambda message: type(message).__name__,
-)
-def test_a_message_is_read_as_it_was_written(message: Message) -> None:
-    assert parse(encode(message).encode()) == message
