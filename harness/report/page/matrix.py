@@ -4,7 +4,7 @@ not."""
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 
 from harness.config.matrix import Matrix, build_matrix
 from harness.report.page.figures import figure
@@ -92,7 +92,7 @@ def _square(own: Sequence[RunRecord], place: dict[str, tuple[int, int]], found: 
     mark = f" {MARK}" if any(run.contended for run in chosen) else ""
     lines = [
         f"{fmean(accuracies):.4f}" if accuracies else "no accuracy",
-        f"{figure(median(rates))}/s{mark}" if rates else "no training steps",
+        f"{figure(fmean(rates))}/s{mark}" if rates else "no training steps",
     ]
     others = len(good) - len(chosen)
     what = _named(series) if others else ""

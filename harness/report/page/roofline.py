@@ -1,7 +1,7 @@
 """What the runs make of the device: FLOP/s against those of matrix products alone."""
 
 from collections.abc import Sequence
-from statistics import median
+from statistics import fmean
 
 from harness.report.page.figures import Axis, Bar, Bars, Figure, Panel, leading, left_out
 from harness.report.page.series import MOST, Series, Set
@@ -12,7 +12,7 @@ AGAINST = ("product of the run's own shape", "best product measured")
 
 
 def roofline(found: Sequence[Set]) -> Figure:
-    """A panel for every set; of a series the medians over its runs."""
+    """A panel for every set; of a series the means over its runs."""
     panels: list[Panel] = []
     left: list[str] = []
     for one in found[:MOST]:
@@ -40,6 +40,6 @@ def _bar(series: Series) -> Bar | None:
     known = [rate for rate in rates if None not in rate]
     if not known:
         return None
-    value, own, peak = (1e-9 * median(each) for each in zip(*known, strict=True))
+    value, own, peak = (1e-9 * fmean(each) for each in zip(*known, strict=True))
     label = series.label + (f" {MARK}" if series.contended else "")
     return Bar(label, series.by, value, against=(own, peak))

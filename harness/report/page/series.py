@@ -16,7 +16,7 @@ from harness.report.table import split, text
 from harness.store.record import RunRecord
 
 SAME = identity.columns("task", "length", "machine")
-WHO = identity.columns("cell", "contender")
+WHO = (*identity.columns("cell"), *identity.columns("contender"))
 SIZE = "cell.hidden"  # means the same for every cell
 MODES = {"throughput": "speed alone", "stream": "streamed"}  # what a set's name calls them
 MOST = 4  # sets that a figure has panels for; `--where` shows another one
