@@ -3,7 +3,7 @@
 `harness.run(["backend=torch", "cell=gru"])` makes one run and returns its record;
 `harness.load("results")` reads every stored run into a pandas DataFrame;
 `harness.open_session(["backend=torch", "cell=gru"])` is a model to feed by hand: outputs, states, gradients;
-`harness.store.weights` reads and writes weights, and converts them from and to plain PyTorch and Keras.
+`harness.weights` reads and writes weights, and converts them from and to plain PyTorch and Keras.
 """
 
 from typing import TYPE_CHECKING

@@ -27,6 +27,7 @@ FRAMEWORKS = {  # package -> the backend below whose folder alone it may be impo
     "jax": ("keras",),
     "jaxlib": ("keras",),
 }
+NAMED = FRAMEWORKS | {"torch": ("torch", "keras")}  # an engine of Keras has its name
 FILES = sorted(HARNESS.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
@@ -71,8 +72,11 @@ def test_a_module_imports_only_from_floors_below(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HARNESS)))
 def test_a_framework_is_known_only_to_its_backend(path: Path) -> None:
     below = path.relative_to(HARNESS).as_posix()
-    for name in [*(name.split(".")[0] for name in imported(path)), *named(path)]:
-        allowed = [f"backends/{place}" for place in FRAMEWORKS.get(name, ())]
+    uses = [(name.split(".")[0], FRAMEWORKS) for name in imported(path)] + [
+        (name, NAMED) for name in named(path)
+    ]
+    for name, places in uses:
+        allowed = [f"backends/{place}" for place in places.get(name, ())]
         assert not allowed or below.startswith(tuple(allowed)), f"{below} knows {name}"
 
 

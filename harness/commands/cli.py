@@ -83,7 +83,8 @@ def describe(
     """A cell explained: equations, shapes on the way of a batch, every weight and how it is stored."""
     from harness.commands.describe import page, storage, unrolled
 
-    storage.settle_engine()
+    for framework in storage.frameworks():
+        framework.prepare_import()
     chosen = page.choose(overrides or [])
     if svg is not None:
         unrolled.write(svg, chosen.model)

@@ -1,6 +1,6 @@
 """Weights on disk: safetensors under canonical names, with the model's spec as metadata. No pickle.
 
-`harness.store.convert` converts them from and to models of your own in plain PyTorch or Keras.
+They can be converted from and to models of your own in plain PyTorch or Keras.
 """
 
 import hashlib
@@ -10,14 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from harness.backends.base import Weights
+from harness.backends.keras.plain_model import from_keras_weights, to_keras_weights
+from harness.backends.torch.plain_model import from_torch_state_dict, to_torch_state_dict
 from harness.errors import WeightsError
 from harness.model.network import ModelSpec
-from harness.store.convert import (
-    from_keras_weights,
-    from_torch_state_dict,
-    to_keras_weights,
-    to_torch_state_dict,
-)
 
 __all__ = [
     "fingerprint",

@@ -14,19 +14,21 @@ import numpy as np
 import pytest
 
 import harness
+from harness.backends.keras import plain_model as plain_keras
 from harness.backends.keras.backend import start_engine
+from harness.backends.torch import plain_model as plain_torch
 from harness.commands.describe import storage
 from harness.commands.describe.packing import Stored, boxes, look, place
 from harness.commands.describe.parameters import alike, starts_as
 from harness.model.initializers import SCHEMES, draw
 from harness.model.network import ModelSpec
-from harness.store.convert import LAYERS, cell_module
 from tests.conftest import ROOT, Shell, environment
 from tests.support.described import model_of, said
 
 HOUSE = Path(harness.__file__).parent
 CELLS = sorted(path.stem for path in (HOUSE / "cells").glob("*.py") if path.stem != "__init__")
-FRAMEWORKS = ("torch", "keras")
+PLAIN = {"torch": plain_torch, "keras": plain_keras}
+FRAMEWORKS = tuple(PLAIN)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -42,7 +44,7 @@ def _tensorflow() -> None:
 
 
 STORED = [(framework, cell) for framework in FRAMEWORKS for cell in there(framework)]
-STOCK = [(framework, cell) for framework, cell in STORED if cell in LAYERS[framework]]
+STOCK = [(framework, cell) for framework, cell in STORED if cell in PLAIN[framework].LAYERS]
 
 
 def part(text: str, title: str) -> str:
@@ -149,7 +151,7 @@ def live(framework: str, model: ModelSpec) -> dict[str, tuple[int, ...]]:
         from torch import nn
 
         more: dict[str, Any] = {"nonlinearity": activation} if model.cell == "rnn" else {}
-        layer = getattr(nn, LAYERS["torch"][model.cell])(
+        layer = getattr(nn, plain_torch.LAYERS[model.cell])(
             model.features,
             model.hidden,
             num_layers=model.layers,
@@ -160,7 +162,7 @@ def live(framework: str, model: ModelSpec) -> dict[str, tuple[int, ...]]:
     import keras
 
     more = {"reset_after": False} if model.cell == "gru_reset_before" else {}
-    layer = getattr(keras.layers, LAYERS["keras"][model.cell])(model.hidden, **more)
+    layer = getattr(keras.layers, plain_keras.LAYERS[model.cell])(model.hidden, **more)
     layer.build((None, model.steps, model.features))
     return {
         weight.path.rsplit("/", 1)[-1]: np.shape(array)
@@ -172,7 +174,7 @@ def live(framework: str, model: ModelSpec) -> dict[str, tuple[int, ...]]:
 def test_names_and_shapes_are_those_of_the_live_layer(framework: str, cell: str) -> None:
     model = model_of(cell)
     (group,) = alike(model)
-    stored = storage.arrays(framework, cell_module(framework, cell), model, group)
+    stored = storage.arrays(PLAIN[framework], PLAIN[framework].load_cell(cell), model, group)
     assert {array.name: array.shape for array in stored} == live(framework, model)
     text = part(said(model), f"HOW {'PYTORCH' if framework == 'torch' else 'KERAS'} STORES THEM")
     for array in stored:
@@ -186,9 +188,9 @@ def test_every_layer_and_direction_of_a_stack_in_torch(cell: str) -> None:
     expected = live("torch", model)
     text = part(said(model), "HOW PYTORCH STORES THEM")
     lower, upper = alike(model)
-    module = cell_module("torch", cell)
+    module = plain_torch.load_cell(cell)
     for group in (lower, upper):
-        for array in storage.arrays("torch", module, model, group):
+        for array in storage.arrays(plain_torch, module, model, group):
             assert expected[array.name] == array.shape
     assert "in _l0, _l0_reverse" in " ".join(text.split())
     assert "in _l1, _l1_reverse, _l2, _l2_reverse" in " ".join(text.split())
@@ -199,12 +201,12 @@ def test_every_weight_lies_where_the_page_says(framework: str, cell: str) -> Non
     """Unpacks by the page's own places, not by the cell's `unpack`."""
     model = model_of(cell, hidden=6)
     (group,) = alike(model)
-    module = cell_module(framework, cell)
+    module = PLAIN[framework].load_cell(cell)
     weights = {name: np.random.default_rng(3).normal(size=s) for name, (_, s) in group.params(model).items()}
     packed = module.pack(dict(weights))
     arrays = list(packed.values()) if framework == "torch" else list(packed)
     seen: dict[str, int] = {}
-    for stored, array in zip(storage.arrays(framework, module, model, group), arrays, strict=True):
+    for stored, array in zip(storage.arrays(PLAIN[framework], module, model, group), arrays, strict=True):
         assert stored.shape == array.shape
         assert sum(array[piece.box].size for piece in stored.pieces) == array.size
         for piece in stored.pieces:
@@ -225,14 +227,14 @@ def test_every_weight_lies_where_the_page_says(framework: str, cell: str) -> Non
 def test_redundant_is_what_the_harness_never_trains(framework: str, cell: str) -> None:
     model = model_of(cell, hidden=6)
     (group,) = alike(model)
-    stored = storage.arrays(framework, cell_module(framework, cell), model, group)
+    stored = storage.arrays(PLAIN[framework], PLAIN[framework].load_cell(cell), model, group)
     own = sum(math.prod(shape) for _, shape in group.params(model).values())
     assert sum(array.size - array.redundant for array in stored) == own
     assert ("Redundant" in said(model)) == any(
         array.redundant
         for name in FRAMEWORKS
         if cell in there(name)
-        for array in storage.arrays(name, cell_module(name, cell), model, group)
+        for array in storage.arrays(PLAIN[name], PLAIN[name].load_cell(cell), model, group)
     )
 
 
@@ -291,7 +293,7 @@ def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(
     from importlib.util import find_spec
 
     monkeypatch.setattr(
-        "harness.store.convert.find_spec", lambda name: None if name == framework else find_spec(name)
+        "harness.backends.plain_model.find_spec", lambda name: None if name == framework else find_spec(name)
     )
     text = said(model_of("lstm"))
     title = {"torch": "PyTorch", "keras": "Keras"}[framework]

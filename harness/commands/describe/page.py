@@ -66,8 +66,7 @@ def page(chosen: Chosen) -> Group:
         _title(model),
         _way(model),
         parameters.section(model, chosen.scheme),
-        storage.section("torch", model),
-        storage.section("keras", model),
+        *(storage.section(framework, model) for framework in storage.frameworks()),
         _cost(chosen),
     )
     return Group(*(part for section in sections for part in (*section, Text())))

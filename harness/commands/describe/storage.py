@@ -1,7 +1,7 @@
 """How the frameworks store a model's weights: every array, and what lies where in it."""
 
 import math
-import os
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -11,28 +11,23 @@ from rich.text import Text
 from harness.commands.describe.columns import LETTERS, Row, columns, head
 from harness.commands.describe.packing import Stored, look, place
 from harness.commands.describe.parameters import Alike, alike, sizes
+from harness.config.catalogue import backend_names
 from harness.errors import Unavailable
 from harness.model.network import ModelSpec
-from harness.store.convert import (
-    KERAS_NAMES,
-    LAYERS,
-    TITLES,
-    cell_module,
-    keras_readout,
-    torch_readout,
-    torch_suffixes,
-)
 
 LOOKED_AT = 30_000_000  # numbers of one layer and direction that are packed to see where they go
-ENGINES = ("torch", "tensorflow", "jax")  # of Keras, the quickest to import first
-LINEAR = {"torch": "nn.Linear", "keras": "Dense"}
-START = {"torch": "h_0", "keras": "initial_state"}
 
 
-def section(framework: str, model: ModelSpec) -> list[RenderableType]:
-    title = head(f"HOW {TITLES[framework].upper()} STORES THEM")
+def frameworks() -> list[ModuleType]:
+    """The `plain_model.py` of every backend that has one, see `harness.backends.plain_model`."""
+    names = [f"harness.backends.{name}.plain_model" for name in backend_names()]
+    return [import_module(name) for name in names if find_spec(name)]
+
+
+def section(framework: ModuleType, model: ModelSpec) -> list[RenderableType]:
+    title = head(f"HOW {framework.TITLE.upper()} STORES THEM")
     try:
-        cell = cell_module(framework, model.cell)
+        cell = framework.load_cell(model.cell)
     except Unavailable as error:
         return [title, Text(f"{error}.")]
     rows: list[Row | Text] = []
@@ -53,7 +48,7 @@ def section(framework: str, model: ModelSpec) -> list[RenderableType]:
         for array in stored:
             rows += _lines(array)
         rows.append(Text())
-    rows.append(Text(f"readout, in {LINEAR[framework]}", style="bold"))
+    rows.append(Text(f"readout, in {framework.READOUT_LAYER}", style="bold"))
     for array in readout(framework, model):
         rows += _lines(array)
     found = [title, Text(_layer(framework, model)), Text(), *columns(rows, wrap=4)]
@@ -61,7 +56,7 @@ def section(framework: str, model: ModelSpec) -> list[RenderableType]:
         found += [Text(), Text(REDUNDANT, style="dim")]
     if model.learned_states():
         names = ", ".join(f"initial_{name}" for name in model.learned_states())
-        call = f"what `{START[framework]}` of the call takes, for every sequence of the batch"
+        call = f"what `{framework.INITIAL_STATE}` of the call takes, for every sequence of the batch"
         found += [Text(), Text(f"{names}: no layer stores them; they are {call}.")]
     return found
 
@@ -72,19 +67,12 @@ REDUNDANT = (
 )
 
 
-def arrays(framework: str, cell: ModuleType, model: ModelSpec, group: Alike) -> list[Stored]:
+def arrays(framework: ModuleType, cell: ModuleType, model: ModelSpec, group: Alike) -> list[Stored]:
     """What a framework stores for the first layer and direction of a group, under its own names where it
     has a layer of its own for the cell."""
     own = {param.name for param in model.spec.params}
     params = {name: (p.shape, shape) for name, (p, shape) in group.params(model).items() if name in own}
-    stock = model.cell in LAYERS[framework]
-    if framework == "torch":
-        suffix = _suffixes(model)[group.prefixes[0]] if stock else ""
-        return look(lambda w: {f"{name}{suffix}": array for name, array in cell.pack(w).items()}, params)
-    return look(
-        lambda w: {KERAS_NAMES[n] if stock else f"array {n}": array for n, array in enumerate(cell.pack(w))},
-        params,
-    )
+    return look(lambda w: framework.layer_arrays(cell, model, group.prefixes[0], w), params)
 
 
 def gates(stored: list[Stored], model: ModelSpec) -> str:
@@ -98,46 +86,27 @@ def gates(stored: list[Stored], model: ModelSpec) -> str:
     return ""
 
 
-def readout(framework: str, model: ModelSpec) -> list[Stored]:
+def readout(framework: ModuleType, model: ModelSpec) -> list[Stored]:
     """What a framework's linear layer stores of the readout."""
     params = {name: (p.shape, shape) for name, (p, shape) in model.params().items()}
     linear = {name: found for name, found in params.items() if name.startswith("readout.")}
-    return look(torch_readout if framework == "torch" else keras_readout, linear)
+    return look(framework.readout_arrays, linear)
 
 
-def _suffixes(model: ModelSpec) -> dict[str, str]:
-    return dict(zip((prefix for prefix, _ in model.blocks()), torch_suffixes(model), strict=True))
-
-
-def _endings(framework: str, model: ModelSpec, group: Alike) -> str:
+def _endings(framework: ModuleType, model: ModelSpec, group: Alike) -> str:
     """What the names of a group's arrays end in, one member after the other."""
-    if framework != "torch" or model.cell not in LAYERS[framework] or len(group.prefixes) == 1:
+    suffixes = framework.suffixes(model, group.prefixes)
+    if len(suffixes) < 2:
         return ""
-    suffixes = [_suffixes(model)[prefix] for prefix in group.prefixes]
     return f", in {', '.join(suffixes) if len(suffixes) <= 4 else f'{suffixes[0]} … {suffixes[-1]}'}"
 
 
-def _layer(framework: str, model: ModelSpec) -> str:
+def _layer(framework: ModuleType, model: ModelSpec) -> str:
     """The framework's own layer as it is written, or that there is none."""
-    layer = LAYERS[framework].get(model.cell)
-    if layer is None:
-        none = f"{TITLES[framework]} has no recurrent layer that computes this cell"
-        return f"{none}; these are the arrays of the one written here."
-    if framework == "torch":
-        arguments = [f"{model.features}", f"{model.hidden}"]
-        arguments += [f"num_layers={model.layers}"] * (model.layers > 1)
-        arguments += ["bidirectional=True"] * model.bidirectional
-        if model.options.get("activation", "tanh") != "tanh":
-            arguments.append(f"nonlinearity={model.options['activation']!r}")
-        return f"nn.{layer}({', '.join(arguments)})"
-    arguments = [f"{model.hidden}"]
-    if model.options.get("activation", "tanh") != "tanh":
-        arguments.append(f"activation={model.options['activation']!r}")
-    arguments += ["reset_after=False"] * (model.cell == "gru_reset_before")
-    whole = f"{layer}({', '.join(arguments)})"
-    return (f"Bidirectional({whole})" if model.bidirectional else whole) + (
-        f", {model.layers} of them" if model.layers > 1 else ""
-    )
+    if model.cell in framework.LAYERS:
+        return str(framework.layer_code(model))
+    none = f"{framework.TITLE} has no recurrent layer that computes this cell"
+    return f"{none}; these are the arrays of the one written here."
 
 
 def _lines(array: Stored) -> list[Row | Text]:
@@ -148,11 +117,3 @@ def _lines(array: Stored) -> list[Row | Text]:
         what = Text("redundant", style="dim") if piece.source is None else Text(piece.source, style=LETTERS)
         rows.append([f"  {name}", shape, place(piece.box, array.shape) or "all of it", what, piece.moved])
     return rows
-
-
-def settle_engine() -> None:
-    """Lets Keras start on whatever is quickest to import, and quietly: for a process that computes nothing.
-    Keras wants to know before it is imported."""
-    here = [name for name in ENGINES if find_spec(name) is not None]
-    os.environ["KERAS_BACKEND"] = here[0] if here else ENGINES[0]
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

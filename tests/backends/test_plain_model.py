@@ -18,16 +18,19 @@ from safetensors.numpy import load_file
 
 import harness
 from harness.backends.base import Setup, Weights
+from harness.backends.keras import plain_model as plain_keras
 from harness.backends.keras.backend import start_engine
 from harness.backends.numpy.backend import open_session
+from harness.backends.torch import plain_model as plain_torch
 from harness.data import load
 from harness.errors import HarnessError, WeightsError
 from harness.model.initializers import draw
 from harness.model.network import ModelSpec
 from harness.model.optimizer import OptimizerSpec
 from harness.store import weights as conversions
-from harness.store.convert import LAYERS
 from tests.conftest import Shell
+
+LAYERS = {"torch": plain_torch.LAYERS, "keras": plain_keras.LAYERS}
 
 HOUSE = Path(harness.__file__).parent
 RTOL = 1e-9
@@ -343,14 +346,14 @@ def test_every_layer_named_is_one_of_the_backends() -> None:
 
 
 def test_a_framework_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.store.convert.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.backends.plain_model.find_spec", lambda name: None)
     with pytest.raises(HarnessError, match="Keras is not installed"):
         conversions.to_keras_weights(random(MODEL), MODEL)
 
 
 def test_importing_the_weights_brings_no_framework() -> None:
     code = (
-        "import sys, harness; harness.store.weights.to_torch_state_dict\n"
+        "import sys, harness; harness.weights.to_torch_state_dict\n"
         "print({'torch', 'tensorflow', 'keras', 'jax', 'pandas', 'hydra'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
