@@ -1,7 +1,14 @@
 """The Keras backend. Keras is not imported here, so that what the backend needs is known without it."""
 
+from pathlib import Path
+
 PACKAGES = ("keras",)
 DEVICES = ("cpu", "cuda")
 UNUSED = ("matplotlib", "pandas", "sklearn")  # imported by the framework if installed, used by no run
-ENGINES = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
-DEFAULT_ENGINE = next(iter(ENGINES))
+DEFAULT_ENGINE = "tensorflow"
+_FILES = sorted(path.stem for path in (Path(__file__).parent / "engines").glob("[!_]*.py"))
+_FURTHER = {"jax": ("jaxlib",)}  # packages of an engine besides the one that it is named for
+ENGINES = {
+    name: (name, *_FURTHER.get(name, ()))
+    for name in (DEFAULT_ENGINE, *(name for name in _FILES if name != DEFAULT_ENGINE))
+}
