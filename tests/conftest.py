@@ -1,4 +1,4 @@
-"""What a person has: a shell, the project, a place for results."""
+"""Fixtures of all tests: the project's commands as a person types them, and a place for results."""
 
 import os
 import subprocess
@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from tests.support import forked
 
 ROOT = Path(__file__).parent.parent
-# the parity tests compile hundreds of small models, which is most of their time; a run as a person types
-# it compiles as it does for that person, see `environment`
+# The parity tests compile hundreds of small models, which takes most of their time. Commands under test do
+# not inherit this (see `environment`): they compile as they do for a person.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 SMALL = (
     "data=digits",
@@ -32,7 +32,7 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """A person's, in which Python keeps what it has compiled."""
+    """The environment of a command that a person types; Python may cache its bytecode."""
     but = ("HYDRA_", "XLA_", "PYTHONDONTWRITEBYTECODE")
     env = {key: value for key, value in os.environ.items() if not key.startswith(but)}
     return {**env, "COLUMNS": "200", **more}
@@ -44,7 +44,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def python(*arguments: str, env: dict[str, str], **options: object) -> subprocess.CompletedProcess[str]:
-    """`python …` to its end, as a person would give it in the project's directory; forked where it may be."""
+    """Runs `python …` to its end in the project's directory, in a forked process where that is possible."""
     if set(options) <= {"cwd"} and forked.possible(arguments, env):
         return forked.python(arguments, cwd=options.get("cwd", ROOT), env=env)  # type: ignore[arg-type]
     options = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 300, **options}

@@ -1,7 +1,8 @@
-"""Python commands that begin at once: each is forked from a process that has imported what they import.
+"""Runs Python commands in processes forked from one that has already imported what they import.
 
-To start takes most commands longer than what a test asks of them. Arguments, environment, directory, output
-and exit status are a command's own, as of a process that was started; only its modules are there already.
+Most commands under test take longer to import their modules (0.6 s) than to do what the test asks for;
+without forking `tests/commands/test_bad_input.py` takes 2.3 times as long. A forked command has its own
+arguments, environment, directory, output and exit status, as if it had been started.
 """
 
 import multiprocessing
@@ -23,23 +24,23 @@ processes.set_forkserver_preload(["tests.support.imported"])
 
 
 def possible(arguments: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Whether a command may be forked: not where Python itself is to start otherwise, nor where a launcher
-    starts processes by what it finds in its own, nor where PYTHONPATH has what is imported already from
-    elsewhere; and macOS' libraries do not bear it."""
+    """Whether a command may be forked. It must be started if it needs other settings of Python than this
+    process has, if a Hydra launcher copies its own process, or if a folder of PYTHONPATH replaces a module
+    that is already imported. macOS's libraries do not survive a fork."""
     otherwise = {name for name in env if name.startswith("PYTHON") and env[name] != os.environ.get(name)}
     plain = not any(argument.startswith("hydra/launcher") for argument in arguments)
     return (
         sys.platform == "linux"
         and plain
         and otherwise <= {"PYTHONPATH"}
-        and not _late(_folders(env), _imported())
+        and not _replaced(_folders(env), _imported())
     )
 
 
 def python(
     arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """What `python FILE …` or `python -m MODULE …` does."""
+    """Runs `python FILE …` or `python -m MODULE …` to its end."""
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("stdout", "stderr")]
         for stream in streams:
@@ -56,7 +57,7 @@ def python(
 
 
 def _become(arguments: list[str], cwd: Path, env: dict[str, str], streams: list[Path]) -> None:
-    """In the forked process: does what Python does between its start and a program's first line."""
+    """Makes the forked process what Python is at the first line of a program, and runs the program."""
     for fd, path in enumerate(streams, start=1):
         with path.open("ab") as file:
             os.dup2(file.fileno(), fd)
@@ -66,7 +67,7 @@ def _become(arguments: list[str], cwd: Path, env: dict[str, str], streams: list[
     os.environ.clear()
     os.environ.update(env)
     tempfile.tempdir = None
-    _search(_folders(env))
+    _prepend(_folders(env))
     if arguments[0] == "-m":
         sys.path.insert(0, str(cwd))
         sys.argv = arguments[1:]
@@ -79,30 +80,30 @@ def _become(arguments: list[str], cwd: Path, env: dict[str, str], streams: list[
 
 @cache
 def _imported() -> dict[str, str]:
-    """The files of what a forked process has imported when it begins, by name."""
+    """The files of the modules that a forked process has at its start, by module name."""
     here, there = processes.Pipe(duplex=False)
-    process = processes.Process(target=_tell, args=(there,))
+    process = processes.Process(target=_send_modules, args=(there,))
     process.start()
-    found: dict[str, str] = here.recv()
+    files: dict[str, str] = here.recv()
     process.join()
-    return found
+    return files
 
 
-def _tell(whom: Connection) -> None:
-    """In the forked process."""
+def _send_modules(connection: Connection) -> None:
+    """Sends the files of a forked process's modules."""
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-    whom.send({name: file for name, file in files.items() if file})
+    connection.send({name: file for name, file in files.items() if file})
 
 
 def _folders(env: Mapping[str, str]) -> list[Path]:
-    """Those of PYTHONPATH."""
+    """The folders of PYTHONPATH."""
     return [
         Path(folder) for folder in env.get("PYTHONPATH", "").split(os.pathsep) if Path(folder or " ").is_dir()
     ]
 
 
-def _late(folders: Sequence[Path], imported: Mapping[str, str]) -> list[str]:
-    """What these folders have that is imported already from elsewhere."""
+def _replaced(folders: Sequence[Path], imported: Mapping[str, str]) -> list[str]:
+    """Names of modules in these folders that are already imported from elsewhere: too late to replace."""
     return [
         name
         for folder in folders
@@ -111,7 +112,7 @@ def _late(folders: Sequence[Path], imported: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _search(folders: Sequence[Path]) -> None:
+def _prepend(folders: Sequence[Path]) -> None:
     """Puts the folders of PYTHONPATH first, and runs a `sitecustomize` in them, as Python does."""
     sys.path[:0] = map(str, folders)
     sys.modules.pop("sitecustomize", None)
