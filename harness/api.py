@@ -30,7 +30,7 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
         raise refuse("sweep.dry_run", True, "is for the command: python run.py … sweep.dry_run=true")
     attempts.check_writable(config.results.root)
     display = ProgressDisplay(total=1)
-    task = Task(0, config.to_mapping(), command_line(overrides), None, str(Path.cwd()))
+    task = Task(0, config, command_line(overrides), None, str(Path.cwd()))
     try:
         return make_alone(task, display.update, interactive=display.interactive).record
     finally:

@@ -26,14 +26,15 @@ class _ExecutorLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         assert isinstance(task_function, HydraTask)
-        self.display, self.loader, self.config = task_function.display, hydra_context.config_loader, config
+        self.function, self.loader, self.config = task_function, hydra_context.config_loader, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        tasks = [
+        last = initial_job_idx + len(job_overrides)
+        tasks = list(self.function.planned[initial_job_idx:last]) or [
             compose_task(self.config, self.loader, overrides, number)
             for number, overrides in enumerate(job_overrides, initial_job_idx)
         ]
-        self.display.expect(tasks)
+        self.function.display.expect(tasks)
         execute(self.executor, tasks, {key: _plain(value) for key, value in self.options.items()})
         return [JobReturn(_return_value=None, status=JobStatus.COMPLETED) for _ in tasks]
 

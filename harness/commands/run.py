@@ -3,10 +3,12 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -62,8 +64,9 @@ def _make_runs(plan: Plan | None, display: ProgressDisplay) -> None:
         display.expect(plan.tasks or ())
         if plan.directory is not None:
             _set_sweep_directory(plan.directory)
+    function = HydraTask(display, (plan and plan.tasks) or ())
     with display.following(plan.status_directory if plan else None):
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(HydraTask(display))()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(function)()
 
 
 def _set_sweep_directory(directory: str) -> None:
@@ -77,28 +80,29 @@ def _set_sweep_directory(directory: str) -> None:
 class HydraTask:
     """The function that Hydra calls with the configuration of each run that this process makes.
 
-    Launchers that make runs in other processes take the display from here.
+    Launchers that make runs in other processes take the display and the planned runs from here; `planned` is
+    empty for a search, which chooses its runs one after another.
     """
 
-    def __init__(self, display: ProgressDisplay) -> None:
+    def __init__(self, display: ProgressDisplay, planned: Sequence[Task] = ()) -> None:
         self.display = display
+        self.planned = planned
 
     def __call__(self, composed: DictConfig) -> None:
         settings = HydraConfig.get()
         is_sweep = settings.mode == RunMode.MULTIRUN
-        config = from_hydra(composed)
         number = settings.job.num if is_sweep else 0
-        root, directory = config.results.root, str(settings.sweep.dir)
-        task = Task(
-            number,
-            config.to_mapping(),
-            command_line(typed(settings)),
-            status_files.status_directory(root, directory) if is_sweep else None,
-            str(Path.cwd()),
-            SearchTrial.of(settings, number) if is_sweep else None,
-        )
+        task = self.planned[number] if self.planned else _task_of_search(composed, settings, number)
         make = run_one.make if is_sweep else run_one.make_alone
         make(task, self.display.update, interactive=self.display.interactive)
+
+
+def _task_of_search(composed: DictConfig, settings: HydraConf, number: int) -> Task:
+    """The run that a search has just chosen; raises ConfigError."""
+    config = from_hydra(composed)
+    directory = status_files.status_directory(config.results.root, str(settings.sweep.dir))
+    trial = SearchTrial.of(settings, number)
+    return Task(number, config, command_line(typed(settings)), directory, str(Path.cwd()), trial)
 
 
 def _print_table(records: list[RunRecord]) -> None:

@@ -39,7 +39,7 @@ def show(tasks: list[Task] | None, total: int | None) -> int:
         runs = "runs" if total is None else f"{total} runs"
         sys.stdout.write(f"{runs} that the search chooses one after another: they are not known beforehand\n")
         return 0
-    configs = [Config.from_mapping(task.config) for task in tasks]
+    configs = [task.config for task in tasks]
     estimate = _estimate({config.results.root for config in configs})
     predictions: list[Prediction] = []
     planned_keys: set[str] = set()

@@ -54,7 +54,7 @@ def make_plan(arguments: list[str]) -> Plan | None:
             return _plan_sweep(sweep_config, loader, args.overrides)
         config = _checked(from_hydra(loader.load_configuration(config_name, args.overrides, RunMode.RUN)))
         _check_hydra_paths(sweep_config, args.overrides, config)
-    task = Task(0, config.to_mapping(), command_line(args.overrides), None, str(Path.cwd()))
+    task = Task(0, config, command_line(args.overrides), None, str(Path.cwd()))
     return Plan([task], 1, None, None, config.sweep.dry_run)
 
 
@@ -67,7 +67,7 @@ def compose_task(
     command = command_line(typed(composed.hydra))
     directory = status_files.status_directory(config.results.root, str(sweep_config.hydra.sweep.dir))
     trial = SearchTrial.of(sweep_config.hydra, number)
-    return Task(number, config.to_mapping(), command, directory, str(Path.cwd()), trial)
+    return Task(number, config, command, directory, str(Path.cwd()), trial)
 
 
 def _plan_sweep(sweep_config: DictConfig, loader: ConfigLoader, overrides: Sequence[str]) -> Plan:
@@ -83,13 +83,13 @@ def _plan_sweep(sweep_config: DictConfig, loader: ConfigLoader, overrides: Seque
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     tasks = [compose_task(sweep_config, loader, job, number) for number, job in enumerate(jobs)]
     for task in tasks:
-        _check_hydra_paths(sweep_config, overrides, Config.from_mapping(task.config))
+        _check_hydra_paths(sweep_config, overrides, task.config)
     return Plan(
         None if is_search else tasks,
         sweeper.get("n_trials") if is_search else len(tasks),
         _sweep_directory(sweep_config),
         tasks[0].directory,
-        any(task.config["sweep"]["dry_run"] for task in tasks),
+        any(task.config.sweep.dry_run for task in tasks),
     )
 
 

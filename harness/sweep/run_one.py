@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.config.schema import Config
 from harness.errors import HarnessError
 from harness.launcher.launch import Outcome, launch
 from harness.launcher.titles import summary
@@ -39,6 +38,7 @@ class StatusReporter:
         self.files = StatusFiles(task.directory) if task.directory else None
         self.interval = REMOTE_SECONDS if self.files and self.files.remote else LOCAL_SECONDS
         self.written = 0.0
+        self.config = task.config
         self.run = RunStatus.starting(task)
         self._report(write=True)
 
@@ -64,7 +64,7 @@ class StatusReporter:
         record = outcome.record
         phases = record.timing.get("phases", {})
         total = record.total_seconds
-        objective_value = objective.evaluate(Config.from_mapping(self.run.config), record)
+        objective_value = objective.evaluate(self.config, record)
         return self._end(
             status=record.status,
             reason=record.reason,
@@ -114,9 +114,8 @@ def make(
         os.chdir(task.cwd)
     reporter = StatusReporter(task, on_update, interactive=interactive)
     try:
-        config = Config.from_mapping(task.config)
-        pruner = OptunaPruner(task.trial, config) if task.trial else None
-        outcome = launch(config, command=task.command, display=reporter, pruner=pruner)
+        pruner = OptunaPruner(task.trial, task.config) if task.trial else None
+        outcome = launch(task.config, command=task.command, display=reporter, pruner=pruner)
     except KeyboardInterrupt:
         reporter.failed("interrupted", "stopped from outside", could_start=True)
         raise
@@ -140,7 +139,7 @@ def make_alone(
     has been stored.
     """
     reporter = StatusReporter(task, on_update, interactive=interactive)
-    outcome = launch(Config.from_mapping(task.config), command=task.command, display=reporter)
+    outcome = launch(task.config, command=task.command, display=reporter)
     reporter.ended(outcome)
     if outcome.record.status == "interrupted":
         raise KeyboardInterrupt

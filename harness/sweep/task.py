@@ -1,4 +1,4 @@
-"""One run of a sweep, before it starts (`Task`) and afterwards (`RunStatus`), as plain data."""
+"""One run of a sweep, before it starts (`Task`) and afterwards (`RunStatus`), as JSON."""
 
 import socket
 from contextlib import suppress
@@ -15,14 +15,14 @@ from harness.sweep.pruning import SearchTrial
 
 @dataclass(frozen=True)
 class Task:
-    """One run, as it is handed to another process.
+    """One run with its validated configuration; other processes receive it pickled.
 
     `directory` is that of the sweep's status files, None for a run that is not part of a sweep. `cwd` is what
     paths of the configuration are relative to. `trial` is None outside a search that prunes.
     """
 
     number: int
-    config: dict[str, Any]
+    config: Config
     command: str
     directory: str | None
     cwd: str
@@ -59,8 +59,7 @@ class RunStatus:
     @staticmethod
     def expected(task: Task) -> "RunStatus":
         """Of a run that no process has started yet."""
-        title = title_of(Config.from_mapping(task.config))
-        return RunStatus(task.number, title, task.command, task.config)
+        return RunStatus(task.number, title_of(task.config), task.command, task.config.to_mapping())
 
     @staticmethod
     def starting(task: Task) -> "RunStatus":

@@ -69,4 +69,4 @@ def await_(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 def task(results: Path, number: int = 0, *overrides: str) -> Task:
     config = configuration([f"results.root={results}", "backend=numpy", *SMALL, f"seed={number}", *overrides])
-    return Task(number, config.to_mapping(), "python run.py", str(results / "sweeps" / "one"), str(ROOT))
+    return Task(number, config, "python run.py", str(results / "sweeps" / "one"), str(ROOT))

@@ -225,7 +225,7 @@ def test_joblib_makes_as_many_runs_at_a_time_as_there_are_leases() -> None:
     here = len(cores())
 
     def tasks(count: int, threads: str) -> list[Task]:
-        config = configuration(["backend=numpy", f"threads={threads}"]).to_mapping()
+        config = configuration(["backend=numpy", f"threads={threads}"])
         return [Task(k, config, "", None, "") for k in range(count)]
 
     assert max_concurrent(tasks(100, "1")) == here

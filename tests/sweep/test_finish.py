@@ -49,9 +49,11 @@ def test_a_run_that_is_still_ending_is_waited_for(results: Path) -> None:
     code = f"""
 import sys, time
 from dataclasses import replace
+from harness.config.schema import Config
 from harness.sweep.status_files import StatusFiles
 from harness.sweep.task import RunStatus, Task
-task = Task({own.number!r}, {own.config!r}, "", {own.directory!r}, ".")
+config = Config.from_mapping({own.config.to_mapping()!r})
+task = Task({own.number!r}, config, "", {own.directory!r}, ".")
 files, status = StatusFiles({files.location!r}), RunStatus.starting(task)
 files.write(status)
 print("started", flush=True)

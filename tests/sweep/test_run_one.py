@@ -3,10 +3,16 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from harness.commands import run as run_command
+from harness.config.schema import Config
 from harness.store.record import RunRecord
-from tests.conftest import ROOT, Shell, environment
+from tests.conftest import ROOT, SMALL, Shell, environment
 from tests.support.children import start
 
 
@@ -60,3 +66,24 @@ def test_none_that_could_start_is_status_2(run: Shell) -> None:
     done = run("-m", "backend=numpy", "seed=0,1", "threads=4096")
     assert done.returncode == 2, done.stderr
     assert done.stdout.count("skipped") == 2
+
+
+def test_a_configuration_is_validated_once_in_the_command(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each run; the child validates it once more."""
+    validated: list[int] = []
+    from_mapping = Config.from_mapping
+
+    def counting(values: Mapping[str, Any]) -> Config:
+        validated.append(values["seed"])
+        return from_mapping(values)
+
+    monkeypatch.setattr(Config, "from_mapping", staticmethod(counting))
+    overrides = ["-m", f"results.root={results}", *SMALL, "backend=numpy", "seed=0,1"]
+    monkeypatch.setattr(sys, "argv", ["run.py", *overrides])
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert run_command.main() == 0
+    assert sorted(validated) == [0, 1]

@@ -7,7 +7,6 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from typing import Any
 
-from harness.config.schema import Config
 from harness.errors import Unavailable
 from harness.launcher.launch import resources
 from harness.measure.clock import sleep
@@ -48,7 +47,7 @@ def max_concurrent(tasks: Sequence[Task]) -> int:
     counts = [1]
     for task in tasks:
         try:
-            threads, gpus = resources(Config.from_mapping(task.config))
+            threads, gpus = resources(task.config)
         except Unavailable:
             continue
         counts.append(min(len(cores()) // threads, len(gpus)) if gpus else len(cores()) // threads)

@@ -58,9 +58,7 @@ def execute(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         remote_make = ray.remote(max_calls=1, max_retries=0)(_make)
         jobs = [
-            remote_make.options(
-                **resources(Config.from_mapping(task.config), nodes), name=str(task.number)
-            ).remote(task)
+            remote_make.options(**resources(task.config, nodes), name=str(task.number)).remote(task)
             for task in tasks
         ]
         try:

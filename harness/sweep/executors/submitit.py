@@ -44,7 +44,7 @@ def execute(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         raise Unavailable("hydra/launcher=submitit_slurm: there is no srun here; is this a SLURM cluster?")
     arrays: dict[Resources, list[Task]] = defaultdict(list)
     for task in tasks:
-        arrays[resources(Config.from_mapping(task.config), default_minutes)].append(task)
+        arrays[resources(task.config, default_minutes)].append(task)
     jobs = []
     for needed, array in arrays.items():
         executor = submitit.AutoExecutor(folder=Path(folder).absolute(), cluster=cluster)
