@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from statistics import fmean
 from typing import TypeVar
-
-import numpy as np
 
 from harness.config import identity
 from harness.report.scaling.fit import Fit, fit_seconds, half_arithmetic_size
@@ -150,7 +149,7 @@ def _curve(axis: str, label: str, runs: Sequence[RunRecord]) -> ScalingCurve:
     points = []
     for place, same in sorted(_grouped(runs, lambda run: size(run, axis)).items()):
         batch, flops_per_sequence = same[0].batch_size, same[0].flops_per_sequence
-        seconds = float(np.mean([batch / run.train_throughput for run in same if run.train_throughput]))
+        seconds = batch / fmean(run.train_throughput for run in same if run.train_throughput)
         peak = max(run.peak_flops_per_second for run in same if run.peak_flops_per_second)
         points.append(Point(place, batch, seconds, 3.0 * batch * flops_per_sequence, peak))
     work = [point.size if axis == "steps" else point.flops for point in points]
