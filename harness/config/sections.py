@@ -26,7 +26,7 @@ def option(check: Check, meaning: str) -> Any:
 
 @dataclass(frozen=True)
 class Backend:
-    name: str = option(text, "who computes: a folder of `harness/backends/`")
+    name: str = option(text, "the framework that computes: a folder of `harness/backends/`")
     implementation: str = option(
         choice(*IMPLEMENTATIONS),
         "`fused` the framework's own layer; `loop` the cell's step in a time loop; `compiled` that loop "
@@ -42,15 +42,16 @@ class Cell:
     """A cell's name, its width and the options that its `SPEC` offers."""
 
     name: str = option(text, "the recurrent cell: a file of `harness/cells/`")
-    hidden: int = option(whole(1, 65_536), "H, the units of a layer and direction")
+    hidden: int = option(whole(1, 65_536), "H, the hidden units of each layer and direction")
     options: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Model:
-    layers: int = option(whole(1, 64), "layers, one on top of the other")
+    layers: int = option(whole(1, 64), "the number of stacked layers")
     bidirectional: bool = option(
-        flag, "whether every layer also reads from the end, its outputs beside the others"
+        flag,
+        "whether every layer also reads the sequence backwards; the outputs of both directions are concatenated",
     )
     readout: str = option(
         choice(*READOUTS),
@@ -66,25 +67,27 @@ class Model:
 @dataclass(frozen=True)
 class Data:
     name: str = option(
-        choice(*DATASETS, NPZ), "the dataset; `digits` needs no download, `npz` is a file of one's own"
+        choice(*DATASETS, NPZ), "the dataset; `digits` needs no download, `npz` is a file of your own"
     )
     path: str | None = option(
         optional(text), "of `data=npz`: a file with arrays x (N, T, I) and y (N,), perhaps x_test and y_test"
     )
     test_fraction: float = option(
-        number(0, 1, open_low=True, open_high=True), "of `data=npz` without x_test: the share of x that tests"
+        number(0, 1, open_low=True, open_high=True),
+        "of `data=npz` without x_test: the share of x that becomes the test set",
     )
-    split_seed: int = option(whole(0), "of `data=npz`: by which what tests, and what validates, is drawn")
+    split_seed: int = option(whole(0), "of `data=npz`: the seed that draws the test and the validation set")
     root: str | None = option(
-        optional(text), "where datasets lie; null is `$HARNESS_DATA`, else a cache directory of the user's"
+        optional(text),
+        "where datasets are stored; null is `$HARNESS_DATA`, else a cache directory of the user's",
     )
     limit: int | None = option(
-        optional(whole(1)), "training sequences to use, from the first on; null is all"
+        optional(whole(1)), "how many training sequences to use, from the first on; null is all"
     )
-    download: bool = option(flag, "whether what is missing is downloaded")
+    download: bool = option(flag, "whether missing datasets are downloaded")
     normalize: str = option(
         choice(*NORMALIZE),
-        "`none`: pixels are divided by 255; `standard`: mean and deviation are taken out too",
+        "`none`: pixels are divided by 255; `standard`: they are also standardised by mean and deviation",
     )
 
 
@@ -115,8 +118,10 @@ class Train:
         choice(*SCHEDULES),
         "of the learning rate: `cosine` down to 0 at the end, `step` by `train.decay_factor`",
     )
-    decay_factor: float = option(number(0, 1, open_low=True), "of `schedule=step`: multiplied in …")
-    decay_epochs: int = option(whole(1, 1_000_000), "… after every so many epochs")
+    decay_factor: float = option(
+        number(0, 1, open_low=True), "of `schedule=step`: the factor by which the rate is multiplied …"
+    )
+    decay_epochs: int = option(whole(1, 1_000_000), "… every so many epochs")
     clip_norm: float | None = option(
         optional(number(0, 1e6, open_low=True)),
         "the largest global norm of the gradients; null does not clip",
@@ -137,26 +142,28 @@ class Train:
     )
     checkpoint_epochs: int | None = option(
         optional(whole(1, 1_000_000)),
-        "k keeps a checkpoint every k epochs; a run that is killed goes on from the last",
+        "k stores a checkpoint every k epochs; a run that was killed continues from the last one",
     )
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    batch_size: int = option(whole(1, 1_000_000), "sequences that are predicted at once")
+    batch_size: int = option(whole(1, 1_000_000), "how many sequences are predicted at once")
 
 
 @dataclass(frozen=True)
 class Measure:
     warmup_steps: int = option(whole(1, 100_000), "of `mode=train`: steps before anything is timed")
     window_seconds: float = option(
-        number(0, 3600, open_low=True), "the least that is timed as one, in seconds"
+        number(0, 3600, open_low=True), "the shortest window that is timed, in seconds"
     )
     seconds: float = option(
         number(0, 86_400, open_low=True),
-        "of `mode=throughput`: for how long updates, and predictions, are timed",
+        "of `mode=throughput`: for how many seconds updates, and then predictions, are timed",
     )
-    targets: tuple[float, ...] = option(fractions, "validation accuracies, the time to which is recorded")
+    targets: tuple[float, ...] = option(
+        fractions, "validation accuracies; the time until each is reached is recorded"
+    )
 
 
 @dataclass(frozen=True)
@@ -166,27 +173,29 @@ class Results:
 
 @dataclass(frozen=True)
 class Logger:
-    name: str = option(choice("none", *LOGGERS), "who else is told of a run as it goes")
+    name: str = option(choice("none", *LOGGERS), "where a run is also logged while it goes on")
     uri: str | None = option(
-        optional(text), "of `logger=mlflow`: its server, http://HOST:PORT; null is `$MLFLOW_TRACKING_URI`"
+        optional(text), "of `logger=mlflow`: the server, http://HOST:PORT; null is `$MLFLOW_TRACKING_URI`"
     )
     project: str = option(
-        text, "of `logger=mlflow` the experiment, of `logger=wandb` the project that runs belong to"
+        text, "the experiment (`logger=mlflow`) or project (`logger=wandb`) that runs belong to"
     )
 
 
 @dataclass(frozen=True)
 class Run:
     timeout_seconds: float | None = option(
-        optional(number(0, 1e8, open_low=True)), "after which a run is ended, as `timeout`; null never"
+        optional(number(0, 1e8, open_low=True)),
+        "seconds after which a run is ended as `timeout`; null is never",
     )
 
 
 @dataclass(frozen=True)
 class Sweep:
     rerun: str = option(
-        choice(*RERUN), "`failed`: what is not ok yet runs again; `all`: everything does, from nothing"
+        choice(*RERUN),
+        "`failed`: runs that are not ok yet are made again; `all`: every run is, from the start",
     )
     dry_run: bool = option(
-        flag, "say what would run, what is there already and what cannot start; run nothing, write nothing"
+        flag, "list what would run, what is complete and what cannot start; runs and writes nothing"
     )
