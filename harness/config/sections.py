@@ -51,7 +51,7 @@ class Model:
     layers: int = option(whole(1, 64), "the number of stacked layers")
     bidirectional: bool = option(
         flag,
-        "whether every layer also reads the sequence backwards; the outputs of both directions are concatenated",
+        "whether every layer also reads backwards; the outputs of both directions are concatenated",
     )
     readout: str = option(
         choice(*READOUTS),
