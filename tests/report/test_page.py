@@ -13,14 +13,14 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from harness.report.page import matplotlib
-from harness.report.page.build import draw
-from harness.report.page.confusion import confusion
-from harness.report.page.estimates import Measured, points, ratio
+from harness.report.page.build import make_figures
+from harness.report.page.confusion import confusion_figure
+from harness.report.page.estimates import SeriesEstimate, difference_text, ratio_text
 from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel
-from harness.report.page.matrix import grid
-from harness.report.page.series import sets
-from harness.report.page.summary import sentences
-from harness.report.page.throughput import throughput
+from harness.report.page.matrix import result_matrix
+from harness.report.page.series import comparable_sets
+from harness.report.page.summary import summary_sentences
+from harness.report.page.throughput import throughput_figure
 from harness.store.record import RunRecord
 from tests.bench import report as bench
 from tests.conftest import ROOT, Shell, environment
@@ -379,9 +379,9 @@ def test_a_legend_stays_on_the_sheet(tmp_path: Path, browser: Browser) -> None:
 # words
 
 
-def measurement(*values: float, seeded: bool = False, contended: bool = False) -> Measured:
+def measurement(*values: float, seeded: bool = False, contended: bool = False) -> SeriesEstimate:
     by = dict(enumerate(values))
-    return Measured("x", fmean(values), (min(values), max(values)), by, seeded, contended)
+    return SeriesEstimate("x", fmean(values), (min(values), max(values)), by, seeded, contended)
 
 
 @pytest.mark.parametrize(
@@ -394,23 +394,25 @@ def measurement(*values: float, seeded: bool = False, contended: bool = False) -
     ],
 )
 def test_no_more_is_said_of_speeds_than_their_runs_allow(
-    first: Measured, second: Measured, said: str
+    first: SeriesEstimate, second: SeriesEstimate, said: str
 ) -> None:
-    assert said in ratio(first, second)[1]
+    assert said in ratio_text(first, second)[1]
 
 
 def test_accuracies_are_compared_seed_by_seed() -> None:
     """The second is better for one seed than the first for another, and worse for every one."""
     first = measurement(0.981, 0.975, 0.988, seeded=True)
     second = measurement(0.980, 0.9741, 0.9869, seeded=True)
-    said, sure = points(first, second)
+    said, sure = difference_text(first, second)
     assert said.startswith("0.10 points [")
     assert sure == "more than noise"
-    assert points(replace(first, seeded=False), second)[1] == "this may be noise"
+    assert difference_text(replace(first, seeded=False), second)[1] == "this may be noise"
 
 
 def test_the_summary_names_the_fastest_and_the_most_accurate() -> None:
-    said = dict(sentences(sets([run for run in everything() if not run.contended], "train")))
+    said = dict(
+        summary_sentences(comparable_sets([run for run in everything() if not run.contended], "train"))
+    )
     assert said["Fastest to train, lstm"] == (
         "torch with 9,045 sequences/s (8,820 to 9,272), 1.13 times [1.09, 1.16] numpy: more than noise. "
         "And 1.29 times keras."
@@ -427,7 +429,7 @@ def test_runs_that_differ_in_more_than_their_seed_never_share_a_figure() -> None
         trained("torch", "lstm", 2, "cell.hidden=64"),
         trained("torch", "lstm", 3, "train.batch_size=64"),
     ]
-    found = sets(runs, "train")
+    found = comparable_sets(runs, "train")
     assert [one.title for one in found] == ["batch 128", "batch 64"]
     assert [(s.label, len(s.runs)) for s in found[0].series] == [
         ("lstm · torch, hidden=64", 2),
@@ -441,13 +443,13 @@ def test_other_sizes_are_named_whoever_made_them() -> None:
         *(trained("torch", "lstm", seed, "cell.hidden=8") for seed in range(3)),
         *(trained("numpy", "lstm", seed, "cell.hidden=512") for seed in range(3)),
     ]
-    found = sets(runs, "train")
+    found = comparable_sets(runs, "train")
     assert [s.label for s in found[0].series] == ["lstm · numpy, hidden=512", "lstm · torch, hidden=8"]
-    said = dict(sentences(found))["Fastest to train, lstm"]
+    said = dict(summary_sentences(found))["Fastest to train, lstm"]
     assert said.startswith("torch, hidden=8 with 9,090 sequences/s")
     assert "numpy, hidden=512" in said
     other = [trained("numpy", "gru", 0, "cell.hidden=64"), trained("numpy", "lstm", 0)]
-    assert [s.label for s in sets(other, "train")[0].series] == [
+    assert [s.label for s in comparable_sets(other, "train")[0].series] == [
         "gru · numpy, hidden=64",
         "lstm · numpy, hidden=128",
     ]
@@ -459,12 +461,12 @@ def test_networks_of_several_sizes_have_no_mean() -> None:
         *(trained("torch", "lstm", seed, "cell.hidden=2", test_accuracy=0.300) for seed in range(4)),
         *(trained("torch", "gru", seed, test_accuracy=0.950 + 0.001 * seed) for seed in range(3)),
     ]
-    found = sets(runs, "train")
-    said = dict(sentences(found))["Most accurate"]
+    found = comparable_sets(runs, "train")
+    said = dict(summary_sentences(found))["Most accurate"]
     assert said.startswith("lstm, hidden=128 with 0.9900 of the test set")
     assert "3.90 points" in said
     assert "gru, hidden=128" in said
-    squares = dict(grid(runs, found).rows)
+    squares = dict(result_matrix(runs, found).rows)
     (square,) = (each for each in squares["lstm"] if each.state == "ok")
     assert square.lines[0] == "0.3000"
     assert square.lines[2] == "hidden=2"
@@ -480,18 +482,18 @@ def test_runs_of_speed_alone_stand_in_the_grid_and_beside_trained_ones(tmp_path:
         timed[0], backend="keras", status="crashed", reason="gone", key="k", implementation="fused"
     )
     runs = [trained("numpy", "rnn", 0), *timed, crashed]
-    found = draw(runs)
+    found = make_figures(runs)
     (bars,) = (figure for figure in found if figure.name == "throughput")
     labels = {bar.label for panel in bars.panels for bar in panel.chart.bars}
     assert labels == {"rnn · numpy", "lstm · numpy", "lstm · torch"}
     assert {panel.title.partition(": ")[2] for panel in bars.panels} == {"5 epochs", "speed alone"}
-    rows = dict(grid(runs, sets(runs, "train", "throughput")).rows)
+    rows = dict(result_matrix(runs, comparable_sets(runs, "train", "throughput")).rows)
     assert [square.lines[:2] for square in rows["lstm"] if square.state in ("ok", "bad")] == [
         ("crashed", "gone"),
         ("no accuracy", "8,000/s"),
         ("no accuracy", "9,000/s"),
     ]
-    assert "Fastest to train, lstm" in dict(sentences(sets(runs, "train", "throughput")))
+    assert "Fastest to train, lstm" in dict(summary_sentences(comparable_sets(runs, "train", "throughput")))
     written(tmp_path, *timed)  # no run trained, and none has all its parts
 
 
@@ -500,7 +502,7 @@ def test_of_many_series_the_first_are_drawn_and_the_others_counted() -> None:
     many = [
         replace(one, train_throughput=1000.0 + n, config={**one.config, "init": f"{n}"}) for n in range(50)
     ]
-    figure = throughput(sets(many, "train"))
+    figure = throughput_figure(comparable_sets(many, "train"))
     bars = figure.panels[0].chart.bars
     assert len(bars) == 40
     assert min(bar.value for bar in bars) == 1010
@@ -516,7 +518,9 @@ def test_of_many_series_the_first_are_drawn_and_the_others_counted() -> None:
     ],
 )
 def test_what_is_missed(matrix: list[list[int]], said: str, drawn: int) -> None:
-    figure = confusion(sets([replace(trained("torch", "lstm", 0), details={"confusion": matrix})], "train"))
+    figure = confusion_figure(
+        comparable_sets([replace(trained("torch", "lstm", 0), details={"confusion": matrix})], "train")
+    )
     assert said in "\n".join(figure.found)
     assert len(figure.panels) == drawn
 

@@ -19,9 +19,9 @@ from harness.report.page import (
     throughput,
 )
 from harness.report.page.figures import Bars, Chart, Figure, Lines
-from harness.report.page.matrix import grid
+from harness.report.page.matrix import result_matrix
 from harness.report.page.runs import ReportError, read
-from harness.report.page.series import sets
+from harness.report.page.series import comparable_sets
 from harness.report.palette import REFERENCE_MARKERS, SHAPES, color_index, shape_index
 from harness.report.table import text
 from harness.store import files
@@ -42,7 +42,7 @@ def report(output: Path, results: str, filters: Sequence[str], plots: Path | Non
     if plots is not None:
         matplotlib.check(plots)
     found = read(results, filters)
-    figures = draw(found)
+    figures = make_figures(found)
     html = render(found, figures, filters)
     files.write_output(output, html.encode())
     return [output, *(matplotlib.write(plots, figures) if plots is not None else [])]
@@ -59,19 +59,19 @@ def _check_packages() -> None:
         ) from error
 
 
-def draw(found: Sequence[RunRecord]) -> list[Figure]:
+def make_figures(found: Sequence[RunRecord]) -> list[Figure]:
     """All figures, with or without data."""
-    trained, timed = sets(found, "train"), sets(found, *TIMED)
+    trained, timed = comparable_sets(found, "train"), comparable_sets(found, *TIMED)
     return [
-        learning_curves.curves(trained),
-        throughput.throughput(timed),
-        scaling.growth(found),
-        roofline.roofline(timed),
-        gradient_flow.flow(
+        learning_curves.learning_curves_figure(trained),
+        throughput.throughput_figure(timed),
+        scaling.scaling_figure(found),
+        roofline.roofline_figure(timed),
+        gradient_flow.gradient_flow_figure(
             [one for one in trained if any("gradient_flow_after" in run.details for run in one.runs)]
         ),
-        stream.rows(sets(found, "stream")),
-        confusion.confusion(trained),
+        stream.stream_figure(comparable_sets(found, "stream")),
+        confusion.confusion_figure(trained),
     ]
 
 
@@ -83,7 +83,7 @@ def render(found: Sequence[RunRecord], figures: Sequence[Figure], filters: Seque
 
     from harness.report.page.vega import specification
 
-    timed = sets(found, *TIMED)
+    timed = comparable_sets(found, *TIMED)
     compared = summary.compared(timed)
     specs: dict[str, Any] = {}
     shown = []
@@ -128,13 +128,13 @@ def render(found: Sequence[RunRecord], figures: Sequence[Figure], filters: Seque
         counts=summary.counts(found),
         filters=[text(item) for item in filters],
         period=_period(found),
-        sentences=summary.sentences(timed),
+        sentences=summary.summary_sentences(timed),
         compared=compared.name if compared else "",
-        grid=grid(found, sets(found, *TIMED, "stream")),
+        grid=result_matrix(found, comparable_sets(found, *TIMED, "stream")),
         figures=shown,
         specs=specs,
         not_ok=_not_ok(found),
-        table=run_table.rows(found),
+        table=run_table.run_table(found),
         environments=run_table.environments(found),
     )
 

@@ -1,18 +1,18 @@
-"""What is taken for what: the confusion matrix of the most accurate series, and what is missed most often."""
+"""Confusion matrix: the confusion matrix of the most accurate series, and what is missed most often."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from harness.report.page.estimates import accuracy
+from harness.report.page.estimates import accuracy_estimate
 from harness.report.page.figures import Cells, Figure, Panel
-from harness.report.page.series import MOST, Series, Set
+from harness.report.page.series import MOST, ComparableSet, Series
 
 MOST_CLASSES = 20  # with more, the matrix cannot be read
 NAMED = 3
 
 
-def confusion(found: Sequence[Set]) -> Figure:
+def confusion_figure(found: Sequence[ComparableSet]) -> Figure:
     """A panel for the most accurate series of every set, summed over its runs."""
     panels: list[Panel] = []
     said: list[str] = []
@@ -35,7 +35,7 @@ def confusion(found: Sequence[Set]) -> Figure:
         panels.append(Panel(name, Cells("predicted", "true", "sequences", classes, classes, wrong, texts)))
     return Figure(
         "confusion",
-        "What is taken for what",
+        "Confusion matrix",
         "Test sequences of the most accurate series, summed over its runs: a row for every true class, a "
         "column for what it was taken for. Only mistakes are shaded.",
         "python run.py",
@@ -44,9 +44,9 @@ def confusion(found: Sequence[Set]) -> Figure:
     )
 
 
-def _best(one: Set) -> Series | None:
+def _best(one: ComparableSet) -> Series | None:
     known = [series for series in one.series if any(run.details.get("confusion") for run in series.runs)]
-    scores = {k: found.value for k, series in enumerate(known) if (found := accuracy("", [series]))}
+    scores = {k: found.value for k, series in enumerate(known) if (found := accuracy_estimate("", [series]))}
     return known[max(scores, key=lambda k: scores[k])] if scores else None
 
 

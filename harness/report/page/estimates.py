@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 
 from harness.measure.bootstrap import DRAWS, Interval, Run, Stratum, interval
-from harness.report.page.figures import figure, spread
+from harness.report.page.figures import format_number, value_range
 from harness.report.page.series import Series
 from harness.report.table import MARK
 
@@ -17,7 +17,7 @@ UNSURE = "this may be noise"
 
 
 @dataclass(frozen=True)
-class Measured:
+class SeriesEstimate:
     """`value` of a series, the `interval` that its runs leave open, and what `value` is made of: by seed
     where the seed decides it, by run where it has no say."""
 
@@ -33,7 +33,7 @@ class Measured:
         return len(self.values)
 
 
-def speed(series: Series, column: str, label: str) -> Measured | None:
+def throughput_estimate(series: Series, column: str, label: str) -> SeriesEstimate | None:
     """The mean over runs of a throughput; the interval covers the 95 % interval of every run."""
     rates = [rate for run in series.runs if (rate := getattr(run, column))]
     if not rates:
@@ -42,10 +42,12 @@ def speed(series: Series, column: str, label: str) -> Measured | None:
         end for run in series.runs for which in ("low", "high") if (end := getattr(run, f"{column}_{which}"))
     ]
     values = dict(enumerate(rates))
-    return Measured(label, fmean(rates), spread([*rates, *ends]), values, contended=series.contended)
+    return SeriesEstimate(
+        label, fmean(rates), value_range([*rates, *ends]), values, contended=series.contended
+    )
 
 
-def accuracy(label: str, all_of_it: Iterable[Series]) -> Measured | None:
+def accuracy_estimate(label: str, all_of_it: Iterable[Series]) -> SeriesEstimate | None:
     """The mean test accuracy over the seeds of one or more series; the interval is their range. Runs of one
     seed are no two: backends begin with the same weights and see the same batches."""
     found: dict[int, list[float]] = {}
@@ -55,13 +57,13 @@ def accuracy(label: str, all_of_it: Iterable[Series]) -> Measured | None:
                 found.setdefault(run.seed, []).append(run.test_accuracy)
     values = {seed: fmean(own) for seed, own in sorted(found.items())}
     return (
-        Measured(label, fmean(values.values()), spread(list(values.values())), values, seeded=True)
+        SeriesEstimate(label, fmean(values.values()), value_range(list(values.values())), values, seeded=True)
         if values
         else None
     )
 
 
-def ratio(first: Measured, second: Measured) -> tuple[str, str]:
+def ratio_text(first: SeriesEstimate, second: SeriesEstimate) -> tuple[str, str]:
     """How many times the second the first is, with the 95 % interval where there is one, and whether that is
     more than noise."""
     found = _between(first, second, math.log)
@@ -71,7 +73,7 @@ def ratio(first: Measured, second: Measured) -> tuple[str, str]:
     return f"{math.exp(found.estimate):.2f} times [{low:.2f}, {high:.2f}]", _verdict(first, second, found)
 
 
-def points(first: Measured, second: Measured) -> tuple[str, str]:
+def difference_text(first: SeriesEstimate, second: SeriesEstimate) -> tuple[str, str]:
     """How many percentage points the first is above the second, and so on."""
     found = _between(first, second, lambda value: 100 * value)
     if found is None:
@@ -82,7 +84,9 @@ def points(first: Measured, second: Measured) -> tuple[str, str]:
     )
 
 
-def _between(first: Measured, second: Measured, scale: Callable[[float], float]) -> Interval | None:
+def _between(
+    first: SeriesEstimate, second: SeriesEstimate, scale: Callable[[float], float]
+) -> Interval | None:
     """What lies between two figures, as `harness compare` has it; None where a side is a single run."""
     if min(first.n, second.n) < 2:
         return None
@@ -92,7 +96,7 @@ def _between(first: Measured, second: Measured, scale: Callable[[float], float])
     return interval([Stratum(a, b, paired)], np.random.default_rng(0))
 
 
-def _verdict(first: Measured, second: Measured, found: Interval | None) -> str:
+def _verdict(first: SeriesEstimate, second: SeriesEstimate, found: Interval | None) -> str:
     if first.contended or second.contended:
         return f"others used the cores meanwhile ({MARK}), so do not trust it"
     if found is None:
@@ -100,7 +104,7 @@ def _verdict(first: Measured, second: Measured, found: Interval | None) -> str:
     return SURE if found.low > 0 or found.high < 0 else UNSURE
 
 
-def shown(one: Measured, unit: str, form: Callable[[float], str] = figure) -> str:
+def with_interval(one: SeriesEstimate, unit: str, form: Callable[[float], str] = format_number) -> str:
     """A value with its unit, and its interval where it has one."""
     low, high = one.interval
     return f"{form(one.value)} {unit}" + (f" ({form(low)} to {form(high)})" if low < high else "")

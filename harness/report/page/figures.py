@@ -38,8 +38,8 @@ class Lines:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Heads, and a row for every point and level."""
-        rows = [[c.label, figure(x), figure(y)] for c in self.curves for x, y in c.points]
-        rows += [[name, "–", figure(y)] for name, y in self.levels]
+        rows = [[c.label, format_number(x), format_number(y)] for c in self.curves for x, y in c.points]
+        rows += [[name, "–", format_number(y)] for name, y in self.levels]
         return ["", self.x.title, self.y.title], rows
 
 
@@ -70,9 +70,9 @@ class Bars:
         heads = ["", self.x.title, *(["from", "to"] if interval else []), *self.against]
         rows = []
         for bar in self.bars:
-            ends = [figure(end) for end in bar.interval] if bar.interval else ["–", "–"]
-            seen = [figure(value) for value in bar.against]
-            rows.append([bar.label, figure(bar.value), *(ends if interval else []), *seen])
+            ends = [format_number(end) for end in bar.interval] if bar.interval else ["–", "–"]
+            seen = [format_number(value) for value in bar.against]
+            rows.append([bar.label, format_number(bar.value), *(ends if interval else []), *seen])
         return heads, rows
 
 
@@ -97,7 +97,7 @@ class Cells:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Heads, and the cells as they stand."""
         shown = self.texts or tuple(
-            tuple("–" if v is None else figure(v) for v in row) for row in self.values
+            tuple("–" if v is None else format_number(v) for v in row) for row in self.values
         )
         return [f"{self.y} ↓ {self.x} →", *self.columns], [
             [name, *row] for name, row in zip(self.rows, shown, strict=True)
@@ -135,24 +135,24 @@ class Figure:
         return sorted(own.union(*alike))
 
 
-def leading(items: Sequence[T], most: int, key: Callable[[T], float]) -> tuple[T, ...]:
+def largest(items: Sequence[T], most: int, key: Callable[[T], float]) -> tuple[T, ...]:
     """So many of the items, those with the largest key, in the order in which all of them stand."""
     first = sorted(range(len(items)), key=lambda k: -key(items[k]))[:most]
     return tuple(items[k] for k in sorted(first))
 
 
-def left_out(count: int, shown: int, what: str) -> tuple[str, ...]:
+def omission_note(count: int, shown: int, what: str) -> tuple[str, ...]:
     """What is said where not everything is shown."""
     if count <= shown:
         return ()
     return (f"{shown} of {count} {what} are shown; the table of runs has all, --where shows others.",)
 
 
-def figure(value: float) -> str:
+def format_number(value: float) -> str:
     """Four digits that count, all of them before the point."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def spread(values: Sequence[float]) -> tuple[float, float]:
+def value_range(values: Sequence[float]) -> tuple[float, float]:
     """The smallest and the largest."""
     return min(values), max(values)

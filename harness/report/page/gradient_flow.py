@@ -1,16 +1,16 @@
-"""How far gradients flow back: ‖∂L/∂h_t‖ for every step, before and after training."""
+"""Gradient flow: ‖∂L/∂h_t‖ for every step, before and after training."""
 
 from collections.abc import Sequence
 from math import exp, log
 
-from harness.report.page.figures import Cells, Figure, Panel, left_out
-from harness.report.page.series import MOST, Series, Set
+from harness.report.page.figures import Cells, Figure, Panel, omission_note
+from harness.report.page.series import MOST, ComparableSet, Series
 
 MOST_ROWS = 24  # of a panel
 WHEN = ("before", "after")
 
 
-def flow(found: Sequence[Set]) -> Figure:
+def gradient_flow_figure(found: Sequence[ComparableSet]) -> Figure:
     """Two panels for every set that has such runs: rows are layers of series, columns are steps."""
     panels: list[Panel] = []
     left: list[str] = []
@@ -25,10 +25,10 @@ def flow(found: Sequence[Set]) -> Figure:
             names = tuple(name for name, _ in rows[:MOST_ROWS])
             chart = Cells("step t", "layer", "‖∂L/∂h_t‖", columns, names, values, log=True)
             panels.append(Panel(f"{one.of(f'{when.capitalize()} training')}; {_range(values)}", chart))
-            left += left_out(len(rows), MOST_ROWS, f"layers{one.among}")
+            left += omission_note(len(rows), MOST_ROWS, f"layers{one.among}")
     return Figure(
         "flow",
-        "How far gradients flow back",
+        "Gradient flow",
         "The norm of the loss's gradient with respect to the state after every step, geometric mean over "
         "seeds. The loss is at the end: where the left is faint, the first steps teach the network nothing.",
         "python run.py -m cell=rnn,lstm,gru diagnostics=gradient_flow",

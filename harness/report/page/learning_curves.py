@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from statistics import fmean
 
-from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel, leading, left_out
-from harness.report.page.series import MOST, Series, Set
+from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel, largest, omission_note
+from harness.report.page.series import MOST, ComparableSet, Series
 from harness.report.table import MARK
 from harness.store.record import RunRecord
 
@@ -13,16 +13,16 @@ MOST_CURVES = 12  # of a panel
 X, Y = Axis("seconds of training"), Axis("validation accuracy")
 
 
-def curves(found: Sequence[Set]) -> Figure:
-    """A panel for every cell of a set, see `Set.views`."""
+def learning_curves_figure(found: Sequence[ComparableSet]) -> Figure:
+    """A panel for every cell of a set, see `ComparableSet.line_panels`."""
     panels: list[Panel] = []
     left: list[str] = []
-    for title, series in (view for one in found[:MOST] for view in one.views()):
+    for title, series in (view for one in found[:MOST] for view in one.line_panels()):
         all_of_it = [curve for key, each in series if (curve := _curve(each, key))]
         if all_of_it:
-            kept = leading(all_of_it, MOST_CURVES, lambda curve: curve.points[-1][1])
+            kept = largest(all_of_it, MOST_CURVES, lambda curve: curve.points[-1][1])
             panels.append(Panel(title, Lines(X, Y, kept)))
-            left += left_out(len(all_of_it), MOST_CURVES, f"curves of {title}, the most accurate,")
+            left += omission_note(len(all_of_it), MOST_CURVES, f"curves of {title}, the most accurate,")
     return Figure(
         "curves",
         "Accuracy against training time",
@@ -30,7 +30,7 @@ def curves(found: Sequence[Set]) -> Figure:
         "seeds. Further up and to the left is better.",
         "python run.py -m backend=numpy,torch,keras cell=lstm,gru",
         tuple(panels),
-        (*left, *left_out(len(found), MOST, "sets of comparable runs")),
+        (*left, *omission_note(len(found), MOST, "sets of comparable runs")),
     )
 
 

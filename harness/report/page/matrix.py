@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from harness.config.matrix import Matrix, build_matrix
-from harness.report.page.figures import figure
-from harness.report.page.series import Series, Set
+from harness.report.page.figures import format_number
+from harness.report.page.series import ComparableSet, Series
 from harness.report.table import MARK, text
 from harness.store.record import RunRecord
 
@@ -23,7 +23,7 @@ class Square:
 
 
 @dataclass(frozen=True)
-class Grid:
+class ResultMatrix:
     """`columns` are (backend, implementation); `rows` (cell, its squares)."""
 
     columns: list[tuple[str, str]]
@@ -31,7 +31,7 @@ class Grid:
     notes: list[str]
 
 
-def grid(runs: Sequence[RunRecord], found: Sequence[Set]) -> Grid:
+def result_matrix(runs: Sequence[RunRecord], found: Sequence[ComparableSet]) -> ResultMatrix:
     """The grid of all runs. Figures of a square are those of one series, that with the most runs in the first
     set that it has runs of; where that is another set than the first, its number says which."""
     there = build_matrix()
@@ -58,7 +58,7 @@ def grid(runs: Sequence[RunRecord], found: Sequence[Set]) -> Grid:
         rows.append((cell, squares))
     used = sorted({place[run.key][0] for run in runs if run.key in place})
     notes = [f"{n + 1}: {found[n].name}" for n in used] if len(used) > 1 else [found[n].name for n in used]
-    return Grid(columns, rows, notes)
+    return ResultMatrix(columns, rows, notes)
 
 
 def _implementation(run: RunRecord, there: Matrix) -> str:
@@ -70,7 +70,9 @@ def _implementation(run: RunRecord, there: Matrix) -> str:
     return next(iter([*offered, *own]), "auto")
 
 
-def _square(own: Sequence[RunRecord], place: dict[str, tuple[int, int]], found: Sequence[Set]) -> Square:
+def _square(
+    own: Sequence[RunRecord], place: dict[str, tuple[int, int]], found: Sequence[ComparableSet]
+) -> Square:
     good = [run for run in own if run.key in place]
     bad = [run for run in own if not run.ok]
     wrong = (
@@ -92,7 +94,7 @@ def _square(own: Sequence[RunRecord], place: dict[str, tuple[int, int]], found: 
     mark = f" {MARK}" if any(run.contended for run in chosen) else ""
     lines = [
         f"{fmean(accuracies):.4f}" if accuracies else "no accuracy",
-        f"{figure(fmean(rates))}/s{mark}" if rates else "no training steps",
+        f"{format_number(fmean(rates))}/s{mark}" if rates else "no training steps",
     ]
     others = len(good) - len(chosen)
     what = _named(series) if others else ""

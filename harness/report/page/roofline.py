@@ -3,33 +3,33 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from harness.report.page.figures import Axis, Bar, Bars, Figure, Panel, leading, left_out
-from harness.report.page.series import MOST, Series, Set
+from harness.report.page.figures import Axis, Bar, Bars, Figure, Panel, largest, omission_note
+from harness.report.page.series import MOST, ComparableSet, Series
 from harness.report.table import MARK
 
 MOST_BARS = 30  # of a panel
 AGAINST = ("product of the run's own shape", "best product measured")
 
 
-def roofline(found: Sequence[Set]) -> Figure:
+def roofline_figure(found: Sequence[ComparableSet]) -> Figure:
     """A panel for every set; of a series the means over its runs."""
     panels: list[Panel] = []
     left: list[str] = []
     for one in found[:MOST]:
         bars = [bar for series in one.series if (bar := _bar(series))]
         if bars:
-            kept = leading(bars, MOST_BARS, lambda bar: bar.value)
+            kept = largest(bars, MOST_BARS, lambda bar: bar.value)
             panels.append(Panel(one.title or one.name, Bars(Axis("GFLOP/s"), kept, AGAINST)))
-            left += left_out(len(bars), MOST_BARS, f"series{one.among}, the best used,")
+            left += omission_note(len(bars), MOST_BARS, f"series{one.among}, the best used,")
     return Figure(
         "roofline",
-        "How far from the roof",
+        "Share of peak performance",
         "Training FLOP/s (bars) against matrix products alone, measured in the same process on the same "
         "threads: of the shape that the run repeats most, and the best of several. Sums over time are larger "
         "products than those of a step, so a bar may pass the former.",
         "python run.py -m backend=numpy,torch,keras cell=lstm,gru",
         tuple(panels),
-        (*left, *left_out(len(found), MOST, "sets of comparable runs")),
+        (*left, *omission_note(len(found), MOST, "sets of comparable runs")),
         wide=True,
     )
 

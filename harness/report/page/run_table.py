@@ -47,7 +47,7 @@ class Environment:
     runs: int
 
 
-def rows(runs: Sequence[RunRecord]) -> dict[str, Any]:
+def run_table(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """What the page's script makes the table from: columns, rows of plain values, and of each run its
     command, its reason, which environment, which device, and whether others used its cores."""
     known: dict[str, int] = {}
@@ -75,7 +75,7 @@ def rows(runs: Sequence[RunRecord]) -> dict[str, Any]:
 
 
 def environments(runs: Sequence[RunRecord]) -> list[Environment]:
-    """The environments of the runs, in the order in which `rows` numbers them."""
+    """The environments of the runs, in the order in which `run_table` numbers them."""
     known: dict[str, tuple[dict[str, Any], int]] = {}
     for run in runs:
         name = _canonical(run.environment)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel, left_out
+from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel, omission_note
 from harness.report.scaling.command import COMMAND
 from harness.report.scaling.lines import AXES, Line, group_lines
 from harness.report.scaling.render import conclusion
@@ -11,7 +11,7 @@ from harness.store.record import RunRecord
 MOST_PANELS = 6
 
 
-def growth(runs: Sequence[RunRecord]) -> Figure:
+def scaling_figure(runs: Sequence[RunRecord]) -> Figure:
     """A panel for every line, and the conclusions from its fits."""
     lines = group_lines(runs)
     shown = lines[:MOST_PANELS]
@@ -23,12 +23,12 @@ def growth(runs: Sequence[RunRecord]) -> Figure:
     ]
     return Figure(
         "scaling",
-        "What size does",
+        "Training speed by size",
         "Training GFLOP/s as one size alone grows, both axes logarithmic; level lines are the best matrix "
         "product of the device.",
         COMMAND,
         tuple(Panel(line.title, _chart(line)) for line in shown),
-        (*conclusions, *left_out(len(lines), MOST_PANELS, "lines")),
+        (*conclusions, *omission_note(len(lines), MOST_PANELS, "lines")),
     )
 
 

@@ -42,7 +42,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Set:
+class ComparableSet:
     """Series that may be compared, by cell. `name` says what they have in common, `title` what of that other
     sets have not: nothing where there is one set."""
 
@@ -50,7 +50,7 @@ class Set:
     title: str
     series: tuple[Series, ...]
 
-    def views(self) -> list[tuple[str, list[tuple[str, Series]]]]:
+    def line_panels(self) -> list[tuple[str, list[tuple[str, Series]]]]:
         """(title, series by what decides their colour) of panels of lines: a panel for every cell, or one
         for all cells where one contender made them."""
         if len(self.contenders) == 1:
@@ -90,7 +90,7 @@ def _told(series: list[tuple[str, Series]]) -> list[tuple[str, Series]]:
     return [(", ".join(filter(None, (key, one.settings))), one) for key, one in series]
 
 
-def sets(runs: Sequence[RunRecord], *modes: str) -> list[Set]:
+def comparable_sets(runs: Sequence[RunRecord], *modes: str) -> list[ComparableSet]:
     """The sets of the `ok` runs of some modes, in this order, of each that with the most series first."""
     good = [run for run in runs if run.ok and run.mode in modes]
     if not good:
@@ -112,7 +112,7 @@ def sets(runs: Sequence[RunRecord], *modes: str) -> list[Set]:
     parts = {same: _parts(same) for same in found}
     differ = [k for k, other in enumerate(zip(*parts.values(), strict=True)) if len(set(other)) > 1]
     made = [
-        Set(
+        ComparableSet(
             ", ".join(filter(None, parts[same])),
             ", ".join(filter(None, (parts[same][k] for k in differ))),
             tuple(_series(members, settings)),

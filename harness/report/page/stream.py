@@ -3,29 +3,29 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel, left_out
-from harness.report.page.series import MOST, Series, Set
+from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel, omission_note
+from harness.report.page.series import MOST, ComparableSet, Series
 
 MOST_CURVES = 12
 
 
-def rows(streamed: Sequence[Set]) -> Figure:
-    """A panel for every cell of a set of runs in mode=stream, see `Set.views`."""
+def stream_figure(streamed: Sequence[ComparableSet]) -> Figure:
+    """A panel for every cell of a set of runs in mode=stream, see `ComparableSet.line_panels`."""
     panels: list[Panel] = []
     left: list[str] = []
     x, y = Axis("steps seen", whole=True), Axis("test accuracy")
-    for title, series in (view for one in streamed[:MOST] for view in one.views()):
+    for title, series in (view for one in streamed[:MOST] for view in one.line_panels()):
         curves = [curve for key, each in series if (curve := _curve(each, key))]
         if curves:
             panels.append(Panel(title, Lines(x, y, tuple(curves[:MOST_CURVES]))))
-            left += left_out(len(curves), MOST_CURVES, f"curves of {title}")
+            left += omission_note(len(curves), MOST_CURVES, f"curves of {title}")
     return Figure(
         "rows",
-        "How early it can tell",
+        "Accuracy by time step",
         "Accuracy on the test set after every step of a sequence (a row of the image) has been read.",
         "python run.py mode=stream weights=results/runs/KEY/WHEN/weights.safetensors",
         tuple(panels),
-        (*left, *left_out(len(streamed), MOST, "sets of comparable runs")),
+        (*left, *omission_note(len(streamed), MOST, "sets of comparable runs")),
     )
 
 

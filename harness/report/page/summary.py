@@ -3,8 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.report.page.estimates import Measured, accuracy, points, ratio, shown, speed
-from harness.report.page.series import Series, Set
+from harness.report.page.estimates import (
+    SeriesEstimate,
+    accuracy_estimate,
+    difference_text,
+    ratio_text,
+    throughput_estimate,
+    with_interval,
+)
+from harness.report.page.series import ComparableSet, Series
 from harness.store.record import RunRecord
 
 MOST_CELLS = 6  # that get a sentence each
@@ -23,12 +30,12 @@ def counts(runs: Sequence[RunRecord]) -> str:
     return said + (f" {shared:,} shared their cores with others (†)." if shared else "")
 
 
-def compared(found: Sequence[Set]) -> Set | None:
+def compared(found: Sequence[ComparableSet]) -> ComparableSet | None:
     """The first set in which there is something to compare, or the first."""
     return next((one for one in found if len(one.series) > 1), found[0] if found else None)
 
 
-def sentences(found: Sequence[Set]) -> list[tuple[str, str]]:
+def summary_sentences(found: Sequence[ComparableSet]) -> list[tuple[str, str]]:
     """(what, sentence) for the largest set: who is fastest, who is the most accurate, and whether that is
     more than noise."""
     largest = compared(found)
@@ -41,16 +48,18 @@ def sentences(found: Sequence[Set]) -> list[tuple[str, str]]:
     return [*_fastest(largest), *_most_accurate(largest)]
 
 
-def _fastest(one: Set) -> list[tuple[str, str]]:
+def _fastest(one: ComparableSet) -> list[tuple[str, str]]:
     """For every cell the fastest contender; across cells where nobody else took part."""
     if len(one.contenders) == 1:
-        rates = [speed(series, "train_throughput", series.label) for series in one.series]
+        rates = [throughput_estimate(series, "train_throughput", series.label) for series in one.series]
         return [("Fastest to train", said)] if (said := _ahead(rates)) else []
     lines = []
     for cell in sorted(one.cells, key=lambda cell: -sum(series.cell == cell for series in one.series)):
         own = [series for series in one.series if series.cell == cell]
         rates = [
-            speed(series, "train_throughput", ", ".join(filter(None, (series.by, series.settings))))
+            throughput_estimate(
+                series, "train_throughput", ", ".join(filter(None, (series.by, series.settings)))
+            )
             for series in own
         ]
         if said := _ahead(rates):
@@ -58,39 +67,41 @@ def _fastest(one: Set) -> list[tuple[str, str]]:
     return lines[:MOST_CELLS]
 
 
-def _ahead(rates: Sequence[Measured | None]) -> str | None:
+def _ahead(rates: Sequence[SeriesEstimate | None]) -> str | None:
     """Who is first, by how much, and whether that is sure; None where there are not two."""
     order = sorted((rate for rate in rates if rate), key=lambda rate: -rate.value)
     if len(order) < 2:
         return None
     first, second = order[:2]
-    ahead, sure = ratio(first, second)
+    ahead, sure = ratio_text(first, second)
     slowest = f" And {first.value / order[-1].value:.2f} times {order[-1].label}." if len(order) > 2 else ""
-    return f"{first.label} with {shown(first, 'sequences/s')}, {ahead} {second.label}: {sure}.{slowest}"
+    return (
+        f"{first.label} with {with_interval(first, 'sequences/s')}, {ahead} {second.label}: {sure}.{slowest}"
+    )
 
 
-def _most_accurate(one: Set) -> list[tuple[str, str]]:
+def _most_accurate(one: ComparableSet) -> list[tuple[str, str]]:
     """Whoever computed them, runs of one cell with the same settings are runs of one seed or another. Of each
     cell the best settings; of a single cell all of them."""
     alike: dict[tuple[str, str], list[Series]] = {}
     for series in one.series:
         alike.setdefault((series.cell, series.settings), []).append(series)
     made = [
-        (cell, accuracy(", ".join(filter(None, (cell, own))), all_of_it))
+        (cell, accuracy_estimate(", ".join(filter(None, (cell, own))), all_of_it))
         for (cell, own), all_of_it in alike.items()
     ]
     order = sorted(((cell, found) for cell, found in made if found), key=lambda each: -each[1].value)
     if len(one.cells) > 1:
-        best: dict[str, Measured] = {}
+        best: dict[str, SeriesEstimate] = {}
         for cell, found in order:
             best.setdefault(cell, found)
         order = list(best.items())
     if len(order) < 2:
         return []
     first, second = (found for _, found in order[:2])
-    ahead, sure = points(first, second)
+    ahead, sure = difference_text(first, second)
     said = (
-        f"{first.label} with {shown(first, 'of the test set', _accuracy)}, mean of {first.n} "
+        f"{first.label} with {with_interval(first, 'of the test set', _accuracy)}, mean of {first.n} "
         f"seed{'s' * (first.n > 1)}, {ahead} {second.label}: {sure}."
     )
     return [("Most accurate", said)]

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from harness.report.page.estimates import speed
-from harness.report.page.figures import Axis, Bar, Bars, Figure, Panel, leading, left_out
-from harness.report.page.series import MOST, Set
+from harness.report.page.estimates import throughput_estimate
+from harness.report.page.figures import Axis, Bar, Bars, Figure, Panel, largest, omission_note
+from harness.report.page.series import MOST, ComparableSet
 from harness.report.table import MARK
 
 MOST_BARS = 40  # of a panel
 WHAT = (("training", "train_throughput"), ("prediction", "inference_throughput"))
 
 
-def throughput(found: Sequence[Set]) -> Figure:
+def throughput_figure(found: Sequence[ComparableSet]) -> Figure:
     """Two panels for every set."""
     panels: list[Panel] = []
     left: list[str] = []
@@ -20,18 +20,18 @@ def throughput(found: Sequence[Set]) -> Figure:
             bars = [
                 Bar(f"{rate.label}{f' {MARK}' * rate.contended}", series.by, rate.value, rate.interval)
                 for series in one.series
-                if (rate := speed(series, column, series.label))
+                if (rate := throughput_estimate(series, column, series.label))
             ]
             if bars:
-                kept = leading(bars, MOST_BARS, lambda bar: bar.value)
+                kept = largest(bars, MOST_BARS, lambda bar: bar.value)
                 panels.append(Panel(one.of(what.capitalize()), Bars(Axis("sequences/s"), kept)))
-                left += left_out(len(bars), MOST_BARS, f"series{one.among}, the fastest in {what},")
+                left += omission_note(len(bars), MOST_BARS, f"series{one.among}, the fastest in {what},")
     return Figure(
         "throughput",
         "Throughput",
         "Sequences per second: the mean over runs. The thin line spans the 95 % intervals of all of them.",
         "python run.py -m backend=numpy,torch,keras cell=lstm,gru",
         tuple(panels),
-        (*left, *left_out(len(found), MOST, "sets of comparable runs")),
+        (*left, *omission_note(len(found), MOST, "sets of comparable runs")),
         wide=True,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from harness.report.page.figures import Axis, Bars, Cells, Chart, Lines, figure
+from harness.report.page.figures import Axis, Bars, Cells, Chart, Lines, format_number
 from harness.report.palette import REFERENCE_MARKERS, SHAPES, color_index, shape_index
 
 INK, PAPER, HEAT = "var(--ink)", "var(--paper)", "var(--heat)"
@@ -37,7 +37,7 @@ def specification(chart: Chart, keys: Sequence[str], description: str) -> dict[s
 
 def _lines(chart: Lines, keys: Sequence[str]) -> Drawn:
     points = [
-        {"name": curve.label, "key": curve.key, "x": x, "y": y, "order": n, "shown": figure(y)}
+        {"name": curve.label, "key": curve.key, "x": x, "y": y, "order": n, "shown": format_number(y)}
         for curve in chart.curves
         for n, (x, y) in enumerate(curve.points)
     ]
@@ -64,7 +64,9 @@ def _lines(chart: Lines, keys: Sequence[str]) -> Drawn:
         .add_params(near),
     ]
     if chart.levels:
-        levels = alt.Chart(_data([{"name": name, "y": y, "shown": figure(y)} for name, y in chart.levels]))
+        levels = alt.Chart(
+            _data([{"name": name, "y": y, "shown": format_number(y)} for name, y in chart.levels])
+        )
         tips = [alt.Tooltip("name:N", title="level"), alt.Tooltip("shown:N", title=chart.y.title)]
         marks.append(
             levels.mark_rule(stroke=INK, strokeDash=[5, 4]).encode(
@@ -80,11 +82,11 @@ def _bars(chart: Bars, keys: Sequence[str]) -> Drawn:
             "name": bar.label,
             "key": bar.key,
             "value": bar.value,
-            "shown": figure(bar.value),
+            "shown": format_number(bar.value),
             "low": bar.interval[0] if bar.interval else bar.value,
             "high": bar.interval[1] if bar.interval else bar.value,
-            "from": figure(bar.interval[0]) if bar.interval else "–",
-            "to": figure(bar.interval[1]) if bar.interval else "–",
+            "from": format_number(bar.interval[0]) if bar.interval else "–",
+            "to": format_number(bar.interval[1]) if bar.interval else "–",
         }
         for bar in chart.bars
     ]
@@ -107,7 +109,7 @@ def _bars(chart: Bars, keys: Sequence[str]) -> Drawn:
         marks.append(base.mark_rule(stroke=INK, strokeWidth=1.5).encode(x=alt.X("low:Q"), x2="high:Q"))
     if chart.against:
         seen = [
-            {"name": bar.label, "what": what, "value": value, "shown": figure(value)}
+            {"name": bar.label, "what": what, "value": value, "shown": format_number(value)}
             for bar in chart.bars
             for what, value in zip(chart.against, bar.against, strict=True)
         ]
@@ -140,7 +142,7 @@ def _cells(chart: Cells) -> Drawn:
             "row": name,
             "column": column,
             "value": value,
-            "shown": text or ("–" if value is None else figure(value)),
+            "shown": text or ("–" if value is None else format_number(value)),
             "text": text,
         }
         for name, values, written in zip(chart.rows, chart.values, texts, strict=True)
