@@ -1,32 +1,19 @@
 """The report, as a reader has it: in a real browser, from a file."""
 
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from harness.report.page import matplotlib
-from harness.report.page.build import make_figures
-from harness.report.page.confusion import confusion_figure
-from harness.report.page.estimates import SeriesEstimate, difference_text, ratio_text
 from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel
-from harness.report.page.matrix import result_matrix
-from harness.report.page.series import comparable_sets
-from harness.report.page.summary import summary_sentences
-from harness.report.page.throughput import throughput_figure
-from harness.store.record import RunRecord
 from tests.bench import report as bench
-from tests.conftest import ROOT, Shell, environment
-from tests.support.pages import CELLS, RATES, chromium, everything, opened, store, streamed, trained
+from tests.support.pages import CELLS, RATES, chromium, everything, opened, streamed, trained, written
 from tests.support.records import record
-from tests.support.refusals import refused
 
 pytestmark = pytest.mark.xdist_group("page")
 FIGURES = ("curves", "throughput", "scaling", "roofline", "flow", "rows", "confusion")
@@ -60,16 +47,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(browser: Browser, whole: Path) -> Iterator[Page]:
     with opened(browser, whole, viewport={"width": 1200, "height": 900}) as found:
         yield found
-
-
-def written(place: Path, *records: RunRecord, options: tuple[str, ...] = ()) -> Path:
-    results = store(place / "results", *records)
-    path = place / "report.html"
-    command = [sys.executable, "-m", "harness", "report", str(path), "--results", str(results), *options]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert f"Written: {path}" in done.stdout
-    return path
 
 
 def column(page: Page, name: str) -> list[str]:
@@ -374,210 +351,3 @@ def test_a_legend_stays_on_the_sheet(tmp_path: Path, browser: Browser) -> None:
         page.close()
     assert heights[0] == pytest.approx(2.7 * 72)
     assert heights[1] > heights[0] + 3 * 7  # points
-
-
-# words
-
-
-def measurement(*values: float, seeded: bool = False, contended: bool = False) -> SeriesEstimate:
-    by = dict(enumerate(values))
-    return SeriesEstimate("x", fmean(values), (min(values), max(values)), by, seeded, contended)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "said"),
-    [
-        (measurement(102, 100, 101), measurement(81, 80, 82), "more than noise"),
-        (measurement(102, 100, 101), measurement(80, 101, 95), "may be noise"),
-        (measurement(102, 100, 101), measurement(101), "from a single run nobody knows"),
-        (measurement(102, 100, 101), measurement(81, 80, 82, contended=True), "do not trust it"),
-    ],
-)
-def test_no_more_is_said_of_speeds_than_their_runs_allow(
-    first: SeriesEstimate, second: SeriesEstimate, said: str
-) -> None:
-    assert said in ratio_text(first, second)[1]
-
-
-def test_accuracies_are_compared_seed_by_seed() -> None:
-    """The second is better for one seed than the first for another, and worse for every one."""
-    first = measurement(0.981, 0.975, 0.988, seeded=True)
-    second = measurement(0.980, 0.9741, 0.9869, seeded=True)
-    said, sure = difference_text(first, second)
-    assert said.startswith("0.10 points [")
-    assert sure == "more than noise"
-    assert difference_text(replace(first, seeded=False), second)[1] == "this may be noise"
-
-
-def test_the_summary_names_the_fastest_and_the_most_accurate() -> None:
-    said = dict(
-        summary_sentences(comparable_sets([run for run in everything() if not run.contended], "train"))
-    )
-    assert said["Fastest to train, lstm"] == (
-        "torch with 9,045 sequences/s (8,820 to 9,272), 1.13 times [1.09, 1.16] numpy: more than noise. "
-        "And 1.29 times keras."
-    )
-    assert said["Most accurate"].startswith(
-        "gru with 0.9872 of the test set (0.9870 to 0.9875), mean of 2 seeds, 0.20 points"
-    )
-
-
-def test_runs_that_differ_in_more_than_their_seed_never_share_a_figure() -> None:
-    runs = [
-        trained("torch", "lstm", 0),
-        trained("torch", "lstm", 1, "cell.hidden=64"),
-        trained("torch", "lstm", 2, "cell.hidden=64"),
-        trained("torch", "lstm", 3, "train.batch_size=64"),
-    ]
-    found = comparable_sets(runs, "train")
-    assert [one.title for one in found] == ["batch 128", "batch 64"]
-    assert [(s.label, len(s.runs)) for s in found[0].series] == [
-        ("lstm · torch, hidden=64", 2),
-        ("lstm · torch, hidden=128", 1),
-    ]
-
-
-def test_other_sizes_are_named_whoever_made_them() -> None:
-    """Two networks are no two backends."""
-    runs = [
-        *(trained("torch", "lstm", seed, "cell.hidden=8") for seed in range(3)),
-        *(trained("numpy", "lstm", seed, "cell.hidden=512") for seed in range(3)),
-    ]
-    found = comparable_sets(runs, "train")
-    assert [s.label for s in found[0].series] == ["lstm · numpy, hidden=512", "lstm · torch, hidden=8"]
-    said = dict(summary_sentences(found))["Fastest to train, lstm"]
-    assert said.startswith("torch, hidden=8 with 9,090 sequences/s")
-    assert "numpy, hidden=512" in said
-    other = [trained("numpy", "gru", 0, "cell.hidden=64"), trained("numpy", "lstm", 0)]
-    assert [s.label for s in comparable_sets(other, "train")[0].series] == [
-        "gru · numpy, hidden=64",
-        "lstm · numpy, hidden=128",
-    ]
-
-
-def test_networks_of_several_sizes_have_no_mean() -> None:
-    runs = [
-        *(trained("torch", "lstm", seed, test_accuracy=0.990) for seed in range(3)),
-        *(trained("torch", "lstm", seed, "cell.hidden=2", test_accuracy=0.300) for seed in range(4)),
-        *(trained("torch", "gru", seed, test_accuracy=0.950 + 0.001 * seed) for seed in range(3)),
-    ]
-    found = comparable_sets(runs, "train")
-    said = dict(summary_sentences(found))["Most accurate"]
-    assert said.startswith("lstm, hidden=128 with 0.9900 of the test set")
-    assert "3.90 points" in said
-    assert "gru, hidden=128" in said
-    squares = dict(result_matrix(runs, found).rows)
-    (square,) = (each for each in squares["lstm"] if each.state == "ok")
-    assert square.lines[0] == "0.3000"
-    assert square.lines[2] == "hidden=2"
-    assert square.more == "4 runs of torch, hidden=2; 3 of other configurations or under other conditions"
-
-
-def test_runs_of_speed_alone_stand_in_the_grid_and_beside_trained_ones(tmp_path: Path) -> None:
-    timed = [
-        trained(backend, "lstm", 0, "mode=throughput", test_accuracy=None, history=[], details={})
-        for backend in ("numpy", "torch")
-    ]
-    crashed = replace(
-        timed[0], backend="keras", status="crashed", reason="gone", key="k", implementation="fused"
-    )
-    runs = [trained("numpy", "rnn", 0), *timed, crashed]
-    found = make_figures(runs)
-    (bars,) = (figure for figure in found if figure.name == "throughput")
-    labels = {bar.label for panel in bars.panels for bar in panel.chart.bars}
-    assert labels == {"rnn · numpy", "lstm · numpy", "lstm · torch"}
-    assert {panel.title.partition(": ")[2] for panel in bars.panels} == {"5 epochs", "speed alone"}
-    rows = dict(result_matrix(runs, comparable_sets(runs, "train", "throughput")).rows)
-    assert [square.lines[:2] for square in rows["lstm"] if square.state in ("ok", "bad")] == [
-        ("crashed", "gone"),
-        ("no accuracy", "8,000/s"),
-        ("no accuracy", "9,000/s"),
-    ]
-    assert "Fastest to train, lstm" in dict(summary_sentences(comparable_sets(runs, "train", "throughput")))
-    written(tmp_path, *timed)  # no run trained, and none has all its parts
-
-
-def test_of_many_series_the_first_are_drawn_and_the_others_counted() -> None:
-    one = trained("torch", "lstm", 0)
-    many = [
-        replace(one, train_throughput=1000.0 + n, config={**one.config, "init": f"{n}"}) for n in range(50)
-    ]
-    figure = throughput_figure(comparable_sets(many, "train"))
-    bars = figure.panels[0].chart.bars
-    assert len(bars) == 40
-    assert min(bar.value for bar in bars) == 1010
-    assert figure.found[0].startswith("40 of 50 series, the fastest in training, are shown")
-
-
-@pytest.mark.parametrize(
-    ("matrix", "said", "drawn"),
-    [
-        ([[5, 0], [0, 5]], "None is missed.", 1),
-        ([[4, 1, 0], [0, 0, 5], [0, 0, 5]], "1 in 5 of 5 (100.0 %), mostly taken for 2; 0 in 1 of 5", 1),
-        ([[1] * 30] * 30, "a matrix of 30 classes is not drawn", 0),
-    ],
-)
-def test_what_is_missed(matrix: list[list[int]], said: str, drawn: int) -> None:
-    figure = confusion_figure(
-        comparable_sets([replace(trained("torch", "lstm", 0), details={"confusion": matrix})], "train")
-    )
-    assert said in "\n".join(figure.found)
-    assert len(figure.panels) == drawn
-
-
-# what a person can get wrong
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("x.html", "--results", "nowhere"), "nowhere: no such results directory"),
-        (("x.html", "--results", "conf"), "no runs in conf; make one with: python run.py data=digits"),
-        (("x.html", "--where", "cell=fir"), "where cell=fir; there are 2 others"),
-        (("x.html", "--where", "cel=fir"), "'cel=fir' is no column; did you mean cell?"),
-        (("x.html", "--where", "cell"), "--where cell: lacks a value: cell=VALUE"),
-        ((f"{'x' * 300}.html",), "cannot be written (File name too long)"),
-        (("nowhere/x.html",), "nowhere/x.html: nowhere is not a directory; create it first"),
-        (("docs",), "docs: is a directory; name a file in it"),
-        (("x.html", "--plots", "nowhere/plots"), "--plots nowhere/plots: cannot be made: No such file or"),
-        (("x.html", "--plots", "run.py"), "--plots run.py: cannot be made: File exists"),
-    ],
-)
-def test_what_cannot_be_shown(
-    tmp_path: Path, harness_command: Shell, arguments: tuple[str, ...], said: str
-) -> None:
-    if "--results" not in arguments:
-        results = store(tmp_path, trained("torch", "lstm", 0), trained("numpy", "lstm", 0))
-        arguments = (*arguments, "--results", str(results))
-    refused(harness_command("report", *arguments), said)
-    assert not (ROOT / "x.html").exists()
-
-
-def test_records_of_a_newer_version_are_named(tmp_path: Path, harness_command: Shell) -> None:
-    store(tmp_path, trained("torch", "lstm", 0))
-    (path,) = tmp_path.glob("runs/*/*/record.json")
-    path.write_text(path.read_text("utf-8").replace('"schema": 1', '"schema": 99'), "utf-8")
-    done = harness_command("report", str(tmp_path / "x.html"), "--results", str(tmp_path))
-    refused(done, "schema 99 is unknown to this version", "no runs in")
-
-
-def test_records_of_which_parts_are_missing_are_on_the_page(tmp_path: Path) -> None:
-    empty: tuple[dict[str, object], ...] = (
-        {"details": {}},
-        {"history": [{}]},
-        {"environment": {}},
-        {"config": {}},
-    )
-    runs = [replace(trained("torch", "lstm", seed), **parts) for seed, parts in enumerate(empty)]  # type: ignore[arg-type]
-    assert "All runs" in written(tmp_path, *runs).read_text("utf-8")
-
-
-@pytest.mark.parametrize("package", ["altair", "vl_convert", "matplotlib"])
-def test_without_a_package_it_says_how_to_get_it(
-    tmp_path: Path, harness_command: Shell, shadow: Callable[[str, str], dict[str, str]], package: str
-) -> None:
-    store(tmp_path, trained("torch", "lstm", 0))
-    env = shadow(package, f"raise ModuleNotFoundError(\"No module named '{package}'\")")
-    plots = ("--plots", str(tmp_path / "plots")) if package == "matplotlib" else ()
-    done = harness_command("report", str(tmp_path / "x.html"), "--results", str(tmp_path), *plots, env=env)
-    refused(done, "pip install -c constraints.txt", package)

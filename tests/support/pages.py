@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from harness.measure.clock import now
 from harness.store.attempts import new_attempt, write_record
 from harness.store.record import RunRecord
+from tests.conftest import ROOT, environment
 from tests.support.records import measured, record
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -132,3 +135,13 @@ def opened(browser: Browser, path: Path, **options: Any) -> Iterator[Page]:
     assert said == []
     assert {url for url in asked if not url.startswith("data:")} == {path.as_uri()}
     context.close()
+
+
+def written(place: Path, *records: RunRecord, options: tuple[str, ...] = ()) -> Path:
+    results = store(place / "results", *records)
+    path = place / "report.html"
+    command = [sys.executable, "-m", "harness", "report", str(path), "--results", str(results), *options]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert f"Written: {path}" in done.stdout
+    return path
