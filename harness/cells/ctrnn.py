@@ -1,12 +1,4 @@
-"""Continuous-time recurrent network.
-
-    dh/dt = -h / τ + tanh(h) W_hh + x_t W_xh + b_h          τ = exp(log_tau)
-    h ← h + (dh/dt) / n                                     n times for each x_t
-    h_t = h
-
-K. Funahashi, Y. Nakamura, Approximation of dynamical systems by continuous time recurrent neural
-networks, Neural Networks 6(6), 1993.
-"""
+"""Continuous-time recurrent network."""
 
 from harness.model.cell import CellSpec, Param, State, Whole
 

@@ -1,10 +1,4 @@
-"""Echo state network.
-
-    h_t = (1 - α) h_{t-1} + α tanh(x_t W_xh + h_{t-1} W_hh + b_h)
-
-H. Jaeger, The “echo state” approach to analysing and training recurrent neural networks, GMD Report 148,
-2001; leaky units: H. Jaeger et al., Neural Networks 20(3), 2007.
-"""
+"""Echo state network."""
 
 from harness.model.cell import CellSpec, Number, Param, State
 
@@ -12,8 +6,8 @@ SPEC = CellSpec(
     name="echo_state",
     title="Echo state network",
     paper=(
-        "H. Jaeger, The echo state approach to analysing and training recurrent neural networks, "
-        "GMD Report 148, 2001"
+        "H. Jaeger, The “echo state” approach to analysing and training recurrent neural networks, GMD "
+        "Report 148, 2001; leaky units: H. Jaeger et al., Neural Networks 20(3), 2007"
     ),
     equations="""\
 h_t = (1 - α) h_{t-1} + α tanh(x_t W_xh + h_{t-1} W_hh + b_h)""",

@@ -1,9 +1,4 @@
-"""Finite impulse recurrent network.
-
-    h_t = φ(Σ_{k<K} x_{t-k} W_xh[k] + b_h)          x_t = 0 for t < 1
-
-A. Waibel et al., Phoneme recognition using time-delay neural networks, IEEE Trans. ASSP 37(3), 1989.
-"""
+"""Finite impulse recurrent network."""
 
 from harness.model.cell import CellSpec, Choice, Param, State, Whole
 

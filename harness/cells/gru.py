@@ -1,20 +1,14 @@
-"""Gated recurrent unit, reset gate after the matrix product.
-
-    r_t = σ(x_t W_xr + h_{t-1} W_hr + b_r)                       reset gate
-    z_t = σ(x_t W_xz + h_{t-1} W_hz + b_z)                       update gate
-    n_t = tanh(x_t W_xn + b_n + r_t ∘ (h_{t-1} W_hn + b_hn))     candidate
-    h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}
-
-K. Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine
-translation, EMNLP 2014 (arXiv:1406.1078v1).
-"""
+"""Gated recurrent unit, reset gate after the matrix product."""
 
 from harness.model.cell import CellSpec, Param, State, gate
 
 SPEC = CellSpec(
     name="gru",
     title="Gated recurrent unit (reset after the product)",
-    paper="K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014",
+    paper=(
+        "K. Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine "
+        "translation, EMNLP 2014 (arXiv:1406.1078v1)"
+    ),
     equations="""\
 r_t = σ(x_t W_xr + h_{t-1} W_hr + b_r)
 z_t = σ(x_t W_xz + h_{t-1} W_hz + b_z)

@@ -1,13 +1,4 @@
-"""Gated recurrent unit (reset before the product).
-
-    r_t = σ(x_t W_xr + h_{t-1} W_hr + b_r)                       reset gate
-    z_t = σ(x_t W_xz + h_{t-1} W_hz + b_z)                       update gate
-    n_t = tanh(x_t W_xn + (r_t ∘ h_{t-1}) W_hn + b_n)            candidate
-    h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}
-
-K. Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine
-translation, EMNLP 2014 (arXiv:1406.1078v3).
-"""
+"""Gated recurrent unit (reset before the product)."""
 
 from harness.model.cell import CellSpec, State, gate
 
@@ -15,8 +6,8 @@ SPEC = CellSpec(
     name="gru_reset_before",
     title="Gated recurrent unit (reset before the product)",
     paper=(
-        "K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014 "
-        "(arXiv:1406.1078v3)"
+        "K. Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine "
+        "translation, EMNLP 2014 (arXiv:1406.1078v3)"
     ),
     equations="""\
 r_t = σ(x_t W_xr + h_{t-1} W_hr + b_r)

@@ -1,15 +1,4 @@
-"""Neural history compressor.
-
-    p_t = l_{t-1} W_lx + b_x                                  the lower net's prediction of x_t
-    e_t = mean_i (x_t - p_t)_i²                               its error
-    s_t = 1 if e_t > θ else 0                                 surprise
-    l_t = tanh(x_t W_xl + l_{t-1} W_ll + b_l)                 lower net, every step
-    h_t = s_t tanh(x_t W_xh + h_{t-1} W_hh + b_h) + (1 - s_t) h_{t-1}          upper net
-    loss = cross-entropy + λ mean_t e_t
-
-J. Schmidhuber, Learning complex, extended sequences using the principle of history compression,
-Neural Computation 4(2), 1992.
-"""
+"""Neural history compressor."""
 
 from harness.model.cell import CellSpec, Number, Param, State, gate
 

@@ -1,12 +1,4 @@
-"""Continuous Hopfield network.
-
-    S = (W_hh + W_hhᵀ) / 2
-    u ← u + δ (-u + tanh(u) S + x_t W_xh + b_h)          n times for each x_t
-    h_t = tanh(u_t)
-
-J. J. Hopfield, Neurons with graded response have collective computational properties like those of
-two-state neurons, PNAS 81, 1984.
-"""
+"""Continuous Hopfield network."""
 
 from harness.model.cell import CellSpec, Number, Param, State, Whole
 
@@ -14,7 +6,8 @@ SPEC = CellSpec(
     name="hopfield",
     title="Continuous Hopfield network",
     paper=(
-        "J. J. Hopfield, Neurons with graded response have collective computational properties, PNAS 81, 1984"
+        "J. J. Hopfield, Neurons with graded response have collective computational properties like those "
+        "of two-state neurons, PNAS 81, 1984"
     ),
     equations="""\
 S = (W_hh + W_hhᵀ) / 2

@@ -1,17 +1,14 @@
-"""Independently recurrent network.
-
-    h_t = max(0, x_t W_xh + u ∘ h_{t-1} + b_h)
-
-S. Li et al., Independently recurrent neural network (IndRNN): building a longer and deeper RNN,
-CVPR 2018.
-"""
+"""Independently recurrent network."""
 
 from harness.model.cell import CellSpec, Param, State
 
 SPEC = CellSpec(
     name="indrnn",
     title="Independently recurrent network",
-    paper="S. Li et al., Independently recurrent neural network (IndRNN), CVPR 2018",
+    paper=(
+        "S. Li et al., Independently recurrent neural network (IndRNN): building a longer and deeper RNN, "
+        "CVPR 2018"
+    ),
     equations="""\
 h_t = max(0, x_t W_xh + u ∘ h_{t-1} + b_h)""",
     variant=(

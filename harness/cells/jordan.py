@@ -1,10 +1,4 @@
-"""Jordan network.
-
-    h_t = tanh(x_t W_xh + y_{t-1} W_yh + b_h)          hidden units
-    y_t = tanh(h_t W_hy + b_y)                         output units
-
-M. I. Jordan, Serial order: a parallel distributed processing approach, ICS Report 8604, UCSD, 1986.
-"""
+"""Jordan network."""
 
 from harness.model.cell import CellSpec, Param, State
 

@@ -1,11 +1,4 @@
-"""Minimal gated recurrent unit.
-
-    z_t = σ(x_t W_xz + b_z)                      update gate
-    n_t = x_t W_xn + b_n                         candidate
-    h_t = (1 - z_t) ∘ h_{t-1} + z_t ∘ n_t
-
-L. Feng et al., Were RNNs all we needed?, 2024 (arXiv:2410.01201).
-"""
+"""Minimal gated recurrent unit."""
 
 from harness.model.cell import CellSpec, Param, State
 

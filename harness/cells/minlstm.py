@@ -1,12 +1,4 @@
-"""Minimal long short-term memory.
-
-    f_t = σ(x_t W_xf + b_f)                      forget gate
-    i_t = σ(x_t W_xi + b_i)                      input gate
-    n_t = x_t W_xn + b_n                         candidate
-    h_t = (f_t ∘ h_{t-1} + i_t ∘ n_t) / (f_t + i_t)
-
-L. Feng et al., Were RNNs all we needed?, 2024 (arXiv:2410.01201).
-"""
+"""Minimal long short-term memory."""
 
 from harness.model.cell import CellSpec, Param, State
 

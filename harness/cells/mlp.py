@@ -1,10 +1,4 @@
-"""Multilayer perceptron.
-
-    h = φ(Σ_t x_t W_xh[t] + b_h)
-
-D. E. Rumelhart, G. E. Hinton, R. J. Williams, Learning representations by back-propagating errors,
-Nature 323, 1986.
-"""
+"""Multilayer perceptron."""
 
 from harness.model.cell import CellSpec, Choice, Param
 

@@ -1,15 +1,4 @@
-"""Long short-term memory with peepholes.
-
-    i_t = σ(x_t W_xi + h_{t-1} W_hi + p_i ∘ c_{t-1} + b_i)          input gate
-    f_t = σ(x_t W_xf + h_{t-1} W_hf + p_f ∘ c_{t-1} + b_f)          forget gate
-    g_t = tanh(x_t W_xg + h_{t-1} W_hg + b_g)                       candidate
-    c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
-    o_t = σ(x_t W_xo + h_{t-1} W_ho + p_o ∘ c_t + b_o)              output gate
-    h_t = o_t ∘ tanh(c_t)
-
-F. Gers, N. Schraudolph, J. Schmidhuber, Learning precise timing with LSTM recurrent networks,
-JMLR 3, 2002.
-"""
+"""Long short-term memory with peepholes."""
 
 from harness.model.cell import CellSpec, Param, State, gate
 

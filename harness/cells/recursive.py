@@ -1,12 +1,4 @@
-"""Recursive network over a balanced binary tree.
-
-    leaf:   h = tanh(x_t W_xh + b_h)
-    node:   h = tanh(a W_ah + b W_bh + b_c)          a, b its left and right child
-    output: the root's h
-
-J. B. Pollack, Recursive distributed representations, Artificial Intelligence 46, 1990; R. Socher et al.,
-Parsing natural scenes and natural language with recursive neural networks, ICML 2011.
-"""
+"""Recursive network over a balanced binary tree."""
 
 from harness.model.cell import CellSpec, Param
 

@@ -1,10 +1,4 @@
-"""The Elman network.
-
-    a_t = x_t W_xh + h_{t-1} W_hh + b_h
-    h_t = φ(a_t)                            φ = tanh, or max(0, ·) with `cell.activation=relu`
-
-J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990.
-"""
+"""The Elman network."""
 
 from harness.model.cell import CellSpec, Choice, State, gate
 

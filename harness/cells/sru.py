@@ -1,12 +1,4 @@
-"""Simple recurrent unit.
-
-    f_t = σ(x_t W_xf + v_f ∘ c_{t-1} + b_f)               forget gate
-    r_t = σ(x_t W_xr + v_r ∘ c_{t-1} + b_r)               reset gate
-    c_t = f_t ∘ c_{t-1} + (1 - f_t) ∘ (x_t W_xn)
-    h_t = r_t ∘ c_t + (1 - r_t) ∘ (x_t W_xk)              highway
-
-T. Lei et al., Simple recurrent units for highly parallelizable recurrence, EMNLP 2018.
-"""
+"""Simple recurrent unit."""
 
 from harness.model.cell import CellSpec, Param, State
 
