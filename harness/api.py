@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.config import dataset
-from harness.config.checks import refuse
+from harness.config.checks import config_error
 from harness.config.compose import command_line, configuration
 from harness.launcher import preflight
 from harness.store import attempts
@@ -27,7 +27,7 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     config = configuration(overrides)
     preflight.check(config)
     if config.sweep.dry_run:
-        raise refuse("sweep.dry_run", True, "is for the command: python run.py … sweep.dry_run=true")
+        raise config_error("sweep.dry_run", True, "is for the command: python run.py … sweep.dry_run=true")
     attempts.check_writable(config.results.root)
     display = ProgressDisplay(total=1)
     task = Task(0, config, command_line(overrides), None, str(Path.cwd()))

@@ -1,6 +1,6 @@
 """Continuous-time recurrent network."""
 
-from harness.model.cell import CellSpec, Param, State, Whole
+from harness.model.cell import CellSpec, Integer, Param, State
 
 SPEC = CellSpec(
     name="ctrnn",
@@ -26,5 +26,5 @@ h_t = h""",
         Param("b_h", ("H",), "bias"),
         Param("log_tau", ("H",), "diagonal"),
     ),
-    options={"substeps": Whole(1, 1000, "n, Euler steps in the time of one input")},
+    options={"substeps": Integer(1, 1000, "n, Euler steps in the time of one input")},
 )

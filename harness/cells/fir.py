@@ -1,6 +1,6 @@
 """Finite impulse recurrent network."""
 
-from harness.model.cell import CellSpec, Choice, Param, State, Whole
+from harness.model.cell import CellSpec, Choice, Integer, Param, State
 
 SPEC = CellSpec(
     name="fir",
@@ -22,7 +22,7 @@ h_t = φ(Σ_{k<K} x_{t-k} W_xh[k] + b_h)""",
         Param("b_h", ("H",), "bias"),
     ),
     options={
-        "taps": Whole(1, 784, "K, inputs that an output sees, the present one included"),
+        "taps": Integer(1, 784, "K, inputs that an output sees, the present one included"),
         "activation": Choice(("tanh", "relu"), "φ"),
     },
 )

@@ -1,6 +1,6 @@
 """Continuous Hopfield network."""
 
-from harness.model.cell import CellSpec, Number, Param, State, Whole
+from harness.model.cell import CellSpec, Integer, Number, Param, State
 
 SPEC = CellSpec(
     name="hopfield",
@@ -27,7 +27,7 @@ h_t = tanh(u_t)""",
         Param("b_h", ("H",), "bias"),
     ),
     options={
-        "substeps": Whole(1, 1000, "n, relaxation steps for each input"),
+        "substeps": Integer(1, 1000, "n, relaxation steps for each input"),
         "step_size": Number(0.0, 1.0, "δ, of a relaxation step"),
     },
     output_is_state=False,

@@ -85,10 +85,10 @@ def describe(
 
     for framework in storage.frameworks():
         framework.prepare_import()
-    chosen = page.choose(overrides or [])
+    described = page.select_model(overrides or [])
     if svg is not None:
-        unrolled.write(svg, chosen.model)
-    page.show(chosen)
+        unrolled.write(svg, described.model)
+    page.show(described)
     if svg is not None:
         typer.echo(f"Drawn: {svg}")
 

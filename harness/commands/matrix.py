@@ -2,7 +2,7 @@
 
 from rich.cells import cell_len
 
-from harness.config.compose import conf
+from harness.config.compose import conf_directory
 from harness.config.matrix import Matrix, build_matrix, cell_settings
 from harness.errors import HarnessError
 from harness.report.table import markdown
@@ -55,6 +55,6 @@ def _plain(matrix: Matrix, rows: list[list[str]]) -> str:
 
 def _difference(name: str, cell: str) -> str:
     """What a row's file sets that the file of its cell does not, or not so."""
-    plain = cell_settings(cell) if (conf() / "cell" / f"{cell}.yaml").exists() else {}
+    plain = cell_settings(cell) if (conf_directory() / "cell" / f"{cell}.yaml").exists() else {}
     own = {key: value for key, value in cell_settings(name).items() if plain.get(key) != value}
     return " and ".join(f"{key}={value}" for key, value in own.items()) or "the same settings"

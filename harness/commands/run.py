@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from harness.config.compose import CONF, UNREADABLE, command_line, explain, from_hydra, typed
+from harness.config.compose import COMPOSITION_ERRORS, CONF, command_line, explain, from_hydra, task_overrides
 from harness.store.record import RunRecord
 from harness.sweep import dry_run, run_one, status_files
 from harness.sweep.display import ProgressDisplay
@@ -39,7 +39,7 @@ def main() -> int:
         _make_runs(plan, display)
     except KeyboardInterrupt:
         interrupted = True
-    except UNREADABLE as problem:
+    except COMPOSITION_ERRORS as problem:
         error = explain(problem)
     finally:
         display.stop()
@@ -102,7 +102,7 @@ def _task_of_search(composed: DictConfig, settings: HydraConf, number: int) -> T
     config = from_hydra(composed)
     directory = status_files.status_directory(config.results.root, str(settings.sweep.dir))
     trial = SearchTrial.of(settings, number)
-    return Task(number, config, command_line(typed(settings)), directory, str(Path.cwd()), trial)
+    return Task(number, config, command_line(task_overrides(settings)), directory, str(Path.cwd()), trial)
 
 
 def _print_table(records: list[RunRecord]) -> None:

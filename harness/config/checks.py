@@ -15,15 +15,15 @@ Check = Callable[[str, Any], Any]
 LONGEST = 4096  # characters of a text, as of a path
 
 
-def refuse(key: str, value: object, allowed: str) -> ConfigError:
+def config_error(key: str, value: object, allowed: str) -> ConfigError:
     """The one form of a configuration error."""
     return ConfigError(f"{key}={'null' if value is None else short_repr(value)}: {allowed}")
 
 
-def whole(low: int, high: int = 2**31 - 1) -> Check:
+def integer(low: int, high: int = 2**31 - 1) -> Check:
     def check(key: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise refuse(key, value, f"must be a whole number from {low:,} to {high:,}")
+            raise config_error(key, value, f"must be a whole number from {low:,} to {high:,}")
         return value
 
     return check
@@ -40,7 +40,7 @@ def number(low: float, high: float, *, open_low: bool = False, open_high: bool =
         if good:
             good = value < high if open_high else value <= high
         if not good:
-            raise refuse(key, value, f"must be a number in {left}{low:g}, {high:g}{right}")
+            raise config_error(key, value, f"must be a number in {left}{low:g}, {high:g}{right}")
         return float(value) + 0.0  # -0.0 is 0.0: one number, one key
 
     return check
@@ -49,7 +49,7 @@ def number(low: float, high: float, *, open_low: bool = False, open_high: bool =
 def choice(*allowed: str) -> Check:
     def check(key: str, value: Any) -> str:
         if not isinstance(value, str) or value not in allowed:
-            raise refuse(key, value, f"must be one of {', '.join(allowed)}")
+            raise config_error(key, value, f"must be one of {', '.join(allowed)}")
         return value
 
     return check
@@ -60,25 +60,27 @@ def cell_option(option: cell.Option) -> Check:
     match option:
         case cell.Choice(allowed, _):
             return choice(*allowed)
-        case cell.Whole(low, high, _):
-            return whole(low, high)
+        case cell.Integer(low, high, _):
+            return integer(low, high)
         case cell.Number(low, high, _, open_low):
             return number(low, high, open_low=open_low)
 
 
-def flag(key: str, value: Any) -> bool:
+def boolean(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise refuse(key, value, "must be true or false")
+        raise config_error(key, value, "must be true or false")
     return value
 
 
 def text(key: str, value: Any) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
-        raise refuse(key, value, "must be a non-empty printable text")
+        raise config_error(key, value, "must be a non-empty printable text")
     if len(value) > LONGEST:
-        raise refuse(key, value, f"must be at most {LONGEST:,} characters, not {len(value):,}")
+        raise config_error(key, value, f"must be at most {LONGEST:,} characters, not {len(value):,}")
     if "${" in value:
-        raise refuse(key, value, "is taken as it stands, nothing in it is replaced: write the value itself")
+        raise config_error(
+            key, value, "is taken as it stands, nothing in it is replaced: write the value itself"
+        )
     return value
 
 
@@ -93,7 +95,7 @@ def optional(check: Check) -> Check:
 
 def fractions(key: str, value: Any) -> tuple[float, ...]:
     if not isinstance(value, list | tuple):
-        raise refuse(key, value, "must be a list of numbers in (0, 1], like [0.95,0.98]")
+        raise config_error(key, value, "must be a list of numbers in (0, 1], like [0.95,0.98]")
     inside = number(0, 1, open_low=True)
     return tuple(sorted({inside(key, item) for item in value}))
 
@@ -104,17 +106,17 @@ def device(key: str, value: Any) -> str:
         isinstance(value, str) and value.startswith("cuda:") and value[5:].isdecimal() and value.isascii()
     )
     if not (plain or indexed) or len(value) > 16:
-        raise refuse(key, value, "must be auto, cpu, cuda, cuda:N or mps")
+        raise config_error(key, value, "must be auto, cpu, cuda, cuda:N or mps")
     return str(value)
 
 
 def group(key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise refuse(key, value, "must be a group of keys")
+        raise config_error(key, value, "must be a group of keys")
     return value
 
 
-def refuse_unknown(values: Mapping[str, Any], known: list[str], prefix: str) -> None:
+def reject_unknown_keys(values: Mapping[str, Any], known: list[str], prefix: str) -> None:
     """Raises ConfigError for a key that is not known, with the one that may have been meant."""
     for key in values:
         if key not in known:

@@ -20,7 +20,7 @@ from harness.errors import ConfigError, HarnessError
 from harness.text import one_line
 
 
-def readable(overrides: Sequence[str]) -> None:
+def check_parseable(overrides: Sequence[str]) -> None:
     """Raises ConfigError for one that Hydra's parser ends over without a word of its own: a number of
     thousands of digits, lists within lists within lists. What it refuses itself is left to it."""
     parser = OverridesParser.create()
@@ -35,16 +35,16 @@ def readable(overrides: Sequence[str]) -> None:
 CONF = Path(__file__).parents[2] / "conf"
 
 
-UNREADABLE = (HydraException, OmegaConfBaseException, HarnessError, YAMLError)
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, HarnessError, YAMLError)
 
 
 @contextmanager
-def _loader() -> Iterator[ConfigLoader]:
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf())):
+def config_loader() -> Iterator[ConfigLoader]:
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_directory())):
         yield GlobalHydra.instance().config_loader()
 
 
-def conf() -> Path:
+def conf_directory() -> Path:
     """The directory of what a person may choose; raises ConfigError in an installation without one."""
     if not CONF.is_dir():
         raise ConfigError(
@@ -62,7 +62,7 @@ def from_hydra(composed: DictConfig) -> Config:
     return Config.from_mapping({str(key): value for key, value in values.items()})
 
 
-def typed(hydra: Any) -> list[str]:
+def task_overrides(hydra: Any) -> list[str]:
     """The overrides of a run as they were typed: `list` would replace what is in them."""
     found = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     assert isinstance(found, list)
@@ -98,8 +98,8 @@ def configuration(overrides: Sequence[str] = ()) -> Config:
     Neither the data nor the logger is looked at: see `harness.launcher.preflight`.
     """
     try:
-        readable(overrides)
-        with initialize_config_dir(version_base="1.3", config_dir=str(conf())):
+        check_parseable(overrides)
+        with initialize_config_dir(version_base="1.3", config_dir=str(conf_directory())):
             return from_hydra(compose("config", list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error

@@ -1,6 +1,6 @@
 """The data that a configuration chooses: where it comes from, its shape, the sequences that a run reads.
 
-provide(config)                          # downloads what is missing; nothing to do for "digits" and "npz"
+download_missing(config)                 # downloads what is missing; nothing to do for "digits" and "npz"
 shape_of(config)                         # Shape(steps, features, classes), before anything runs
 dataset = open_dataset(config)           # parts `train`, `validation`, `test`: examples as stored, labels
 xs = sequences(config, dataset, "test")  # (N, T, I) in the type of the run's weights
@@ -15,7 +15,7 @@ from harness.data import NPZ, Shape, dataset, fetch, own_sequences, sequence
 from harness.model.precision import held_in
 
 
-def provide(config: Config, *, progress: bool = False) -> None:
+def download_missing(config: Config, *, progress: bool = False) -> None:
     """Downloads what is missing; see `fetch_missing`."""
     if config.data.name != NPZ:
         fetch.fetch_missing(config.data.name, _root(config), download=config.data.download, progress=progress)

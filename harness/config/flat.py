@@ -6,10 +6,10 @@ from typing import Any
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A configuration by dotted keys; a value that is a list becomes text."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
+            values |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
-    return found
+            values[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
+    return values

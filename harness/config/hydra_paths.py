@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from harness.config.checks import refuse
+from harness.config.checks import config_error
 from harness.errors import ConfigError
 
 Rule = Callable[[Any, Path], bool]
@@ -40,10 +40,10 @@ RULES: dict[str, tuple[Rule, str]] = {
 CLOSED = ("hydra.job_logging.", "hydra.hydra_logging.")  # they may name files
 
 
-def check(whole: DictConfig, overrides: Sequence[str], root: Path) -> None:
+def check(composed: DictConfig, overrides: Sequence[str], root: Path) -> None:
     """Raises ConfigError for an override by which Hydra would write outside of the results in `root`.
 
-    `whole` is what the overrides were composed to.
+    `composed` is what the overrides were composed to.
     """
     for override in overrides:
         key, _, text = override.lstrip("+~").partition("=")
@@ -53,6 +53,6 @@ def check(whole: DictConfig, overrides: Sequence[str], root: Path) -> None:
         if key not in RULES:
             continue
         allowed, words = RULES[key]
-        value = text if "/" in key else OmegaConf.select(whole, key)
+        value = text if "/" in key else OmegaConf.select(composed, key)
         if not allowed(value, root):
-            raise refuse(key, value, words)
+            raise config_error(key, value, words)

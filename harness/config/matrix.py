@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from harness.backends.base import IMPLEMENTATIONS
 from harness.config import catalogue
-from harness.config.compose import conf
+from harness.config.compose import conf_directory
 from harness.config.flat import flat
 from harness.errors import Unavailable
 
@@ -35,7 +35,8 @@ def build_matrix() -> Matrix:
     """The matrix of the cells and backends whose files are there."""
     cells, backends = catalogue.cell_names(), catalogue.backend_names()
     rows = {name: name for name in cells} | {
-        path.stem: str(cell_settings(path.stem)["cell.name"]) for path in (conf() / "cell").glob("*.yaml")
+        path.stem: str(cell_settings(path.stem)["cell.name"])
+        for path in (conf_directory() / "cell").glob("*.yaml")
     }
     offered: set[tuple[str, str, str]] = set()
     unavailable: dict[str, str] = {}
@@ -58,6 +59,6 @@ def build_matrix() -> Matrix:
 
 def cell_settings(name: str) -> dict[str, Any]:
     """A file of `conf/cell` by dotted keys, `cell.name` among them."""
-    values = OmegaConf.to_container(OmegaConf.load(conf() / "cell" / f"{name}.yaml"))
+    values = OmegaConf.to_container(OmegaConf.load(conf_directory() / "cell" / f"{name}.yaml"))
     assert isinstance(values, dict)
     return flat({"cell": values} if "cell" not in values else {str(key): v for key, v in values.items()})

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from harness.config.checks import refuse
+from harness.config.checks import config_error
 from harness.model.cell import cell_spec
 
 if TYPE_CHECKING:
@@ -37,17 +37,19 @@ def _cell(config: "Config") -> None:
     for name, reason in cell_spec(config.cell.name).refuses.items():
         key, value, used = chosen[name]
         if used:
-            raise refuse(key, value, f"has no meaning for {config.cell.name}: {reason}")
+            raise config_error(key, value, f"has no meaning for {config.cell.name}: {reason}")
 
 
 def _dropout(config: "Config") -> None:
     if config.model.dropout and config.model.layers == 1:
-        raise refuse("model.dropout", config.model.dropout, "is between layers: needs model.layers above 1")
+        raise config_error(
+            "model.dropout", config.model.dropout, "is between layers: needs model.layers above 1"
+        )
 
 
 def _truncation(config: "Config") -> None:
     if config.train.truncate is not None and config.model.bidirectional:
-        raise refuse(
+        raise config_error(
             "train.truncate",
             config.train.truncate,
             "the backward direction has no state to carry on: needs model.bidirectional=false",
@@ -60,7 +62,7 @@ def _ridge(config: "Config") -> None:
         return
     trained = [param.name for param in cell_spec(config.cell.name).params if param.trained]
     if trained:
-        raise refuse(
+        raise config_error(
             "train.solver",
             "ridge",
             f"solves for a linear readout alone, but {config.cell.name} trains {', '.join(trained)} too; "
@@ -73,7 +75,7 @@ def _ridge(config: "Config") -> None:
         ("train.checkpoint_epochs", config.train.checkpoint_epochs, "null"),
     ):
         if value not in (None, *needed.replace(" or ", ", ").split(", ")):
-            raise refuse(key, value, f"train.solver=ridge needs {needed}")
+            raise config_error(key, value, f"train.solver=ridge needs {needed}")
 
 
 def _mode(config: "Config") -> None:
@@ -86,11 +88,11 @@ def _mode(config: "Config") -> None:
         ("train.checkpoint_epochs", config.train.checkpoint_epochs, None),
     ):
         if value != neutral:
-            raise refuse(
+            raise config_error(
                 key, value, f"is about a model that was trained: needs mode=train, not {config.mode}"
             )
     if config.mode == "throughput" and config.train.solver != "gradient":
-        raise refuse(
+        raise config_error(
             "train.solver", config.train.solver, "makes no updates to time: mode=throughput needs gradient"
         )
 
@@ -99,9 +101,9 @@ def _stream(config: "Config") -> None:
     if config.mode != "stream":
         return
     if config.weights is None:
-        raise refuse("mode", "stream", "reads what was trained before: needs weights=PATH")
+        raise config_error("mode", "stream", "reads what was trained before: needs weights=PATH")
     if config.model.bidirectional:
-        raise refuse(
+        raise config_error(
             "mode", "stream", "the backward direction begins at the end: needs model.bidirectional=false"
         )
 
@@ -110,6 +112,8 @@ def _objective(config: "Config") -> None:
     """What a search is after must be something that its runs have."""
     modes = ("train", "throughput") if config.objective == "train_throughput" else ("train",)
     if config.objective is not None and config.mode not in modes:
-        raise refuse("objective", config.objective, f"is not measured there: needs mode={' or '.join(modes)}")
+        raise config_error(
+            "objective", config.objective, f"is not measured there: needs mode={' or '.join(modes)}"
+        )
     if config.objective == "seconds_to_target" and not config.measure.targets:
-        raise refuse("objective", config.objective, "needs a target: measure.targets=[0.95]")
+        raise config_error("objective", config.objective, "needs a target: measure.targets=[0.95]")

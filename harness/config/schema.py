@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 from harness.backends.base import Setup
 from harness.config import catalogue, rules
 from harness.config.checks import (
+    boolean,
     cell_option,
     choice,
+    config_error,
     device,
-    flag,
     group,
+    integer,
     optional,
-    refuse,
-    refuse_unknown,
+    reject_unknown_keys,
     text,
-    whole,
 )
 from harness.config.sections import (
     Backend,
@@ -75,13 +75,13 @@ class Config:
         "(the identity)",
     )
     device: str = option(device, "what computes; `auto` is a GPU where the backend has one, else the CPU")
-    threads: int | None = option(optional(whole(1, 4096)), "cores that a run takes; null is all")
+    threads: int | None = option(optional(integer(1, 4096)), "cores that a run takes; null is all")
     precision: str = option(
         choice(*PRECISIONS),
         "of weights and arithmetic; with `backend=torch` also `tf32` (NVIDIA GPUs) and `bfloat16` (layers "
         "alone)",
     )
-    seed: int = option(whole(0), "of the weights, the order of the batches and dropout")
+    seed: int = option(integer(0), "of the weights, the order of the batches and dropout")
     mode: str = option(
         choice(*MODES),
         "`train`; `stream`: rows one at a time, from the weights of a file; `throughput`: how fast, and "
@@ -96,7 +96,7 @@ class Config:
         "`measure.targets`",
     )
     weights: str | None = option(optional(text), "a safetensors file to start from")
-    save_weights: bool = option(flag, "whether the trained weights are stored beside the record")
+    save_weights: bool = option(boolean, "whether the trained weights are stored beside the record")
 
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> "Config":
@@ -107,7 +107,7 @@ class Config:
         for name, section in SECTIONS.items():
             parts[name] = build(section, group(name, values.pop(name, None)), f"{name}.")
         scalars = {f.name: f for f in fields(Config) if "check" in f.metadata}
-        refuse_unknown(values, [*scalars, *SECTIONS, "cell"], "")
+        reject_unknown_keys(values, [*scalars, *SECTIONS, "cell"], "")
         for name, described in scalars.items():
             if name not in values:
                 raise ConfigError(f"{name}: missing")
@@ -123,20 +123,20 @@ class Config:
         engines, devices = catalogue.engines(backend), catalogue.device_kinds(backend)
         if engine not in (engines or (None,)):
             allowed = f"needs one of {', '.join(engines)}" if engines else "has no engines: null"
-            raise refuse("backend.engine", engine, f"{backend} {allowed}")
+            raise config_error("backend.engine", engine, f"{backend} {allowed}")
         if self.device.split(":")[0] not in ("auto", *devices):
-            raise refuse("device", self.device, f"{backend} computes on {', '.join(devices)} only")
+            raise config_error("device", self.device, f"{backend} computes on {', '.join(devices)} only")
         self._check_data()
         rules.check(self)
 
     def _check_data(self) -> None:
         own, path, sequence = self.data.name == NPZ, self.data.path, self.sequence
         if own and path is None:
-            raise refuse(
+            raise config_error(
                 "data.path", path, "data=npz needs a file with the arrays x and y: data.path=mine.npz"
             )
         if not own and path is not None:
-            raise refuse(
+            raise config_error(
                 "data.path", path, f"data={self.data.name} is no file of your own: use data=npz, or null"
             )
         if own and (sequence.name, sequence.rows_per_step) != ("row", 1):
@@ -145,7 +145,9 @@ class Config:
                 if sequence.name != "row"
                 else ("rows_per_step", sequence.rows_per_step)
             )
-            raise refuse(f"sequence.{key}", value, "is for images; data=npz is read as stored: leave it out")
+            raise config_error(
+                f"sequence.{key}", value, "is for images; data=npz is read as stored: leave it out"
+            )
         sequence_shape(sequence.name, sequence.rows_per_step)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -223,7 +225,7 @@ SECTIONS: dict[str, type] = {
 def build(section: type[T], values: Mapping[str, Any], prefix: str) -> T:
     """One section from plain data; every key of it, no other, each checked."""
     described = {f.name: f.metadata["check"] for f in fields(section)}  # type: ignore[arg-type]
-    refuse_unknown(values, list(described), prefix)
+    reject_unknown_keys(values, list(described), prefix)
     for name in described:
         if name not in values:
             raise ConfigError(f"{prefix}{name}: missing")
@@ -235,7 +237,7 @@ def build_cell(values: Mapping[str, Any]) -> Cell:
     name = text("cell.name", values.get("name"))
     choice(*catalogue.cell_names())("cell.name", name)
     offered = cell_spec(name).options
-    refuse_unknown(values, ["name", "hidden", *offered], "cell.")
-    hidden = whole(1, 65_536)("cell.hidden", values.get("hidden"))
+    reject_unknown_keys(values, ["name", "hidden", *offered], "cell.")
+    hidden = integer(1, 65_536)("cell.hidden", values.get("hidden"))
     options = {key: cell_option(allowed)(f"cell.{key}", values.get(key)) for key, allowed in offered.items()}
     return Cell(name, hidden, options)

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.backends.base import IMPLEMENTATIONS
 from harness.config.catalogue import all_engines
-from harness.config.checks import Check, choice, flag, fractions, number, optional, text, whole
+from harness.config.checks import Check, boolean, choice, fractions, integer, number, optional, text
 from harness.data import DATASETS, NPZ
 from harness.data.sequence import NORMALIZE, SEQUENCES
 from harness.model.cell import Value
@@ -42,15 +42,15 @@ class Cell:
     """A cell's name, its width and the options that its `SPEC` offers."""
 
     name: str = option(text, "the recurrent cell: a file of `harness/cells/`")
-    hidden: int = option(whole(1, 65_536), "H, the hidden units of each layer and direction")
+    hidden: int = option(integer(1, 65_536), "H, the hidden units of each layer and direction")
     options: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Model:
-    layers: int = option(whole(1, 64), "the number of stacked layers")
+    layers: int = option(integer(1, 64), "the number of stacked layers")
     bidirectional: bool = option(
-        flag,
+        boolean,
         "whether every layer also reads backwards; the outputs of both directions are concatenated",
     )
     readout: str = option(
@@ -76,15 +76,15 @@ class Data:
         number(0, 1, open_low=True, open_high=True),
         "of `data=npz` without x_test: the share of x that becomes the test set",
     )
-    split_seed: int = option(whole(0), "of `data=npz`: the seed that draws the test and the validation set")
+    split_seed: int = option(integer(0), "of `data=npz`: the seed that draws the test and the validation set")
     root: str | None = option(
         optional(text),
         "where datasets are stored; null is `$HARNESS_DATA`, else a cache directory of the user's",
     )
     limit: int | None = option(
-        optional(whole(1)), "how many training sequences to use, from the first on; null is all"
+        optional(integer(1)), "how many training sequences to use, from the first on; null is all"
     )
-    download: bool = option(flag, "whether missing datasets are downloaded")
+    download: bool = option(boolean, "whether missing datasets are downloaded")
     normalize: str = option(
         choice(*NORMALIZE),
         "`none`: pixels are divided by 255; `standard`: they are also standardised by mean and deviation",
@@ -97,7 +97,7 @@ class Sequence:
         choice(*SEQUENCES),
         "how an image is read: 28 rows or columns of 28, or 784 pixels, in order or `permuted`",
     )
-    rows_per_step: int = option(whole(1, 28), "of `sequence=row`: rows read in one step; divides 28")
+    rows_per_step: int = option(integer(1, 28), "of `sequence=row`: rows read in one step; divides 28")
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ class Train:
         number(0, 1e9, open_low=True),
         "of `ridge`: the penalty on the readout's weights, times the number of sequences",
     )
-    epochs: int = option(whole(0, 1_000_000), "passes over the training set; 0 only evaluates")
-    batch_size: int = option(whole(1, 1_000_000), "B, sequences of one update")
+    epochs: int = option(integer(0, 1_000_000), "passes over the training set; 0 only evaluates")
+    batch_size: int = option(integer(1, 1_000_000), "B, sequences of one update")
     optimizer: str = option(choice(*OPTIMIZERS), "the update rule")
     learning_rate: float = option(number(0, 1e3, open_low=True), "of the first update")
     schedule: str = option(
@@ -121,7 +121,7 @@ class Train:
     decay_factor: float = option(
         number(0, 1, open_low=True), "of `schedule=step`: the factor by which the rate is multiplied …"
     )
-    decay_epochs: int = option(whole(1, 1_000_000), "… every so many epochs")
+    decay_epochs: int = option(integer(1, 1_000_000), "… every so many epochs")
     clip_norm: float | None = option(
         optional(number(0, 1e6, open_low=True)),
         "the largest global norm of the gradients; null does not clip",
@@ -137,23 +137,23 @@ class Train:
         "grows over an epoch until runs on two frameworks differ in the third digit of their loss",
     )
     truncate: int | None = option(
-        optional(whole(1)),
+        optional(integer(1)),
         "k cuts sequences into chunks of k steps: a loss and an update each, the state carried on",
     )
     checkpoint_epochs: int | None = option(
-        optional(whole(1, 1_000_000)),
+        optional(integer(1, 1_000_000)),
         "k stores a checkpoint every k epochs; a run that was killed continues from the last one",
     )
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    batch_size: int = option(whole(1, 1_000_000), "how many sequences are predicted at once")
+    batch_size: int = option(integer(1, 1_000_000), "how many sequences are predicted at once")
 
 
 @dataclass(frozen=True)
 class Measure:
-    warmup_steps: int = option(whole(1, 100_000), "of `mode=train`: steps before anything is timed")
+    warmup_steps: int = option(integer(1, 100_000), "of `mode=train`: steps before anything is timed")
     window_seconds: float = option(
         number(0, 3600, open_low=True), "the shortest window that is timed, in seconds"
     )
@@ -197,5 +197,5 @@ class Sweep:
         "`failed`: runs that are not ok yet are made again; `all`: every run is, from the start",
     )
     dry_run: bool = option(
-        flag, "list what would run, what is complete and what cannot start; runs and writes nothing"
+        boolean, "list what would run, what is complete and what cannot start; runs and writes nothing"
     )

@@ -57,23 +57,23 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
     root = config.results.root
     attempts.check_writable(root)
     try:
-        threads, gpus = resources(config)
+        threads, gpus = threads_and_gpus(config)
     except Unavailable as error:
         asked = config.threads or 0
         builder = RecordBuilder(config, key=run_key(config, asked), threads=asked, command=command)
         record = builder.build("skipped", str(error))
-        return _closed(_logger_thread(config, builder), record, root, could_start=False)
+        return _log_end_and_store(_logger_thread(config, builder), record, root, could_start=False)
     sha256 = dataset.fingerprint(config)
     key = run_key(config, threads)
     display.identify(key, threads)
-    with _only_one(attempts.lock_file(root, key), display):
+    with _run_lock(attempts.lock_file(root, key), display):
         attempts.recover(root, key)
         done = attempts.find_complete(
             root, key, with_weights=config.save_weights, accept=pruner.pruned_here if pruner else None
         )
         again = config.sweep.rerun == "all"
         if (done is not None and done.ok) or again:
-            _forget(root, key)
+            _remove_checkpoints(root, key)
         if done is not None and not again:
             if pruner:
                 pruner.replay(done)
@@ -86,7 +86,7 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
         logger = _logger_thread(config, builder, attempts.checkpoint_directory(root, key))
         could_start = True
         try:
-            dataset.provide(config, progress=display.interactive)
+            dataset.download_missing(config, progress=display.interactive)
             logger.wait()
             builder.phases.begin("lease")
             with lease(threads, gpus, lambda text: display.note(Note(text, milestone=True))) as held:
@@ -114,13 +114,13 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
             record = builder.build("interrupted", "stopped from outside")
         except (HarnessError, OSError) as error:
             record, could_start = builder.build("failed", str(error)), False
-        outcome = _closed(logger, record, root, could_start=could_start, directory=directory)
+        outcome = _log_end_and_store(logger, record, root, could_start=could_start, directory=directory)
         if outcome.record.ok:
-            _forget(root, key)
+            _remove_checkpoints(root, key)
         return outcome
 
 
-def _forget(root: str, key: str) -> None:
+def _remove_checkpoints(root: str, key: str) -> None:
     """Removes a run's checkpoints. A copy that stays is said, and does no harm; raises StoreError for what
     stays here."""
     checkpoint.remove(attempts.checkpoint_directory(root, key))
@@ -130,25 +130,27 @@ def _forget(root: str, key: str) -> None:
         sys.stderr.write(f"{error}\n")
 
 
-def resources(config: Config) -> tuple[int, list[str]]:
+def threads_and_gpus(config: Config) -> tuple[int, list[str]]:
     """How many cores a run takes here, and the GPUs of which it takes one; raises Unavailable."""
     gpus = candidate_gpus(config.device, catalogue.device_kinds(config.backend.name))
     return thread_count(config.threads, gpu=bool(gpus)), gpus
 
 
-def lost(config: Config, *, key: str | None, threads: int, command: str, status: str, reason: str) -> Outcome:
+def store_lost_run(
+    config: Config, *, key: str | None, threads: int, command: str, status: str, reason: str
+) -> Outcome:
     """Stores the record of a run whose own launcher is gone and could not. Raises HarnessError."""
     root = config.results.root
     attempts.check_writable(root)
     if key is None:
         try:
-            threads, _ = resources(config)
+            threads, _ = threads_and_gpus(config)
         except Unavailable:
             threads = config.threads or 0
         key = run_key(config, threads)
     builder = RecordBuilder(config, key=key, threads=threads, command=command)
     logger = _logger_thread(config, builder, attempts.checkpoint_directory(root, key))
-    return _closed(logger, builder.build(status, reason), root, could_start=True)
+    return _log_end_and_store(logger, builder.build(status, reason), root, could_start=True)
 
 
 def _logger_thread(config: Config, builder: RecordBuilder, checkpoints: Path | None = None) -> LoggerThread:
@@ -157,7 +159,7 @@ def _logger_thread(config: Config, builder: RecordBuilder, checkpoints: Path | N
     )
 
 
-def _closed(
+def _log_end_and_store(
     logger: LoggerThread, record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None
 ) -> Outcome:
     """Stores a record that its logger was told of, and that says what came of that; also when the wait for
@@ -165,11 +167,11 @@ def _closed(
     try:
         logger.end(record, directory)
     finally:
-        outcome = _stored(logger.annotated(record), root, could_start=could_start, directory=directory)
+        outcome = _store(logger.annotated(record), root, could_start=could_start, directory=directory)
     return outcome
 
 
-def _stored(record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None) -> Outcome:
+def _store(record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None) -> Outcome:
     directory = directory or attempts.new_attempt(root, record.key, now())
     try:
         return Outcome(attempts.store(record, root, directory), could_start=could_start)
@@ -180,7 +182,7 @@ def _stored(record: RunRecord, root: str, *, could_start: bool, directory: Path 
 
 
 @contextmanager
-def _only_one(path: Path, display: Display) -> Iterator[None]:
+def _run_lock(path: Path, display: Display) -> Iterator[None]:
     """Two sweeps never make the same run at once: the second waits, and then finds it complete."""
     lock = FileLock(path)
     try:

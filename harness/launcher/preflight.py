@@ -2,7 +2,7 @@
 
 from harness import data
 from harness.config import dataset
-from harness.config.checks import refuse
+from harness.config.checks import config_error
 from harness.config.schema import Config
 from harness.launcher.loggers import base
 
@@ -19,4 +19,6 @@ def _truncation(config: Config, shape: data.Shape) -> None:
     k, T = config.train.truncate, shape.steps
     if k is not None and T % k:
         allowed = ", ".join(str(d) for d in range(1, T + 1) if T % d == 0)
-        raise refuse("train.truncate", k, f"does not divide the sequence's {T} steps; allowed: {allowed}")
+        raise config_error(
+            "train.truncate", k, f"does not divide the sequence's {T} steps; allowed: {allowed}"
+        )

@@ -113,5 +113,5 @@ def _end_without_message(child: Child, oom_kills: int) -> End:
         how = f"closed its messages, did not end within {GRACE_SECONDS:g} s, and was ended"
     else:
         how = exit_description(code)
-    status = "out_of_memory" if out_of_memory.says_so(output) else "crashed"
+    status = "out_of_memory" if out_of_memory.matches(output) else "crashed"
     return End(status, f"{how}; last output: {output}" if output else f"{how}, no output", could_start=True)

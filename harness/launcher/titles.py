@@ -20,7 +20,7 @@ def title_of(config: Config) -> str:
     )
 
 
-def summary(record: RunRecord, *, reused: bool) -> str:
+def outcome_line(record: RunRecord, *, reused: bool) -> str:
     """What came of a run, in one line."""
     if not record.ok:
         return f"{record.status}{' already' if reused else ''}: {record.reason}"

@@ -52,7 +52,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Whole:
+class Integer:
     """An option that is a whole number between two bounds, both allowed."""
 
     low: int
@@ -70,7 +70,7 @@ class Number:
     open_low: bool = True
 
 
-Option = Choice | Whole | Number
+Option = Choice | Integer | Number
 
 
 @dataclass(frozen=True)

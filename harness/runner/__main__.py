@@ -79,7 +79,7 @@ def _run(job: dict[str, Any], emit: "Emit") -> "End":
     except Exception as error:  # noqa: BLE001  whatever goes wrong in a run is that run's result
         traceback.print_exc()
         text = f"{type(error).__name__}: {error}".removesuffix(": ")
-        memory = isinstance(error, MemoryError) or out_of_memory.says_so(text)
+        memory = isinstance(error, MemoryError) or out_of_memory.matches(text)
         return End("out_of_memory" if memory else "failed", one_line(text), could_start=True)
     return End("ok", None, could_start=True)
 

@@ -16,7 +16,7 @@ from harness.model.initializers import draw
 from harness.model.network import ModelSpec
 from harness.model.precision import held_in
 from harness.runner import out_of_memory, parity
-from harness.runner.import_guard import hidden
+from harness.runner.import_guard import hide_packages
 from harness.runner.protocol import Emit, Note, Phase, Update
 from harness.store import weights
 
@@ -57,7 +57,7 @@ class Context:
         self.session.put_weights(self.initial_weights)
         self.emit(Phase("parity"))
         self.emit(Note("comparing with the reference"))
-        size = min(self.config.train.batch_size, parity.most(self.model))
+        size = min(self.config.train.batch_size, parity.max_sequences(self.model))
         x, y = self.sequences("train", size), self.train_labels[:size]
         distances = parity.measure(self.session, self.setup, self.initial_weights, x, y)
         self.emit(
@@ -66,7 +66,7 @@ class Context:
                 details={"parity": asdict(distances)},
             )
         )
-        parity.hold(distances)
+        parity.check_limit(distances)
 
 
 def prepare(config: Config, dataset: Dataset, *, threads: int, emit: Emit) -> Context:
@@ -82,7 +82,7 @@ def prepare(config: Config, dataset: Dataset, *, threads: int, emit: Emit) -> Co
     start = initial_weights(config, setup)
     emit(Phase("imports"))
     emit(Note(f"starting {config.backend.name}"))
-    with hidden(catalogue.unused_packages(config.backend.name, config.backend.engine)):
+    with hide_packages(catalogue.unused_packages(config.backend.name, config.backend.engine)):
         session = open_session(config.backend.name, setup)
     session.put_weights(start)
     return Context(config, dataset, shape, setup, session, start, emit)
@@ -94,7 +94,7 @@ def open_session(backend: str, setup: Setup) -> Session:
     try:
         module = catalogue.backend_module(backend)
     except Exception as error:
-        if isinstance(error, MemoryError) or out_of_memory.says_so(str(error)):
+        if isinstance(error, MemoryError) or out_of_memory.matches(str(error)):
             raise
         raise Unavailable(f"{backend} cannot be imported here ({_describe(error)}); {advice}") from error
     try:

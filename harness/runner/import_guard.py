@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def hidden(packages: Iterable[str]) -> Iterator[None]:
+def hide_packages(packages: Iterable[str]) -> Iterator[None]:
     """Within it, importing one of these raises ImportError, as if it were not installed; those that are
     imported already stay."""
     modules: dict[str, object] = sys.modules  # type: ignore[assignment]  # None: do not import, says Python

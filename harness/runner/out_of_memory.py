@@ -13,7 +13,7 @@ MARKS = (
 )
 
 
-def says_so(text: str) -> bool:
+def matches(text: str) -> bool:
     """Whether an exception's name and message, or a process' last output, is about memory."""
     words = text.lower()
     return any(mark in words for mark in MARKS)

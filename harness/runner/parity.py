@@ -29,7 +29,7 @@ class Parity:
     sequences: int  # over how many
 
 
-def most(model: ModelSpec) -> int:
+def max_sequences(model: ModelSpec) -> int:
     """How many sequences are compared at most: what the reference keeps grows with all their outputs."""
     return max(1, NUMBERS // (model.steps * model.layers * model.width))
 
@@ -40,12 +40,12 @@ def measure(session: Session, setup: Setup, weights: Weights, x: np.ndarray, y: 
         replace(setup, implementation="auto", engine=None, device="cpu", precision="float64", threads=1)
     )
     reference.put_weights(weights)
-    expected, found = reference.gradients(x, y), session.gradients(x, y)
+    expected, actual = reference.gradients(x, y), session.gradients(x, y)
     reference.close()
-    gradients = {name: _distance(found.gradients[name], g) for name, g in expected.gradients.items()}
+    gradients = {name: _distance(actual.gradients[name], g) for name, g in expected.gradients.items()}
     worst = max(gradients, key=lambda name: gradients[name])
     return Parity(
-        loss=abs(found.loss - expected.loss) / max(abs(expected.loss), np.finfo(np.float64).tiny),
+        loss=abs(actual.loss - expected.loss) / max(abs(expected.loss), np.finfo(np.float64).tiny),
         gradient=gradients[worst],
         worst=worst,
         limit=LIMITS[setup.precision],
@@ -54,7 +54,7 @@ def measure(session: Session, setup: Setup, weights: Weights, x: np.ndarray, y: 
     )
 
 
-def hold(parity: Parity) -> None:
+def check_limit(parity: Parity) -> None:
     """Raises ParityFailed where a distance is above its limit, or is no number at all."""
     if not parity.gradient <= parity.limit or not parity.loss <= parity.limit:
         raise ParityFailed(
@@ -63,10 +63,10 @@ def hold(parity: Parity) -> None:
         )
 
 
-def _distance(found: np.ndarray, expected: np.ndarray) -> float:
+def _distance(actual: np.ndarray, expected: np.ndarray) -> float:
     """‖found - expected‖₂ / ‖expected‖₂; infinite where something is not finite (NaN hides in max)."""
     norm = float(np.linalg.norm(expected))
-    difference = float(np.linalg.norm(found.astype(np.float64) - expected))
+    difference = float(np.linalg.norm(actual.astype(np.float64) - expected))
     if norm == 0.0:
         return 0.0 if difference == 0.0 else float("inf")
     return difference / norm if np.isfinite(difference) else float("inf")

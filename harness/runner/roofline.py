@@ -26,20 +26,20 @@ Shape = tuple[int, int, int]  # m, k, n: a batch (m, k) times weights (k, n)
 class Roofline:
     """FLOP/s by shape, and which of the shapes is the run's own."""
 
-    found: dict[Shape, float]
-    own: Shape
+    rates: dict[Shape, float]
+    own_shape: Shape
 
     @property
     def peak(self) -> float:
-        return max(self.found.values())
+        return max(self.rates.values())
 
     @property
     def at_own_shape(self) -> float:
-        return self.found[self.own]
+        return self.rates[self.own_shape]
 
     def by_name(self) -> dict[str, float]:
         """FLOP/s by `m×k×n`."""
-        return {"×".join(map(str, shape)): rate for shape, rate in self.found.items()}
+        return {"×".join(map(str, shape)): rate for shape, rate in self.rates.items()}
 
 
 def own_shape(model: ModelSpec, *, batch: int, steps: int) -> Shape:
@@ -60,15 +60,15 @@ def own_shape(model: ModelSpec, *, batch: int, steps: int) -> Shape:
     return min(rows, ROWS), k, sum(shape[-1] for _, shape in chosen)
 
 
-def measure(session: Session, own: Shape) -> Roofline:
+def measure(session: Session, own_shape: Shape) -> Roofline:
     """FLOP/s at the run's own shape and at squares, which grow until one takes long."""
-    found = {own: _rate(session, own)}
+    rates = {own_shape: _rate(session, own_shape)}
     for size in SIZES:
         square = (size, size, size)
-        found[square] = _rate(session, square)
-        if _flops(square) > found[square] * LONG_SECONDS:
+        rates[square] = _rate(session, square)
+        if _flops(square) > rates[square] * LONG_SECONDS:
             break
-    return Roofline(found, own)
+    return Roofline(rates, own_shape)
 
 
 def _rate(session: Session, shape: Shape) -> float:

@@ -14,7 +14,7 @@ from harness.config import catalogue
 from harness.config.schema import Config
 from harness.errors import HarnessError, Unavailable
 from harness.launcher.key import run_key
-from harness.launcher.launch import resources
+from harness.launcher.launch import threads_and_gpus
 from harness.launcher.titles import title_of
 from harness.store import attempts, frames
 from harness.sweep.estimate import DurationEstimate, RunKind
@@ -56,7 +56,7 @@ def _predict(config: Config, estimate: DurationEstimate, planned_keys: set[str])
     """Adds the run's key to `planned_keys` if it would run."""
     title = title_of(config)
     try:
-        threads, _ = resources(config)
+        threads, _ = threads_and_gpus(config)
         _check_available(config)
         key = run_key(config, threads)
         record = attempts.find_complete(config.results.root, key, with_weights=config.save_weights)

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.config.schema import Config
 from harness.errors import HarnessError
-from harness.launcher.launch import lost
+from harness.launcher.launch import store_lost_run
 from harness.launcher.record_builder import RecordBuilder
 from harness.measure.clock import seconds, sleep
 from harness.store import attempts
@@ -80,7 +80,7 @@ def _end(display: ProgressDisplay, run: RunStatus, status: str, reason: str) -> 
         "result": f"{status}: {reason}",
     }
     try:
-        outcome = lost(
+        outcome = store_lost_run(
             Config.from_mapping(run.config),
             key=run.key,
             threads=run.threads,

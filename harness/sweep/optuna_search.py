@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 
-from harness.config.checks import refuse
+from harness.config.checks import config_error
 from harness.store import roots
 from harness.sweep import extras, pruning, search_space
 from harness.sweep.objective import DIRECTIONS, WORST
@@ -48,7 +48,9 @@ def run_search(
     optuna = extras.require("optuna")
     objective = sweep_config.objective
     if objective not in DIRECTIONS:
-        raise refuse("objective", objective, f"hydra/sweeper=optuna needs one of {', '.join(DIRECTIONS)}")
+        raise config_error(
+            "objective", objective, f"hydra/sweeper=optuna needs one of {', '.join(DIRECTIONS)}"
+        )
     root, directory = str(sweep_config.results.root), str(sweep_config.hydra.sweep.dir)
     launcher = sweep_config.hydra.runtime.choices["hydra/launcher"]
     local = roots.local_path(root) is not None

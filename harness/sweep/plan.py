@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from platformdirs import user_cache_dir
 
 from harness.config import hydra_paths
-from harness.config.compose import _loader, command_line, from_hydra, readable, typed
+from harness.config.compose import check_parseable, command_line, config_loader, from_hydra, task_overrides
 from harness.config.schema import Config
 from harness.launcher import preflight
 from harness.store import attempts, roots
@@ -44,11 +44,11 @@ def make_plan(arguments: list[str]) -> Plan | None:
     Raises what Hydra and OmegaConf raise, and HarnessError.
     """
     args = get_args_parser().parse_args(arguments)
-    readable(args.overrides)
+    check_parseable(args.overrides)
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return None
     config_name = args.config_name or "config"
-    with _loader() as loader:
+    with config_loader() as loader:
         sweep_config = loader.load_configuration(config_name, args.overrides, RunMode.MULTIRUN)
         if args.multirun or sweep_config.hydra.mode == RunMode.MULTIRUN:
             return _plan_sweep(sweep_config, loader, args.overrides)
@@ -64,7 +64,7 @@ def compose_task(
     """One validated run of a sweep. Raises what Hydra and OmegaConf raise, and HarnessError."""
     composed = loader.load_sweep_config(sweep_config, list(overrides))
     config = _checked(from_hydra(composed))
-    command = command_line(typed(composed.hydra))
+    command = command_line(task_overrides(composed.hydra))
     directory = status_files.status_directory(config.results.root, str(sweep_config.hydra.sweep.dir))
     trial = SearchTrial.of(sweep_config.hydra, number)
     return Task(number, config, command, directory, str(Path.cwd()), trial)
@@ -78,7 +78,7 @@ def _plan_sweep(sweep_config: DictConfig, loader: ConfigLoader, overrides: Seque
     else:
         params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(
-            params + typed(sweep_config.hydra)
+            params + task_overrides(sweep_config.hydra)
         )
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     tasks = [compose_task(sweep_config, loader, job, number) for number, job in enumerate(jobs)]

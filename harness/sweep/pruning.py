@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.config.checks import refuse
+from harness.config.checks import config_error
 from harness.config.schema import Config
 from harness.errors import HarnessError
 from harness.store.record import RunRecord
@@ -47,13 +47,13 @@ def check(pruner: Any, *, objective: str, local: bool, launcher: str) -> None:
         return
     key = "hydra.sweeper.pruner"
     if pruner not in PRUNERS:
-        raise refuse(key, pruner, f"must be null or one of {', '.join(PRUNERS)}")
+        raise config_error(key, pruner, f"must be null or one of {', '.join(PRUNERS)}")
     if objective == "train_throughput":
-        raise refuse(
+        raise config_error(
             key, pruner, "goes by validation accuracy, which says nothing about objective=train_throughput"
         )
     if not local and launcher not in LOCAL_LAUNCHERS:
-        raise refuse(
+        raise config_error(
             key,
             pruner,
             f"with hydra/launcher={launcher} the study is read from a directory that all nodes share: "

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.launcher.launch import Outcome, launch
-from harness.launcher.titles import summary
+from harness.launcher.titles import outcome_line
 from harness.measure.clock import seconds
 from harness.runner.protocol import Note, Progress
 from harness.sweep import objective
@@ -72,7 +72,7 @@ class StatusReporter:
             reused=outcome.reused,
             could_start=outcome.could_start,
             seconds=None if total is None else total - phases.get("lease", 0.0),
-            result=summary(record, reused=outcome.reused),
+            result=outcome_line(record, reused=outcome.reused),
             record=_absolute(record.record_path),
             value=objective_value.value,
             worst=objective_value.worst,

@@ -18,8 +18,8 @@ from harness.backends.keras import plain_model as plain_keras
 from harness.backends.keras.backend import start_engine
 from harness.backends.torch import plain_model as plain_torch
 from harness.commands.describe import storage
-from harness.commands.describe.packing import Stored, boxes, look, place
-from harness.commands.describe.parameters import alike, starts_as
+from harness.commands.describe.packing import StoredArray, boxes, place, stored_arrays
+from harness.commands.describe.parameters import block_groups, starts_as
 from harness.model.initializers import SCHEMES, draw
 from harness.model.network import ModelSpec
 from tests.conftest import ROOT, Shell, environment
@@ -173,7 +173,7 @@ def live(framework: str, model: ModelSpec) -> dict[str, tuple[int, ...]]:
 @pytest.mark.parametrize(("framework", "cell"), STOCK)
 def test_names_and_shapes_are_those_of_the_live_layer(framework: str, cell: str) -> None:
     model = model_of(cell)
-    (group,) = alike(model)
+    (group,) = block_groups(model)
     stored = storage.arrays(PLAIN[framework], PLAIN[framework].load_cell(cell), model, group)
     assert {array.name: array.shape for array in stored} == live(framework, model)
     text = part(said(model), f"HOW {'PYTORCH' if framework == 'torch' else 'KERAS'} STORES THEM")
@@ -187,7 +187,7 @@ def test_every_layer_and_direction_of_a_stack_in_torch(cell: str) -> None:
     model = model_of(cell, layers=3, bidirectional=True)
     expected = live("torch", model)
     text = part(said(model), "HOW PYTORCH STORES THEM")
-    lower, upper = alike(model)
+    lower, upper = block_groups(model)
     module = plain_torch.load_cell(cell)
     for group in (lower, upper):
         for array in storage.arrays(plain_torch, module, model, group):
@@ -200,7 +200,7 @@ def test_every_layer_and_direction_of_a_stack_in_torch(cell: str) -> None:
 def test_every_weight_lies_where_the_page_says(framework: str, cell: str) -> None:
     """Unpacks by the page's own places, not by the cell's `unpack`."""
     model = model_of(cell, hidden=6)
-    (group,) = alike(model)
+    (group,) = block_groups(model)
     module = PLAIN[framework].load_cell(cell)
     weights = {name: np.random.default_rng(3).normal(size=s) for name, (_, s) in group.params(model).items()}
     packed = module.pack(dict(weights))
@@ -226,7 +226,7 @@ def test_every_weight_lies_where_the_page_says(framework: str, cell: str) -> Non
 @pytest.mark.parametrize(("framework", "cell"), STORED)
 def test_redundant_is_what_the_harness_never_trains(framework: str, cell: str) -> None:
     model = model_of(cell, hidden=6)
-    (group,) = alike(model)
+    (group,) = block_groups(model)
     stored = storage.arrays(PLAIN[framework], PLAIN[framework].load_cell(cell), model, group)
     own = sum(math.prod(shape) for _, shape in group.params(model).values())
     assert sum(array.size - array.redundant for array in stored) == own
@@ -244,7 +244,7 @@ def test_gate_orders() -> None:
     assert "Gates z, r, n, side by side:" in part(text, "HOW KERAS STORES THEM")
 
 
-def places(stored: Stored) -> list[tuple[str, str | None, str]]:
+def places(stored: StoredArray) -> list[tuple[str, str | None, str]]:
     return [(place(piece.box, stored.shape), piece.source, piece.moved) for piece in stored.pieces]
 
 
@@ -261,7 +261,7 @@ def test_looking_finds_what_was_done() -> None:
             "less": -w["b"],
         }
 
-    found = {stored.name: places(stored) for stored in look(pack, params)}
+    found = {stored.name: places(stored) for stored in stored_arrays(pack, params)}
     assert found == {
         "tall": [("rows 0:3", "a", "transposed"), ("rows 3:5", None, "")],
         "filter": [("", "k", "axes H, I, K, K reversed")],

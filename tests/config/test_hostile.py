@@ -237,9 +237,9 @@ def test_refused_before_anything_starts(
     monkeypatch.setenv("HOME", sandbox.env["HOME"])
     sweep = ["-m"] if multirun else []
     for override, key in REFUSED.items():
-        from harness.config.compose import UNREADABLE, explain
+        from harness.config.compose import COMPOSITION_ERRORS, explain
 
-        with pytest.raises(UNREADABLE) as caught:
+        with pytest.raises(COMPOSITION_ERRORS) as caught:
             make_plan([*sweep, "backend=numpy", "data=digits", override])
         said = explain(caught.value)
         assert key.split(".")[-1] in said, (override, said)

@@ -94,13 +94,13 @@ def test_parity_names_the_parameter_that_is_off(factor: float) -> None:
     found = parity.measure(Wrong(name, factor), setup, case.weights(), *case.data())
     assert found.worst == name
     with pytest.raises(ParityFailed, match=name):
-        parity.hold(found)
+        parity.check_limit(found)
 
 
 def test_parity_of_the_reference_with_itself_is_nothing() -> None:
     setup, case = setup_and_case()
     found = parity.measure(Wrong("readout.b", 1.0), setup, case.weights(), *case.data())
-    parity.hold(found)
+    parity.check_limit(found)
     assert found.gradient == 0
     assert found.loss == 0
 
@@ -111,7 +111,7 @@ def test_float32_is_held_to_its_own_limit() -> None:
         Wrong("readout.b", 1 + 5e-5), replace(setup, precision="float32"), case.weights(), *case.data()
     )
     assert found.gradient == pytest.approx(5e-5, rel=1e-3)
-    parity.hold(found)
+    parity.check_limit(found)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,10 @@ def test_what_has_no_meaning_for_speed_alone(overrides: str, said: str) -> None:
 )
 def test_parity_is_over_as_many_sequences_as_the_reference_can_hold(overrides: str, compared: int) -> None:
     config = configuration(["data=digits", *overrides.split()])
-    assert min(config.train.batch_size, parity.most(config.model_spec(dataset.shape_of(config)))) == compared
+    assert (
+        min(config.train.batch_size, parity.max_sequences(config.model_spec(dataset.shape_of(config))))
+        == compared
+    )
 
 
 @pytest.mark.long

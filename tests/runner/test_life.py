@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.runner.import_guard import hidden
+from harness.runner.import_guard import hide_packages
 from harness.store.record import RunRecord
 from tests.conftest import Shell
 
@@ -59,7 +59,7 @@ def test_a_run_imports_only_what_it_needs(
 
 def test_what_is_hidden_can_be_imported_again() -> None:
     sys.modules.pop("wave", None)
-    with hidden(["wave", "json"]):
+    with hide_packages(["wave", "json"]):
         import json  # it is there already
 
         assert json.loads("1") == 1

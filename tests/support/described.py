@@ -22,5 +22,5 @@ def model_of(cell: str, **changes: Any) -> ModelSpec:
 
 def said(model: ModelSpec, scheme: str = "keras") -> str:
     out = StringIO()
-    page.show(page.Chosen(model, scheme, "float32"), out)
+    page.show(page.DescribedModel(model, scheme, "float32"), out)
     return out.getvalue()

@@ -28,7 +28,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredArray:
     """An array as a framework stores it, and all of its pieces, in the order of their places."""
 
     name: str
@@ -45,10 +45,10 @@ class Stored:
         return sum(volume(piece.box) for piece in self.pieces if piece.source is None)
 
 
-def look(
+def stored_arrays(
     pack: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]],
     params: Mapping[str, tuple[tuple[str, ...], Shape]],
-) -> list[Stored]:
+) -> list[StoredArray]:
     """Every array that `pack` makes of parameters with these (letters, shape), and its pieces."""
     marks: dict[str, np.ndarray] = {}
     start = 1
@@ -56,11 +56,11 @@ def look(
         size = int(np.prod(shape, dtype=np.int64))
         marks[name] = np.arange(start, start + size, dtype=np.float64).reshape(shape)
         start += size
-    found = []
+    arrays = []
     for name, array in pack(dict(marks)).items():
         shape = tuple(array.shape)
-        found.append(Stored(name, shape, tuple(_pieces(array, marks, params))))
-    return found
+        arrays.append(StoredArray(name, shape, tuple(_pieces(array, marks, params))))
+    return arrays
 
 
 def _pieces(

@@ -26,7 +26,7 @@ WIDEST = 100  # on a terminal
 
 
 @dataclass(frozen=True)
-class Chosen:
+class DescribedModel:
     """What is described: a model, how its weights start and in which precision they are held."""
 
     model: ModelSpec
@@ -34,7 +34,7 @@ class Chosen:
     precision: str
 
 
-def choose(overrides: Sequence[str]) -> Chosen:
+def select_model(overrides: Sequence[str]) -> DescribedModel:
     """The model that `python run.py *overrides` would run; raises ConfigError, and DataError for a
     person's own file that says no shape."""
     from harness.config.compose import configuration
@@ -43,31 +43,31 @@ def choose(overrides: Sequence[str]) -> Chosen:
 
     config = configuration(overrides)
     preflight.check(config)
-    return Chosen(config.model_spec(shape_of(config)), config.init, config.precision)
+    return DescribedModel(config.model_spec(shape_of(config)), config.init, config.precision)
 
 
-def show(chosen: Chosen, out: TextIO | None = None) -> None:
+def show(described: DescribedModel, out: TextIO | None = None) -> None:
     """Prints the whole explanation: with colours on a terminal, else as plain text of 80 columns."""
     out = out or sys.stdout
     console = Console(file=out, highlight=False)
     if console.is_terminal:
         console.width = min(console.width, WIDEST)
-        console.print(page(chosen))
+        console.print(page(described))
         return
     text = StringIO()
-    Console(file=text, width=WIDTH, highlight=False, color_system=None).print(page(chosen))
+    Console(file=text, width=WIDTH, highlight=False, color_system=None).print(page(described))
     out.write("".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
 
 
-def page(chosen: Chosen) -> Group:
+def page(described: DescribedModel) -> Group:
     """All sections, one below the other."""
-    model = chosen.model
+    model = described.model
     sections = (
         _title(model),
         _way(model),
-        parameters.section(model, chosen.scheme),
+        parameters.section(model, described.scheme),
         *(storage.section(framework, model) for framework in storage.frameworks()),
-        _cost(chosen),
+        _cost(described),
     )
     return Group(*(part for section in sections for part in (*section, Text())))
 
@@ -176,10 +176,10 @@ def _product(param: Param) -> str:
     return f"x_t {param.name}" if len(param.shape) == 2 else f"Σ x {param.name}[{param.shape[0].lower()}]"
 
 
-def _cost(chosen: Chosen) -> list[RenderableType]:
+def _cost(described: DescribedModel) -> list[RenderableType]:
     """Arithmetic and memory of one sequence."""
-    model = chosen.model
-    kind = held_in(chosen.precision)
+    model = described.model
+    kind = held_in(described.precision)
     size = np.dtype(kind).itemsize
     held = sum(math.prod(shape) for shape in model.shapes().values())
     carried = sum(model.states().values())

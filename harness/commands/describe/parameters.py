@@ -18,7 +18,7 @@ from harness.model.network import ModelSpec
 
 
 @dataclass(frozen=True)
-class Alike:
+class BlockGroup:
     """Layers and directions whose parameters have the same shapes."""
 
     prefixes: list[str]
@@ -28,7 +28,7 @@ class Alike:
         """Own name -> (description, shape)."""
         start = f"{self.prefixes[0]}."
         every = model.params().items()
-        return {name.removeprefix(start): found for name, found in every if name.startswith(start)}
+        return {name.removeprefix(start): param for name, param in every if name.startswith(start)}
 
     @property
     def title(self) -> str:
@@ -42,14 +42,14 @@ class Alike:
         raise ValueError("a group without members")
 
 
-def alike(model: ModelSpec) -> list[Alike]:
+def block_groups(model: ModelSpec) -> list[BlockGroup]:
     """The blocks of a model, neighbours of equal shapes together: the first layer's, and those above."""
-    groups: list[Alike] = []
+    groups: list[BlockGroup] = []
     for prefix, features in model.blocks():
         if groups and groups[-1].features == features:
             groups[-1].prefixes.append(prefix)
         else:
-            groups.append(Alike([prefix], features))
+            groups.append(BlockGroup([prefix], features))
     return groups
 
 
@@ -77,10 +77,10 @@ def section(model: ModelSpec, scheme: str) -> list[RenderableType]:
                 ]
             )
 
-    for group in alike(model):
+    for group in block_groups(model):
         add(group.title, f"{group.prefixes[0]}.", group.params(model))
     shapes = model.params().items()
-    add("above the layers", "", {name: found for name, found in shapes if not name.startswith("layers.")})
+    add("above the layers", "", {name: param for name, param in shapes if not name.startswith("layers.")})
     frozen = sum(math.prod(shape) for _, shape in model.params().values()) - model.parameters
     example = f"{model.blocks()[0][0]}.{model.spec.params[0].name}"
     said = f"A whole name has its block in front: {example}. Numbers start as with init={scheme}."

@@ -9,13 +9,13 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from harness.commands.describe.columns import LETTERS, Row, columns, head
-from harness.commands.describe.packing import Stored, look, place
-from harness.commands.describe.parameters import Alike, alike, sizes
+from harness.commands.describe.packing import StoredArray, place, stored_arrays
+from harness.commands.describe.parameters import BlockGroup, block_groups, sizes
 from harness.config.catalogue import backend_names
 from harness.errors import Unavailable
 from harness.model.network import ModelSpec
 
-LOOKED_AT = 30_000_000  # numbers of one layer and direction that are packed to see where they go
+MAX_PACKED = 30_000_000  # numbers of one layer and direction that are packed to see where they go
 
 
 def frameworks() -> list[ModuleType]:
@@ -32,9 +32,9 @@ def section(framework: ModuleType, model: ModelSpec) -> list[RenderableType]:
         return [title, Text(f"{error}.")]
     rows: list[Row | Text] = []
     redundant = 0
-    for group in alike(model):
+    for group in block_groups(model):
         own = sum(math.prod(shape) for _, shape in group.params(model).values())
-        if own > LOOKED_AT:
+        if own > MAX_PACKED:
             rows.append(Text(f"{group.title}: {own:,} numbers are too many to look where each one goes;"))
             rows.append(Text("the order is the same with a smaller cell.hidden."))
             continue
@@ -51,14 +51,14 @@ def section(framework: ModuleType, model: ModelSpec) -> list[RenderableType]:
     rows.append(Text(f"readout, in {framework.READOUT_LAYER}", style="bold"))
     for array in readout(framework, model):
         rows += _lines(array)
-    found = [title, Text(_layer(framework, model)), Text(), *columns(rows, wrap=4)]
+    parts = [title, Text(_layer(framework, model)), Text(), *columns(rows, wrap=4)]
     if redundant:
-        found += [Text(), Text(REDUNDANT, style="dim")]
+        parts += [Text(), Text(REDUNDANT, style="dim")]
     if model.learned_states():
         names = ", ".join(f"initial_{name}" for name in model.learned_states())
         call = f"what `{framework.INITIAL_STATE}` of the call takes, for every sequence of the batch"
-        found += [Text(), Text(f"{names}: no layer stores them; they are {call}.")]
-    return found
+        parts += [Text(), Text(f"{names}: no layer stores them; they are {call}.")]
+    return parts
 
 
 REDUNDANT = (
@@ -67,15 +67,15 @@ REDUNDANT = (
 )
 
 
-def arrays(framework: ModuleType, cell: ModuleType, model: ModelSpec, group: Alike) -> list[Stored]:
+def arrays(framework: ModuleType, cell: ModuleType, model: ModelSpec, group: BlockGroup) -> list[StoredArray]:
     """What a framework stores for the first layer and direction of a group, under its own names where it
     has a layer of its own for the cell."""
     own = {param.name for param in model.spec.params}
     params = {name: (p.shape, shape) for name, (p, shape) in group.params(model).items() if name in own}
-    return look(lambda w: framework.layer_arrays(cell, model, group.prefixes[0], w), params)
+    return stored_arrays(lambda w: framework.layer_arrays(cell, model, group.prefixes[0], w), params)
 
 
-def gates(stored: list[Stored], model: ModelSpec) -> str:
+def gates(stored: list[StoredArray], model: ModelSpec) -> str:
     """In which order the gates of an array lie, and which way; "" where no array holds several."""
     for array in stored:
         pieces = [piece for piece in array.pieces if piece.source]
@@ -86,14 +86,14 @@ def gates(stored: list[Stored], model: ModelSpec) -> str:
     return ""
 
 
-def readout(framework: ModuleType, model: ModelSpec) -> list[Stored]:
+def readout(framework: ModuleType, model: ModelSpec) -> list[StoredArray]:
     """What a framework's linear layer stores of the readout."""
     params = {name: (p.shape, shape) for name, (p, shape) in model.params().items()}
-    linear = {name: found for name, found in params.items() if name.startswith("readout.")}
-    return look(framework.readout_arrays, linear)
+    linear = {name: shapes for name, shapes in params.items() if name.startswith("readout.")}
+    return stored_arrays(framework.readout_arrays, linear)
 
 
-def _endings(framework: ModuleType, model: ModelSpec, group: Alike) -> str:
+def _endings(framework: ModuleType, model: ModelSpec, group: BlockGroup) -> str:
     """What the names of a group's arrays end in, one member after the other."""
     suffixes = framework.suffixes(model, group.prefixes)
     if len(suffixes) < 2:
@@ -109,7 +109,7 @@ def _layer(framework: ModuleType, model: ModelSpec) -> str:
     return f"{none}; these are the arrays of the one written here."
 
 
-def _lines(array: Stored) -> list[Row | Text]:
+def _lines(array: StoredArray) -> list[Row | Text]:
     """An array's name and shape, and a line for each of its pieces."""
     rows: list[Row | Text] = []
     for number, piece in enumerate(array.pieces):

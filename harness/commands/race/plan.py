@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.config.checks import refuse
+from harness.config.checks import config_error
 from harness.config.compose import configuration
 from harness.config.schema import Config
 from harness.errors import HarnessError
@@ -46,10 +46,10 @@ def side(text: str, common: Sequence[str]) -> Side:
     config = configuration([*common, *overrides(text)])
     preflight.check(config)
     if config.mode == "stream":
-        raise refuse("mode", config.mode, "a race times updates: train or throughput")
+        raise config_error("mode", config.mode, "a race times updates: train or throughput")
     if config.train.solver != "gradient":
-        raise refuse("train.solver", config.train.solver, "a race times updates: gradient")
-    threads, gpus = launch.resources(config)
+        raise config_error("train.solver", config.train.solver, "a race times updates: gradient")
+    threads, gpus = launch.threads_and_gpus(config)
     return Side(text.strip() or "as configured", config, threads, tuple(gpus))
 
 

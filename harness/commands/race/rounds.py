@@ -31,7 +31,7 @@ def run(race: Race, note: Note, progress: Progress) -> None:
     before the first round is complete, SideFailed and KeyboardInterrupt.
     """
     for side in race.sides:
-        dataset.provide(side.config)
+        dataset.download_missing(side.config)
     with lease(max(side.threads for side in race.sides), _common_gpus(race.sides), note) as held:
         race.started = now().isoformat()
         race.environment = machine.describe_environment(held.cores, held.gpu, catalogue.all_packages())

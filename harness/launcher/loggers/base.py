@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_cache_dir
 
-from harness.config.checks import refuse
+from harness.config.checks import config_error
 from harness.config.schema import Config
 from harness.errors import ConfigError
 from harness.store import roots
@@ -54,7 +54,7 @@ def check(config: Config) -> None:
         return
     spec = find_spec(name)
     if spec is None or spec.origin is None:  # no origin: a directory that happens to have this name
-        raise refuse(
+        raise config_error(
             "logger",
             name,
             f'{name} is not installed; install it: pip install -c constraints.txt ".[{name}]"',
@@ -67,9 +67,9 @@ def check(config: Config) -> None:
 
             api_key = wandb.api.api_key
         except Exception as error:  # an environment variable with a value that wandb does not accept
-            raise refuse("logger", name, f"it cannot start: {one_line(str(error), 200)}") from error
+            raise config_error("logger", name, f"it cannot start: {one_line(str(error), 200)}") from error
         if not api_key:
-            raise refuse(
+            raise config_error(
                 "logger", name, "nobody is logged in; first `wandb login`, or set WANDB_MODE=offline"
             )
 
@@ -77,11 +77,13 @@ def check(config: Config) -> None:
 def _check_tracking_uri(config: Config) -> None:
     uri = tracking_uri(config)
     if uri is None:
-        raise refuse("logger.uri", None, "logger=mlflow needs its server, here or in MLFLOW_TRACKING_URI")
+        raise config_error(
+            "logger.uri", None, "logger=mlflow needs its server, here or in MLFLOW_TRACKING_URI"
+        )
     try:
         password = urlsplit(uri).password
     except ValueError as error:
-        raise refuse("logger.uri", uri, f"is not a URL: {error}") from error
+        raise config_error("logger.uri", uri, f"is not a URL: {error}") from error
     if password:
         raise ConfigError(
             "logger.uri: a password in it would be stored in every record; "

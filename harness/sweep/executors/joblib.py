@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from harness.errors import Unavailable
-from harness.launcher.launch import resources
+from harness.launcher.launch import threads_and_gpus
 from harness.measure.clock import sleep
 from harness.measure.machine import cores
 from harness.sweep.run_one import make
@@ -47,7 +47,7 @@ def max_concurrent(tasks: Sequence[Task]) -> int:
     counts = [1]
     for task in tasks:
         try:
-            threads, gpus = resources(task.config)
+            threads, gpus = threads_and_gpus(task.config)
         except Unavailable:
             continue
         counts.append(min(len(cores()) // threads, len(gpus)) if gpus else len(cores()) // threads)
