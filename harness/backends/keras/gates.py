@@ -1,32 +1,30 @@
-"""Gates side by side: from one canonical array per gate to the one array that Keras stores.
+"""From canonical arrays to those that Keras stores, which hold the gates side by side.
 
-Legend: I input features, H hidden units, G gates.
+Legend: I input features, H hidden units.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from harness.backends.base import Weights
 
-
-def concatenate(weights: Mapping[str, np.ndarray], prefix: str, gates: Sequence[str]) -> np.ndarray:
-    """`<prefix><gate>`, each (I, H) or (H,), side by side: (I, G·H) or (G·H,)."""
-    return np.concatenate([weights[prefix + gate] for gate in gates], axis=-1)
+Pack = Callable[[Weights], list[np.ndarray]]
+Unpack = Callable[[Sequence[np.ndarray]], Weights]
 
 
-def split(packed: np.ndarray, prefix: str, gates: Sequence[str]) -> Weights:
-    """The inverse of `concatenate`."""
-    names = [prefix + gate for gate in gates]
-    return dict(zip(names, np.split(packed, len(gates), axis=-1), strict=True))
+def packing(*stored: str) -> tuple[Pack, Unpack]:
+    """`pack` and `unpack` of a cell. "W_xz W_xn" is one stored array (I, 2H), "b_z b_n" one of (2H,)."""
+    names = [array.split() for array in stored]
 
+    def pack(weights: Weights) -> list[np.ndarray]:
+        return [np.concatenate([weights[name] for name in gates], axis=-1) for gates in names]
 
-def pack(weights: Mapping[str, np.ndarray], gates: Sequence[str]) -> list[np.ndarray]:
-    """Gates W_x· (I, H), W_h· (H, H), b_· (H,) as W_x (I, G·H), W_h (H, G·H), b (G·H,)."""
-    return [concatenate(weights, prefix, gates) for prefix in ("W_x", "W_h", "b_")]
+    def unpack(p: Sequence[np.ndarray]) -> Weights:
+        return {
+            name: piece
+            for gates, array in zip(names, p, strict=True)
+            for name, piece in zip(gates, np.split(array, len(gates), axis=-1), strict=True)
+        }
 
-
-def unpack(packed: Sequence[np.ndarray], gates: Sequence[str]) -> Weights:
-    """The inverse of `pack`."""
-    W_x, W_h, b = packed
-    return split(W_x, "W_x", gates) | split(W_h, "W_h", gates) | split(b, "b_", gates)
+    return pack, unpack

@@ -1,45 +1,36 @@
-"""Gates side by side: from one canonical array per gate to the one array that a framework stores.
+"""From canonical arrays to those that PyTorch stores, which hold the gates one below the other.
 
-Legend: I input features, H hidden units, G gates.
+Legend: I input features, H hidden units.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from harness.backends.base import Weights
 
-
-def concatenate(weights: Mapping[str, np.ndarray], prefix: str, gates: Sequence[str]) -> np.ndarray:
-    """`<prefix><gate>`, each (I, H) or (H,), one below the other as torch stores them: (G·H, I) or (G·H,)."""
-    return np.concatenate([weights[prefix + gate].T for gate in gates])
+Pack = Callable[[Weights], Weights]
 
 
-def split(packed: np.ndarray, prefix: str, gates: Sequence[str]) -> Weights:
-    """The inverse of `concatenate`: (G·H, I) or (G·H,) to `<prefix><gate>`, each (I, H) or (H,)."""
-    pieces = np.split(packed, len(gates))
-    return {prefix + gate: piece.T for gate, piece in zip(gates, pieces, strict=True)}
+def packing(*, second_bias: bool = False, **stored: str) -> tuple[Pack, Pack]:
+    """`pack` and `unpack` of a cell, each canonical array transposed.
 
+    `weight_ih="W_xz W_xn"` is one stored array (2H, I), `bias_ih="b_z b_n"` one of (2H,). With `second_bias`
+    there is also the bias_hh that stock layers add: zero, and never trained.
+    """
+    names = {array: gates.split() for array, gates in stored.items()}
 
-def pack(weights: Mapping[str, np.ndarray], gates: Sequence[str]) -> Weights:
-    """Gates W_x· (I, H), W_h· (H, H), b_· (H,) as weight_ih (G·H, I), weight_hh (G·H, H), bias_ih (G·H,)."""
-    return {
-        "weight_ih": concatenate(weights, "W_x", gates),
-        "weight_hh": concatenate(weights, "W_h", gates),
-        "bias_ih": concatenate(weights, "b_", gates),
-    }
+    def pack(weights: Weights) -> Weights:
+        packed = {
+            array: np.concatenate([weights[name].T for name in gates]) for array, gates in names.items()
+        }
+        return packed | ({"bias_hh": np.zeros_like(packed["bias_ih"])} if second_bias else {})
 
+    def unpack(packed: Weights) -> Weights:
+        return {
+            name: piece.T
+            for array, gates in names.items()
+            for name, piece in zip(gates, np.split(packed[array], len(gates)), strict=True)
+        }
 
-def unpack(packed: Mapping[str, np.ndarray], gates: Sequence[str]) -> Weights:
-    """The inverse of `pack`; what else is packed is left out."""
-    return {
-        **split(packed["weight_ih"], "W_x", gates),
-        **split(packed["weight_hh"], "W_h", gates),
-        **split(packed["bias_ih"], "b_", gates),
-    }
-
-
-def pack_stock(weights: Mapping[str, np.ndarray], gates: Sequence[str]) -> Weights:
-    """`pack`, with the second bias that stock layers add: zero, and never trained."""
-    packed = pack(weights, gates)
-    return {**packed, "bias_hh": np.zeros_like(packed["bias_ih"])}
+    return pack, unpack

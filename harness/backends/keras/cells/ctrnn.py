@@ -4,20 +4,13 @@
     h ← h + (dh/dt) / n                                     n times for each x_t
     h_t = h
 
-K. Funahashi, Y. Nakamura, Approximation of dynamical systems by continuous time recurrent neural
-networks, Neural Networks 6(6), 1993.
 Stored are W_xh (I, H), W_hh (H, H), b_h (H,), log_tau (H,).
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
+from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
-
-NAMES = ("W_xh", "W_hh", "b_h", "log_tau")
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -42,11 +35,4 @@ def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor,
     return h, (h,)
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as they are stored."""
-    return [weights[name] for name in NAMES]
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return dict(zip(NAMES, p, strict=True))
+pack, unpack = gates.packing("W_xh", "W_hh", "b_h", "log_tau")

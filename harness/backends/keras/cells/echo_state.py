@@ -2,20 +2,13 @@
 
     h_t = (1 - α) h_{t-1} + α tanh(x_t W_xh + h_{t-1} W_hh + b_h)
 
-H. Jaeger, The “echo state” approach to analysing and training recurrent neural networks, GMD Report 148,
-2001; leaky units: H. Jaeger et al., Neural Networks 20(3), 2007.
 Stored are W_xh (I, H), W_hh (H, H), b_h (H,), none of them trained.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
+from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
-
-NAMES = ("W_xh", "W_hh", "b_h")
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -32,11 +25,4 @@ def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor,
     return h, (h,)
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as they are stored."""
-    return [weights[name] for name in NAMES]
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return dict(zip(NAMES, p, strict=True))
+pack, unpack = gates.packing("W_xh", "W_hh", "b_h")

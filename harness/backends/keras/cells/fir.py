@@ -2,7 +2,6 @@
 
     h_t = φ(Σ_{k<K} x_{t-k} W_xh[k] + b_h)          x_t = 0 for t < 1
 
-A. Waibel et al., Phoneme recognition using time-delay neural networks, IEEE Trans. ASSP 37(3), 1989.
 The state is the K - 1 inputs before the present one, oldest first. Stored are the kernel (K, I, H) as
 `keras.layers.Conv1D` has it, which is W_xh with its taps reversed, and b_h (H,).
 """

@@ -5,9 +5,8 @@
     n_t = tanh(x_t W_xn + b_n + r_t ∘ (h_{t-1} W_hn + b_hn))     candidate
     h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}
 
-K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014.
-Keras stores W_x (I, 3H), W_h (H, 3H), b (2, 3H), the gates side by side in the order of `GATES`. The
-second row of b is added to h W_h: its candidate third is b_hn, the others are redundant and stay zero.
+Keras stores W_x (I, 3H), W_h (H, 3H), b (2, 3H). The second row of b is added to h W_h: its
+candidate third is b_hn, the others are redundant and stay zero.
 """
 
 from collections.abc import Sequence
@@ -22,7 +21,8 @@ from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
 from harness.model.network import ModelSpec
 
-GATES = ("z", "r", "n")  # Keras writes h for the candidate n
+# Keras writes h for the candidate n
+pack_gates, unpack_gates = gates.packing("W_xz W_xr W_xn", "W_hz W_hr W_hn", "b_z b_r b_n")
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -53,12 +53,11 @@ def fused_layer(spec: ModelSpec, **keywords: Any) -> keras.Layer:
 def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as Keras stores them."""
     zero = np.zeros_like(weights["b_hn"])
-    b = np.stack([gates.concatenate(weights, "b_", GATES), np.concatenate([zero, zero, weights["b_hn"]])])
-    return [gates.concatenate(weights, "W_x", GATES), gates.concatenate(weights, "W_h", GATES), b]
+    W_x, W_h, b = pack_gates(weights)
+    return [W_x, W_h, np.stack([b, np.concatenate([zero, zero, weights["b_hn"]])])]
 
 
 def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
     W_x, W_h, b = p
-    weights = gates.split(W_x, "W_x", GATES) | gates.split(W_h, "W_h", GATES) | gates.split(b[0], "b_", GATES)
-    return weights | {"b_hn": np.split(b[1], 3)[2]}
+    return unpack_gates([W_x, W_h, b[0]]) | {"b_hn": np.split(b[1], 3)[2]}

@@ -5,24 +5,17 @@
     n_t = tanh(x_t W_xn + (r_t ∘ h_{t-1}) W_hn + b_n)            candidate
     h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}
 
-K. Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine
-translation, EMNLP 2014 (arXiv:1406.1078v3).
-Keras stores W_x (I, 3H), W_h (H, 3H), b (3H,), the gates side by side in the order of `GATES`.
+Keras stores W_x (I, 3H), W_h (H, 3H), b (3H,).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
 from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
 from harness.model.network import ModelSpec
-
-GATES = ("z", "r", "n")  # Keras writes h for the candidate n
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -56,11 +49,5 @@ def fused_layer(spec: ModelSpec, **keywords: Any) -> keras.Layer:
     return keras.layers.GRU(spec.hidden, reset_after=False, **keywords)
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as Keras stores them."""
-    return gates.pack(weights, GATES)
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return gates.unpack(p, GATES)
+# Keras writes h for the candidate n
+pack, unpack = gates.packing("W_xz W_xr W_xn", "W_hz W_hr W_hn", "b_z b_r b_n")

@@ -7,21 +7,14 @@
     h_t = s_t tanh(x_t W_xh + h_{t-1} W_hh + b_h) + (1 - s_t) h_{t-1}          upper net
     loss = cross-entropy + λ mean_t e_t
 
-J. Schmidhuber, Learning complex, extended sequences using the principle of history compression,
-Neural Computation 4(2), 1992.
 Stored are W_xh (I, H), W_hh (H, H), b_h (H,) of the upper net, W_xl (I, H), W_ll (H, H), b_l (H,) of the
 lower one, and W_lx (H, I), b_x (I,) of its prediction.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
+from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
-
-NAMES = ("W_xh", "W_hh", "b_h", "W_xl", "W_ll", "b_l", "W_lx", "b_x")
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -46,11 +39,4 @@ def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor,
     return h, (h, l, error + e, surprises + s)
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as they are stored."""
-    return [weights[name] for name in NAMES]
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return dict(zip(NAMES, p, strict=True))
+pack, unpack = gates.packing("W_xh", "W_hh", "b_h", "W_xl", "W_ll", "b_l", "W_lx", "b_x")

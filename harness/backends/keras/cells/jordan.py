@@ -3,19 +3,13 @@
     h_t = tanh(x_t W_xh + y_{t-1} W_yh + b_h)          hidden units
     y_t = tanh(h_t W_hy + b_y)                         output units
 
-M. I. Jordan, Serial order: a parallel distributed processing approach, ICS Report 8604, UCSD, 1986.
 Stored are W_xh (I, H), W_yh (H, H), b_h (H,), W_hy (H, H), b_y (H,).
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
+from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
-
-NAMES = ("W_xh", "W_yh", "b_h", "W_hy", "b_y")
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -33,11 +27,4 @@ def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor,
     return y, (y,)
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as they are stored."""
-    return [weights[name] for name in NAMES]
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return dict(zip(NAMES, p, strict=True))
+pack, unpack = gates.packing("W_xh", "W_yh", "b_h", "W_hy", "b_y")

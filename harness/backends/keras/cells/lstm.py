@@ -7,23 +7,17 @@
     c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
     h_t = o_t ∘ tanh(c_t)
 
-S. Hochreiter, J. Schmidhuber, Long short-term memory, Neural Computation 9(8), 1997.
-Keras stores W_x (I, 4H), W_h (H, 4H), b (4H,), the gates side by side in the order of `GATES`.
+Keras stores W_x (I, 4H), W_h (H, 4H), b (4H,).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
 from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
 from harness.model.network import ModelSpec
-
-GATES = ("i", "f", "g", "o")  # Keras writes c for the candidate g
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -49,11 +43,5 @@ def fused_layer(spec: ModelSpec, **keywords: Any) -> keras.Layer:
     return keras.layers.LSTM(spec.hidden, **keywords)
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as Keras stores them."""
-    return gates.pack(weights, GATES)
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return gates.unpack(p, GATES)
+# Keras writes c for the candidate g
+pack, unpack = gates.packing("W_xi W_xf W_xg W_xo", "W_hi W_hf W_hg W_ho", "b_i b_f b_g b_o")

@@ -4,21 +4,14 @@
     n_t = x_t W_xn + b_n                         candidate
     h_t = (1 - z_t) ∘ h_{t-1} + z_t ∘ n_t
 
-L. Feng et al., Were RNNs all we needed?, 2024 (arXiv:2410.01201).
-Stored are W_x (I, 2H), b (2H,), the gates side by side in the order of `GATES`.
+Stored are W_x (I, 2H), b (2H,).
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
 from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
 from harness.backends.keras.scan import linear_recurrence
-
-GATES = ("z", "n")
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -50,12 +43,4 @@ def _coefficients(xw: Tensor) -> tuple[Tensor, Tensor]:
     return 1 - z, z * n
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as they are stored."""
-    return [gates.concatenate(weights, "W_x", GATES), gates.concatenate(weights, "b_", GATES)]
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    W_x, b = p
-    return gates.split(W_x, "W_x", GATES) | gates.split(b, "b_", GATES)
+pack, unpack = gates.packing("W_xz W_xn", "b_z b_n")

@@ -5,21 +5,14 @@
     n_t = x_t W_xn + b_n                         candidate
     h_t = (f_t ∘ h_{t-1} + i_t ∘ n_t) / (f_t + i_t)
 
-L. Feng et al., Were RNNs all we needed?, 2024 (arXiv:2410.01201).
-Stored are W_x (I, 3H), b (3H,), the gates side by side in the order of `GATES`.
+Stored are W_x (I, 3H), b (3H,).
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
 from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
 from harness.backends.keras.scan import linear_recurrence
-
-GATES = ("f", "i", "n")
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -51,12 +44,4 @@ def _coefficients(xw: Tensor) -> tuple[Tensor, Tensor]:
     return f / (f + i), i * n / (f + i)
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as they are stored."""
-    return [gates.concatenate(weights, "W_x", GATES), gates.concatenate(weights, "b_", GATES)]
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    W_x, b = p
-    return gates.split(W_x, "W_x", GATES) | gates.split(b, "b_", GATES)
+pack, unpack = gates.packing("W_xf W_xi W_xn", "b_f b_i b_n")

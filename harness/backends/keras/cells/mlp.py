@@ -2,21 +2,14 @@
 
     h = φ(Σ_t x_t W_xh[t] + b_h)
 
-D. E. Rumelhart, G. E. Hinton, R. J. Williams, Learning representations by back-propagating errors,
-Nature 323, 1986.
 Stored are W_xh (T, I, H) and b_h (H,).
 """
 
-from collections.abc import Sequence
-
 import keras
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
+from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
-
-NAMES = ("W_xh", "b_h")
 
 
 def sequence(xs: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
@@ -35,11 +28,4 @@ def fused_sequence(xs: Tensor, state: State, p: Packed, options: Options) -> tup
     return φ(ops.matmul(flat, ops.reshape(W_xh, (T * I, H))) + b_h)[None], state
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as they are stored."""
-    return [weights[name] for name in NAMES]
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return dict(zip(NAMES, p, strict=True))
+pack, unpack = gates.packing("W_xh", "b_h")

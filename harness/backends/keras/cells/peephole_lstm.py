@@ -7,10 +7,7 @@
     o_t = σ(x_t W_xo + h_{t-1} W_ho + p_o ∘ c_t + b_o)              output gate
     h_t = o_t ∘ tanh(c_t)
 
-F. Gers, N. Schraudolph, J. Schmidhuber, Learning precise timing with LSTM recurrent networks,
-JMLR 3, 2002.
-Stored are W_x (I, 4H), W_h (H, 4H), b (4H,), the gates side by side in the order of `GATES`, and
-p (3, H), the peepholes in the order of `PEEPHOLES`.
+Stored are W_x (I, 4H), W_h (H, 4H), b (4H,), and p (3, H), the peepholes in the order of `PEEPHOLES`.
 """
 
 from collections.abc import Sequence
@@ -22,8 +19,8 @@ from harness.backends.base import Weights
 from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
 
-GATES = ("i", "f", "g", "o")
-PEEPHOLES = ("i", "f", "o")
+PEEPHOLES = ("p_i", "p_f", "p_o")
+pack_gates, unpack_gates = gates.packing("W_xi W_xf W_xg W_xo", "W_hi W_hf W_hg W_ho", "b_i b_f b_g b_o")
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -48,11 +45,10 @@ def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor,
 
 def pack(weights: Weights) -> list[np.ndarray]:
     """Canonical weights of one layer and direction, as they are stored."""
-    return [*gates.pack(weights, GATES), np.stack([weights[f"p_{gate}"] for gate in PEEPHOLES])]
+    return [*pack_gates(weights), np.stack([weights[name] for name in PEEPHOLES])]
 
 
 def unpack(p: Sequence[np.ndarray]) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
     *gate_arrays, rows = p
-    peepholes = {f"p_{gate}": row for gate, row in zip(PEEPHOLES, rows, strict=True)}
-    return gates.unpack(gate_arrays, GATES) | peepholes
+    return unpack_gates(gate_arrays) | dict(zip(PEEPHOLES, rows, strict=True))

@@ -3,18 +3,15 @@
     a_t = x_t W_xh + h_{t-1} W_hh + b_h
     h_t = φ(a_t)                            φ = tanh, or max(0, ·) with `cell.activation=relu`
 
-J. L. Elman, Finding structure in time, Cognitive Science 14(2), 1990.
 Keras stores W_x (I, H), W_h (H, H), b (H,).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
+from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
 from harness.model.network import ModelSpec
 
@@ -40,12 +37,4 @@ def fused_layer(spec: ModelSpec, **keywords: Any) -> keras.Layer:
     return keras.layers.SimpleRNN(spec.hidden, activation=spec.options["activation"], **keywords)
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as Keras stores them."""
-    return [weights["W_xh"], weights["W_hh"], weights["b_h"]]
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    W_x, W_h, b = p
-    return {"W_xh": W_x, "W_hh": W_h, "b_h": b}
+pack, unpack = gates.packing("W_xh", "W_hh", "b_h")

@@ -5,21 +5,13 @@
     c_t = f_t ∘ c_{t-1} + (1 - f_t) ∘ (x_t W_xn)
     h_t = r_t ∘ c_t + (1 - r_t) ∘ (x_t W_xk)              highway
 
-T. Lei et al., Simple recurrent units for highly parallelizable recurrence, EMNLP 2018.
-Stored are W_x (I, 4H), the gates side by side in the order of `GATES`, v (2H,) and b (2H,), those of f
-and r.
+Stored are W_x (I, 4H), v (2H,) and b (2H,), those of f and r.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 from keras import ops
 
-from harness.backends.base import Weights
 from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
-
-GATES = ("f", "r", "n", "k")
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -40,16 +32,4 @@ def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor,
     return h, (c,)
 
 
-def pack(weights: Weights) -> list[np.ndarray]:
-    """Canonical weights of one layer and direction, as they are stored."""
-    return [
-        gates.concatenate(weights, "W_x", GATES),
-        gates.concatenate(weights, "v_", GATES[:2]),
-        gates.concatenate(weights, "b_", GATES[:2]),
-    ]
-
-
-def unpack(p: Sequence[np.ndarray]) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    W_x, v, b = p
-    return gates.split(W_x, "W_x", GATES) | gates.split(v, "v_", GATES[:2]) | gates.split(b, "b_", GATES[:2])
+pack, unpack = gates.packing("W_xf W_xr W_xn W_xk", "v_f v_r", "b_f b_r")

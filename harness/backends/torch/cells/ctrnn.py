@@ -9,11 +9,8 @@
 
 import torch
 
-from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
-
-GATES = ("h",)
 
 
 def precompute(p: Packed) -> Packed:
@@ -31,11 +28,4 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     return h, (h,)
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to what is stored."""
-    return {**gates.pack(weights, GATES), "log_tau": weights["log_tau"]}
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return {**gates.unpack(packed, GATES), "log_tau": packed["log_tau"]}
+pack, unpack = gates.packing(weight_ih="W_xh", weight_hh="W_hh", bias_ih="b_h", log_tau="log_tau")

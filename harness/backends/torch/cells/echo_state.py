@@ -7,11 +7,8 @@ Nothing in it is trained: PyTorch records no gradient through its loop.
 
 import torch
 
-from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
-
-GATES = ("h",)
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
@@ -22,11 +19,4 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     return h, (h,)
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to what is stored."""
-    return gates.pack(weights, GATES)
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return gates.unpack(packed, GATES)
+pack, unpack = gates.packing(weight_ih="W_xh", weight_hh="W_hh", bias_ih="b_h")

@@ -17,7 +17,9 @@ from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
 from harness.model.network import ModelSpec
 
-GATES = ("r", "z", "n")  # as nn.GRU stores them
+pack_gates, unpack_gates = gates.packing(
+    weight_ih="W_xr W_xz W_xn", weight_hh="W_hr W_hz W_hn", bias_ih="b_r b_z b_n"
+)
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
@@ -42,10 +44,10 @@ def pack(weights: Weights) -> Weights:
     """Canonical parameters of one layer and direction to the arrays of `nn.GRU`."""
     b_hn = weights["b_hn"]
     bias_hh = np.concatenate([np.zeros_like(b_hn), np.zeros_like(b_hn), b_hn])
-    return {**gates.pack(weights, GATES), "bias_hh": bias_hh}
+    return {**pack_gates(weights), "bias_hh": bias_hh}
 
 
 def unpack(packed: Weights) -> Weights:
     """The inverse of `pack`, for weights and for gradients."""
     _, _, b_hn = np.split(packed["bias_hh"], 3)
-    return {**gates.unpack(packed, GATES), "b_hn": b_hn}
+    return {**unpack_gates(packed), "b_hn": b_hn}

@@ -10,11 +10,8 @@ The candidate's product waits for the reset gate: W_hn is stored apart from W_hr
 
 import torch
 
-from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
-
-GATES = ("r", "z", "n")
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
@@ -27,21 +24,6 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     return h, (h,)
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to what is stored."""
-    return {
-        "weight_ih": gates.concatenate(weights, "W_x", GATES),
-        "weight_hh": gates.concatenate(weights, "W_h", ("r", "z")),
-        "weight_hn": weights["W_hn"].T,
-        "bias_ih": gates.concatenate(weights, "b_", GATES),
-    }
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return {
-        **gates.split(packed["weight_ih"], "W_x", GATES),
-        **gates.split(packed["weight_hh"], "W_h", ("r", "z")),
-        "W_hn": packed["weight_hn"].T,
-        **gates.split(packed["bias_ih"], "b_", GATES),
-    }
+pack, unpack = gates.packing(
+    weight_ih="W_xr W_xz W_xn", weight_hh="W_hr W_hz", weight_hn="W_hn", bias_ih="b_r b_z b_n"
+)

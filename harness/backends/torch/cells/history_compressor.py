@@ -12,11 +12,8 @@ A comparison has no gradient, so that none flows through s_t.
 import torch
 from torch.nn import functional
 
-from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
-
-NETS = ("l", "h")  # the lower and the upper one, side by side in the input's projection
 
 
 def project(xs: torch.Tensor, p: Packed) -> torch.Tensor:
@@ -37,25 +34,11 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     return h, (h, l, error + e, surprises + surprised)
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to what is stored."""
-    return {
-        "weight_ih": gates.concatenate(weights, "W_x", NETS),
-        "bias_ih": gates.concatenate(weights, "b_", NETS),
-        "weight_ll": weights["W_ll"].T,
-        "weight_hh": weights["W_hh"].T,
-        "weight_lx": weights["W_lx"].T,
-        "bias_x": weights["b_x"],
-    }
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return {
-        **gates.split(packed["weight_ih"], "W_x", NETS),
-        **gates.split(packed["bias_ih"], "b_", NETS),
-        "W_ll": packed["weight_ll"].T,
-        "W_hh": packed["weight_hh"].T,
-        "W_lx": packed["weight_lx"].T,
-        "b_x": packed["bias_x"],
-    }
+pack, unpack = gates.packing(
+    weight_ih="W_xl W_xh",
+    bias_ih="b_l b_h",
+    weight_ll="W_ll",
+    weight_hh="W_hh",
+    weight_lx="W_lx",
+    bias_x="b_x",
+)

@@ -7,7 +7,7 @@ The loop has no matrix product.
 
 import torch
 
-from harness.backends.base import Weights
+from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
 
 
@@ -18,11 +18,4 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     return h, (h,)
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to what is stored."""
-    return {"weight_ih": weights["W_xh"].T, "bias_ih": weights["b_h"], "u": weights["u"]}
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return {"W_xh": packed["weight_ih"].T, "u": packed["u"], "b_h": packed["bias_ih"]}
+pack, unpack = gates.packing(weight_ih="W_xh", bias_ih="b_h", u="u")

@@ -8,7 +8,7 @@ The output y alone is carried.
 
 import torch
 
-from harness.backends.base import Weights
+from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
 
 
@@ -20,23 +20,6 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     return y, (y,)
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to what is stored."""
-    return {
-        "weight_ih": weights["W_xh"].T,
-        "bias_ih": weights["b_h"],
-        "weight_yh": weights["W_yh"].T,
-        "weight_hy": weights["W_hy"].T,
-        "bias_y": weights["b_y"],
-    }
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return {
-        "W_xh": packed["weight_ih"].T,
-        "W_yh": packed["weight_yh"].T,
-        "b_h": packed["bias_ih"],
-        "W_hy": packed["weight_hy"].T,
-        "b_y": packed["bias_y"],
-    }
+pack, unpack = gates.packing(
+    weight_ih="W_xh", bias_ih="b_h", weight_yh="W_yh", weight_hy="W_hy", bias_y="b_y"
+)

@@ -13,12 +13,9 @@
 import torch
 from torch import nn
 
-from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
 from harness.model.network import ModelSpec
-
-GATES = ("i", "f", "g", "o")  # as nn.LSTM stores them
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
@@ -35,11 +32,9 @@ def fused_layer(spec: ModelSpec) -> nn.LSTM:
     return nn.LSTM(spec.features, spec.hidden, num_layers=spec.layers, bidirectional=spec.bidirectional)
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to the arrays of `nn.LSTM`."""
-    return gates.pack_stock(weights, GATES)
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return gates.unpack(packed, GATES)
+pack, unpack = gates.packing(
+    weight_ih="W_xi W_xf W_xg W_xo",
+    weight_hh="W_hi W_hf W_hg W_ho",
+    bias_ih="b_i b_f b_g b_o",
+    second_bias=True,
+)

@@ -10,12 +10,9 @@ No gate sees the state, so that a scan computes all steps at once.
 
 import torch
 
-from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
 from harness.backends.torch.scan import linear_recurrence
-
-GATES = ("f", "i", "n")
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
@@ -35,17 +32,4 @@ def scan(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     return hs, (hs[-1],)
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to what is stored."""
-    return {
-        "weight_ih": gates.concatenate(weights, "W_x", GATES),
-        "bias_ih": gates.concatenate(weights, "b_", GATES),
-    }
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return {
-        **gates.split(packed["weight_ih"], "W_x", GATES),
-        **gates.split(packed["bias_ih"], "b_", GATES),
-    }
+pack, unpack = gates.packing(weight_ih="W_xf W_xi W_xn", bias_ih="b_f b_i b_n")

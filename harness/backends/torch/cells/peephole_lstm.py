@@ -12,12 +12,8 @@ The output gate sees the new cell state, the other two the old one.
 
 import torch
 
-from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
-
-GATES = ("i", "f", "g", "o")
-PEEPHOLES = ("p_i", "p_f", "p_o")
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
@@ -32,11 +28,11 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     return h, (h, c)
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to what is stored."""
-    return {**gates.pack(weights, GATES), **{name: weights[name] for name in PEEPHOLES}}
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return {**gates.unpack(packed, GATES), **{name: packed[name] for name in PEEPHOLES}}
+pack, unpack = gates.packing(
+    weight_ih="W_xi W_xf W_xg W_xo",
+    weight_hh="W_hi W_hf W_hg W_ho",
+    bias_ih="b_i b_f b_g b_o",
+    p_i="p_i",
+    p_f="p_f",
+    p_o="p_o",
+)

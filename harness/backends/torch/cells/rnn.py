@@ -9,12 +9,9 @@
 import torch
 from torch import nn
 
-from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
 from harness.model.network import ModelSpec
-
-GATES = ("h",)
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
@@ -36,11 +33,4 @@ def fused_layer(spec: ModelSpec) -> nn.RNN:
     )
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to the arrays of `nn.RNN`."""
-    return gates.pack_stock(weights, GATES)
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return gates.unpack(packed, GATES)
+pack, unpack = gates.packing(weight_ih="W_xh", weight_hh="W_hh", bias_ih="b_h", second_bias=True)

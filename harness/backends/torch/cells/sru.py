@@ -11,12 +11,8 @@ The gates alone have a bias and see the state.
 import torch
 from torch.nn import functional
 
-from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
-
-PROJECTIONS = ("f", "r", "n", "k")
-GATES = ("f", "r")  # what has a bias and sees the state
 
 
 def project(xs: torch.Tensor, p: Packed) -> torch.Tensor:
@@ -36,21 +32,4 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     return h, (c,)
 
 
-def pack(weights: Weights) -> Weights:
-    """Canonical parameters of one layer and direction to what is stored."""
-    return {
-        "weight_ih": gates.concatenate(weights, "W_x", PROJECTIONS),
-        "bias": gates.concatenate(weights, "b_", GATES),
-        "v_f": weights["v_f"],
-        "v_r": weights["v_r"],
-    }
-
-
-def unpack(packed: Weights) -> Weights:
-    """The inverse of `pack`, for weights and for gradients."""
-    return {
-        **gates.split(packed["weight_ih"], "W_x", PROJECTIONS),
-        **gates.split(packed["bias"], "b_", GATES),
-        "v_f": packed["v_f"],
-        "v_r": packed["v_r"],
-    }
+pack, unpack = gates.packing(weight_ih="W_xf W_xr W_xn W_xk", bias="b_f b_r", v_f="v_f", v_r="v_r")
