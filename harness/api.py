@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.config import dataset
 from harness.config.checks import config_error
-from harness.config.compose import command_line, configuration
-from harness.launcher import preflight
+from harness.config.compose import command_line
+from harness.launcher.preflight import checked_configuration
 from harness.store import attempts
 from harness.store.record import RunRecord
 from harness.sweep.display import ProgressDisplay
@@ -24,8 +24,7 @@ def run(overrides: Sequence[str] = ()) -> RunRecord:
     The record's `status` says how it ended. Raises HarnessError (ConfigError, DataError, …) if the run cannot
     start, and KeyboardInterrupt on Ctrl-C, after the record has been stored.
     """
-    config = configuration(overrides)
-    preflight.check(config)
+    config = checked_configuration(overrides)
     if config.sweep.dry_run:
         raise config_error("sweep.dry_run", True, "is for the command: python run.py … sweep.dry_run=true")
     attempts.check_writable(config.results.root)
@@ -46,8 +45,7 @@ def open_session(overrides: Sequence[str] = ()) -> "Session":
     from harness.measure.devices import thread_count
     from harness.runner import context
 
-    config = configuration(overrides)
-    preflight.check(config)
+    config = checked_configuration(overrides)
     threads = thread_count(config.threads, gpu=config.device.startswith("cuda"))
     setup = config.setup(dataset.shape_of(config), threads=threads, device=config.device)
     session = context.open_session(config.backend.name, setup)

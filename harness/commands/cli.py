@@ -25,7 +25,7 @@ def table(
     results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
     by: Annotated[
         str | None,
-        typer.Option(help="Columns that make a group, separated by commas; otherwise backend,cell."),
+        typer.Option(help="Columns that make a group, separated by commas; default: backend,cell."),
     ] = None,
     rows: Annotated[
         str | None, typer.Option(help="Of a pivoted table: columns whose values are rows.")
@@ -37,7 +37,7 @@ def table(
         str | None,
         typer.Option(
             help="Columns to average, separated by commas; seconds_to_target.0.97 for one target. "
-            "Otherwise the accuracy and speed that runs of their mode have."
+            "Default: the accuracy and speed that runs of their mode have."
         ),
     ] = None,
     targets: Annotated[
@@ -49,7 +49,7 @@ def table(
     style: Annotated[
         str | None,
         typer.Option(
-            "--format", help="md, csv, latex, html, json or parquet; otherwise by FILE's suffix, or md."
+            "--format", help="md, csv, latex, html, json or parquet; default: by FILE's suffix, else md."
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
@@ -57,7 +57,7 @@ def table(
     """Mean ± standard deviation over the ok runs of a group, n, the best; then every run that is not ok."""
     from harness.report.table import command
 
-    said = command.table(
+    text = command.table(
         results,
         by=by,
         rows=rows,
@@ -68,7 +68,7 @@ def table(
         style=style,
         output=output,
     )
-    typer.echo(said)
+    typer.echo(text)
 
 
 @app.command()
@@ -95,7 +95,7 @@ def describe(
 
 @app.command()
 def matrix(style: Annotated[str, typer.Option("--format", help="md or text.")] = "text") -> None:
-    """Which cell has which implementation in which backend; what it has not is a –."""
+    """Which cell has which implementation in which backend; – marks one that is missing."""
     from harness.commands import matrix
 
     typer.echo(matrix.render(style))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from harness.backends.base import Setup
 from harness.config import catalogue, rules
 from harness.config.checks import (
+    Check,
     boolean,
     cell_option,
     choice,
@@ -106,13 +107,9 @@ class Config:
         parts: dict[str, Any] = {"cell": cell}
         for name, section in SECTIONS.items():
             parts[name] = build(section, group(name, values.pop(name, None)), f"{name}.")
-        scalars = {f.name: f for f in fields(Config) if "check" in f.metadata}
+        scalars = {f.name: f.metadata["check"] for f in fields(Config) if "check" in f.metadata}
         reject_unknown_keys(values, [*scalars, *SECTIONS, "cell"], "")
-        for name, described in scalars.items():
-            if name not in values:
-                raise ConfigError(f"{name}: missing")
-            parts[name] = described.metadata["check"](name, values[name])
-        config = Config(**parts)
+        config = Config(**parts, **check_values(scalars, values))
         config.check_together()
         return config
 
@@ -224,12 +221,17 @@ SECTIONS: dict[str, type] = {
 
 def build(section: type[T], values: Mapping[str, Any], prefix: str) -> T:
     """One section from plain data; every key of it, no other, each checked."""
-    described = {f.name: f.metadata["check"] for f in fields(section)}  # type: ignore[arg-type]
-    reject_unknown_keys(values, list(described), prefix)
-    for name in described:
+    checks = {f.name: f.metadata["check"] for f in fields(section)}  # type: ignore[arg-type]
+    reject_unknown_keys(values, list(checks), prefix)
+    return section(**check_values(checks, values, prefix))
+
+
+def check_values(checks: Mapping[str, Check], values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The value of each key that has a check; raises ConfigError for one that is missing."""
+    for name in checks:
         if name not in values:
             raise ConfigError(f"{prefix}{name}: missing")
-    return section(**{name: check(f"{prefix}{name}", values[name]) for name, check in described.items()})
+    return {name: check(f"{prefix}{name}", values[name]) for name, check in checks.items()}
 
 
 def build_cell(values: Mapping[str, Any]) -> Cell:

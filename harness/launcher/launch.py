@@ -48,9 +48,13 @@ def launch(config: Config, *, command: str, display: Display, pruner: Pruner | N
     try:
         return _launch(config, command=command, display=display, pruner=pruner)
     except StoreError as error:  # the results could be written to when the sweep began
-        asked = config.threads or 0
-        builder = RecordBuilder(config, key=run_key(config, asked), threads=asked, command=command)
-        return Outcome(builder.build("failed", str(error)), could_start=False)
+        return Outcome(_unstarted(config, command).build("failed", str(error)), could_start=False)
+
+
+def _unstarted(config: Config, command: str) -> RecordBuilder:
+    """For a run whose cores are not known: those that the configuration names, else 0."""
+    threads = config.threads or 0
+    return RecordBuilder(config, key=run_key(config, threads), threads=threads, command=command)
 
 
 def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | None) -> Outcome:
@@ -59,8 +63,7 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
     try:
         threads, gpus = threads_and_gpus(config)
     except Unavailable as error:
-        asked = config.threads or 0
-        builder = RecordBuilder(config, key=run_key(config, asked), threads=asked, command=command)
+        builder = _unstarted(config, command)
         record = builder.build("skipped", str(error))
         return _log_end_and_store(_logger_thread(config, builder), record, root, could_start=False)
     sha256 = dataset.fingerprint(config)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.backends.base import Session, Setup, Weights
-from harness.backends.numpy.backend import open_session as open_reference
+from harness.backends.numpy.backend import NumpySession, open_session
 from harness.errors import ParityFailed
 from harness.model.network import ModelSpec
 
@@ -34,12 +34,18 @@ def max_sequences(model: ModelSpec) -> int:
     return max(1, NUMBERS // (model.steps * model.layers * model.width))
 
 
-def measure(session: Session, setup: Setup, weights: Weights, x: np.ndarray, y: np.ndarray) -> Parity:
-    """Distances of the loss and gradients of x (B, T, I), y (B,) at `weights`, which `session` holds."""
-    reference = open_reference(
+def open_reference(setup: Setup, weights: Weights) -> NumpySession:
+    """The float64 NumPy session of a model, at these weights."""
+    reference = open_session(
         replace(setup, implementation="auto", engine=None, device="cpu", precision="float64", threads=1)
     )
     reference.put_weights(weights)
+    return reference
+
+
+def measure(session: Session, setup: Setup, weights: Weights, x: np.ndarray, y: np.ndarray) -> Parity:
+    """Distances of the loss and gradients of x (B, T, I), y (B,) at `weights`, which `session` holds."""
+    reference = open_reference(setup, weights)
     expected, actual = reference.gradients(x, y), session.gradients(x, y)
     reference.close()
     gradients = {name: _distance(actual.gradients[name], g) for name, g in expected.gradients.items()}

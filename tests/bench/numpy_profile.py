@@ -71,7 +71,7 @@ def peak() -> float:
 def row(cell: str, batch: int, updates: int) -> str:
     """One line of the table."""
     overrides = [f"cell={cell}", "backend=numpy", "threads=1", "model.layers=1", f"train.batch_size={batch}"]
-    config = api.configuration(overrides)
+    config = api.checked_configuration(overrides)
     flops = 3 * config.model_spec(Shape(T, I, C)).flops_per_sequence
     session: Session = api.open_session(overrides)
     rng = np.random.default_rng(0)

@@ -37,12 +37,10 @@ class DescribedModel:
 def select_model(overrides: Sequence[str]) -> DescribedModel:
     """The model that `python run.py *overrides` would run; raises ConfigError, and DataError for a
     person's own file that says no shape."""
-    from harness.config.compose import configuration
     from harness.config.dataset import shape_of
-    from harness.launcher import preflight
+    from harness.launcher.preflight import checked_configuration
 
-    config = configuration(overrides)
-    preflight.check(config)
+    config = checked_configuration(overrides)
     return DescribedModel(config.model_spec(shape_of(config)), config.init, config.precision)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.config.checks import config_error
-from harness.config.compose import configuration
 from harness.config.schema import Config
 from harness.errors import HarnessError
-from harness.launcher import launch, preflight
+from harness.launcher import launch
+from harness.launcher.preflight import checked_configuration
 
 SEPARATOR = re.compile(r"[\s,]+(?=[+~]?[\w./@]+=)")  # between two overrides
 
@@ -43,8 +43,7 @@ def overrides(text: str) -> list[str]:
 def side(text: str, common: Sequence[str]) -> Side:
     """Raises ConfigError for an invalid configuration and for one that has no updates to time; Unavailable if
     the machine lacks the cores or the device; DataError."""
-    config = configuration([*common, *overrides(text)])
-    preflight.check(config)
+    config = checked_configuration([*common, *overrides(text)])
     if config.mode == "stream":
         raise config_error("mode", config.mode, "a race times updates: train or throughput")
     if config.train.solver != "gradient":
