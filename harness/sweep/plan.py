@@ -65,7 +65,7 @@ def compose_task(
     composed = loader.load_sweep_config(sweep_config, list(overrides))
     config = _checked(from_hydra(composed))
     command = command_line(task_overrides(composed.hydra))
-    directory = status_files.status_directory(config.results.root, str(sweep_config.hydra.sweep.dir))
+    directory = status_files.status_directory(config.results.root, _sweep_directory(sweep_config))
     trial = SearchTrial.of(sweep_config.hydra, number)
     return Task(number, config, command, directory, str(Path.cwd()), trial)
 
