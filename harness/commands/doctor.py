@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 from threadpoolctl import threadpool_info
 
-from harness import data
 from harness.config import catalogue
+from harness.data.dataset import default_root, load
+from harness.data.mnist import DATASETS
 from harness.errors import HarnessError
 from harness.launcher.lease import directory as lease_directory
 from harness.measure import machine
@@ -88,7 +89,7 @@ def _examinations() -> list[Examination]:
                 partial(_dataset, name),
                 "the first run downloads it, or see the message of a run",
             )
-            for name in data.DATASETS
+            for name in DATASETS
         ),
         Examination("results", _results),
     ]
@@ -139,8 +140,8 @@ def _backend(name: str, engine: str | None) -> str:
 
 
 def _dataset(name: str) -> str:
-    root = data.default_root()
-    data.load(name, root)
+    root = default_root()
+    load(name, root)
     return "embedded" if name == "digits" else f"verified, in {root / name}"
 
 

@@ -5,7 +5,7 @@ from rich.cells import cell_len
 from harness.config.compose import conf_directory
 from harness.config.matrix import Matrix, build_matrix, cell_settings
 from harness.errors import HarnessError
-from harness.report.table import markdown
+from harness.report.table.formats.markdown import markdown
 
 FORMATS = ("md", "text")
 

@@ -107,7 +107,7 @@ def _task_of_search(composed: DictConfig, settings: HydraConf, number: int) -> T
 
 def _print_table(records: list[RunRecord]) -> None:
     if records:
-        from harness.report.table import show_runs  # imports pandas, which would delay the runs
+        from harness.report.table.terminal import show_runs  # imports pandas, which would delay the runs
 
         show_runs(records)
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from harness.config.schema import Config
-from harness.data import NPZ, Shape, dataset, fetch, own_sequences, sequence
+from harness.data import dataset, fetch, own_sequences, sequence
+from harness.data.dataset import Shape
+from harness.data.own_sequences import NPZ
 from harness.model.precision import held_in
 
 

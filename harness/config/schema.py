@@ -38,7 +38,8 @@ from harness.config.sections import (
     Train,
     option,
 )
-from harness.data import NPZ, Shape
+from harness.data.dataset import Shape
+from harness.data.own_sequences import NPZ
 from harness.data.sequence import shape as sequence_shape
 from harness.errors import ConfigError
 from harness.model.cell import cell_spec

@@ -8,7 +8,8 @@ from typing import Any
 from harness.backends.base import IMPLEMENTATIONS
 from harness.config.catalogue import all_engines
 from harness.config.checks import Check, boolean, choice, fractions, integer, number, optional, text
-from harness.data import DATASETS, NPZ
+from harness.data.mnist import DATASETS
+from harness.data.own_sequences import NPZ
 from harness.data.sequence import NORMALIZE, SEQUENCES
 from harness.model.cell import Value
 from harness.model.network import INITIAL_STATES, READOUTS

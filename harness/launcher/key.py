@@ -4,10 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from harness import data
 from harness.config import catalogue, dataset
 from harness.config.identity import SPLIT, essential
 from harness.config.schema import Config
+from harness.data.own_sequences import NPZ
 from harness.measure.machine import HARNESS_VERSION, machine_info, versions
 from harness.store import weights
 
@@ -20,7 +20,7 @@ def run_key(config: Config, threads: int) -> str:
     values = essential(config.to_mapping())
     if config.weights:
         values["weights"] = weights.fingerprint(Path(config.weights))
-    if config.data.name == data.NPZ:
+    if config.data.name == NPZ:
         values["data"]["sha256"] = dataset.fingerprint(config)
     else:
         values["data"] = {key: value for key, value in values["data"].items() if key not in SPLIT}

@@ -10,7 +10,7 @@ from harness.backends.base import Session, Setup, Weights
 from harness.config import catalogue
 from harness.config import dataset as datasets
 from harness.config.schema import Config
-from harness.data import Dataset, Shape
+from harness.data.dataset import Dataset, Shape
 from harness.errors import ConfigError, Unavailable
 from harness.model.initializers import draw
 from harness.model.network import ModelSpec

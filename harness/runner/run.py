@@ -7,9 +7,10 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
-from harness import data
 from harness.config import dataset as datasets
 from harness.config.schema import Config
+from harness.data.dataset import SPLITS
+from harness.data.sequence import permutation_hash
 from harness.errors import DataError
 from harness.measure.contention import ContentionMonitor
 from harness.measure.memory import memory_bytes, peak_memory_bytes
@@ -30,7 +31,7 @@ def run(job: Job, emit: Emit) -> None:
     memory = {"after_imports": memory_bytes()}
     emit(_description(context, job.gpu))
     emit(Phase("data"))
-    for split in data.SPLITS:
+    for split in SPLITS:
         context.load(split)
     memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
     contention = ContentionMonitor(job.cores)
@@ -61,7 +62,7 @@ def _description(context: Context, gpu: str | None) -> Update:
 
 
 def _permutation(config: Config) -> dict[str, Any]:
-    return {"permutation_sha256": data.permutation_hash()} if config.sequence.name == "permuted" else {}
+    return {"permutation_sha256": permutation_hash()} if config.sequence.name == "permuted" else {}
 
 
 def _report_contention(

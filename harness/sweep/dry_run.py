@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from harness.backends.implementations import resolve_implementation
 from harness.config import catalogue
@@ -87,7 +86,7 @@ def _estimate(roots: set[str]) -> DurationEstimate:
     estimate = DurationEstimate()
     for root in roots:
         try:
-            records = frames.records(Path(root))
+            records = frames.records(root)
         except HarnessError:  # the directory does not exist yet
             continue
         for record in records:

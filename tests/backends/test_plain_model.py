@@ -22,7 +22,7 @@ from harness.backends.keras import plain_model as plain_keras
 from harness.backends.keras.backend import start_engine
 from harness.backends.numpy.backend import open_session
 from harness.backends.torch import plain_model as plain_torch
-from harness.data import load
+from harness.data.dataset import load
 from harness.errors import HarnessError, WeightsError
 from harness.model.initializers import draw
 from harness.model.network import ModelSpec

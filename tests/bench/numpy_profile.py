@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from harness import api
 from harness.backends.base import Session
-from harness.data import Shape
+from harness.data.dataset import Shape
 from harness.measure.clock import seconds
 
 T, I, C, N = 28, 28, 10, 4096

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from harness.launcher.preflight import checked_configuration
 from harness.errors import ConfigError
+from harness.launcher.preflight import checked_configuration
 from tests.conftest import Shell
 from tests.support.refusals import refused
 

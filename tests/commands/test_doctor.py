@@ -7,7 +7,6 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from harness import data
 from harness.commands import doctor
 from harness.config import catalogue
 from harness.measure import machine
@@ -52,7 +51,7 @@ def test_whatever_an_examination_runs_into_is_one_line(monkeypatch: pytest.Monke
         (doctor, "gpus"),
         (doctor, "threadpool_info"),
         (doctor, "lease_directory"),
-        (data, "load"),
+        (doctor, "load"),
         (attempts, "check_writable"),
         (catalogue, "missing_packages"),
         (subprocess, "run"),

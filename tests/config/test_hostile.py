@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from harness.config.flat import flat
 from harness.config.schema import Config
 from harness.errors import ConfigError
-from harness.report import table as tables
+from harness.report.table.output import TEXTS
 from harness.sweep.plan import make_plan
 from tests.conftest import ROOT, SMALL, environment
 from tests.support.configurations import DEFAULT, KEYS
@@ -66,7 +67,7 @@ def is_whole(config: Config) -> None:
     again = json.loads(json.dumps(config.to_mapping(), allow_nan=False))
     assert Config.from_mapping(again) == config
     assert "-0.0" not in json.dumps(again)
-    for value in tables.flat(config.to_mapping()).values():
+    for value in flat(config.to_mapping()).values():
         assert not isinstance(value, str) or (value.isprintable() and "${" not in value)
 
 
@@ -312,7 +313,7 @@ def test_what_is_stored_is_harmless(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.written() == []
     (path,) = (sandbox.work / odd).glob("runs/*/*/record.json")
     assert json.loads(path.read_text())["config"]["results"]["root"] == odd
-    for style in tables.TEXTS:
+    for style in TEXTS:
         shown = subprocess.run(
             [
                 sys.executable,

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data import DATASETS, default_root, load
-from harness.data.dataset import load_files
-from harness.data.mnist import DATASET_FILES, FASHION_MNIST, MNIST
+from harness.data.dataset import default_root, load, load_files
+from harness.data.mnist import DATASET_FILES, DATASETS, FASHION_MNIST, MNIST
 from harness.errors import ConfigError, DataError
 from tests.support.datasets import put, real_mnist, small_arrays, small_dataset
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from harness.data import Dataset, digits, load
+from harness.data import digits
+from harness.data.dataset import Dataset, load
 from harness.errors import DataError
 
 NOWHERE = Path("/does/not/exist")

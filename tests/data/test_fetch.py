@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.data import fetch_missing, load
-from harness.data.dataset import load_files
-from harness.data.fetch import fetch_files
+from harness.data.dataset import load, load_files
+from harness.data.fetch import fetch_files, fetch_missing
 from harness.data.mnist import MNIST
 from harness.errors import ConfigError, DataError
 from tests.support.datasets import (

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from harness import data
 from harness.config import dataset as chosen
 from harness.data import own_sequences
+from harness.data.dataset import SPLITS, Shape
 from harness.data.own_sequences import Content, SplitOptions, inspect, load, read, split_rows, to_float
 from harness.errors import ConfigError, DataError
 from harness.launcher import preflight
@@ -114,7 +114,7 @@ def test_a_test_of_its_own_is_used_whole_and_a_limit_cuts_what_trains(tmp_path: 
     cut = load(path, SPLIT, 32)
     np.testing.assert_array_equal(cut.train.examples, dataset.train.examples[:32])
     np.testing.assert_array_equal(cut.validation.examples, dataset.validation.examples)
-    for split in data.SPLITS:
+    for split in SPLITS:
         assert not any(array.flags.writeable for array in cut.split(split))
 
 
@@ -204,7 +204,7 @@ def test_places_that_hold_no_such_file(tmp_path: Path, word: str) -> None:
 
 def test_a_file_is_read_again_only_when_it_has_changed(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = inspect(mine, SPLIT)
-    assert first.shape == data.Shape(12, 2, 3)
+    assert first.shape == Shape(12, 2, 3)
     with monkeypatch.context() as patch:
         patch.delattr(own_sequences, "read")
         assert inspect(mine, SPLIT) == first
@@ -216,9 +216,9 @@ def test_a_file_is_read_again_only_when_it_has_changed(mine: Path, monkeypatch: 
 
 
 def test_shapes_and_models() -> None:
-    assert chosen.shape_of(composed()) == data.Shape(28, 28, 10)
-    assert chosen.shape_of(composed("sequence=pixel")) == data.Shape(784, 1, 10)
-    assert chosen.shape_of(composed("sequence.rows_per_step=4")) == data.Shape(7, 112, 10)
+    assert chosen.shape_of(composed()) == Shape(28, 28, 10)
+    assert chosen.shape_of(composed("sequence=pixel")) == Shape(784, 1, 10)
+    assert chosen.shape_of(composed("sequence.rows_per_step=4")) == Shape(7, 112, 10)
 
 
 def test_a_model_for_a_file(mine: Path) -> None:

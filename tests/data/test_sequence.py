@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.data import SEQUENCES, permutation_hash, shape, to_float, view
-from harness.data.sequence import permutation
+from harness.data.sequence import SEQUENCES, permutation, permutation_hash, shape, to_float, view
 from harness.errors import ConfigError
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (5, 28, 28)).astype(np.uint8)

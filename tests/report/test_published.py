@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.report.table import flat
+from harness.config.flat import flat
 from harness.store import frames
 from harness.sweep.plan import make_plan
 from results import publish

@@ -10,7 +10,10 @@ import pytest
 from rich.console import Console
 
 from harness.measure.clock import now
-from harness.report import table as tables
+from harness.report.frame import TableError, split, where, with_config
+from harness.report.table.groups import build
+from harness.report.table.output import render
+from harness.report.table.terminal import show
 from harness.store.attempts import new_attempt, write_record
 from harness.store.frames import load
 from harness.store.record import RunRecord
@@ -27,7 +30,7 @@ THREE = frame(
 
 
 def test_mean_deviation_and_n_over_seeds() -> None:
-    built = tables.build(THREE, BY, METRICS).set_index("backend")
+    built = build(THREE, BY, METRICS).set_index("backend")
     assert built.loc["torch", "test_accuracy"] == pytest.approx(0.985)
     assert built.loc["torch", "test_accuracy_sd"] == pytest.approx(0.00707, abs=1e-5)
     assert built.loc["torch", "n"] == 2
@@ -36,7 +39,7 @@ def test_mean_deviation_and_n_over_seeds() -> None:
 
 
 def test_markdown() -> None:
-    text = tables.render(THREE, BY, METRICS, "md")
+    text = render(THREE, BY, METRICS, "md")
     assert "| torch   | lstm | 0.9850 ± 0.0071 |      9,250 ± 354 | 2.0e-06 ± 1.4e-06 |   2 |" in text
     assert "| numpy   | lstm |          0.9700 |            50.25 |                 – |   1 |" in text
     assert "Not ok:" in text
@@ -47,21 +50,21 @@ def test_markdown() -> None:
 
 def test_a_published_table_says_on_what_it_was_measured() -> None:
     place = {"device_name": "Some CPU", "environment": {"versions": {"torch": "2.13"}, "git_revision": "abc"}}
-    text = tables.render(frame(record("ok", None, **place)), BY, METRICS, "md")
+    text = render(frame(record("ok", None, **place)), BY, METRICS, "md")
     assert "Measured on Some CPU, 2 threads. Versions: torch 2.13, harness at abc." in text
 
 
 def test_csv_and_json_hold_the_same_figures() -> None:
-    read = pandas.read_csv(StringIO(tables.render(THREE, BY, METRICS, "csv")))
+    read = pandas.read_csv(StringIO(render(THREE, BY, METRICS, "csv")))
     assert list(read["status"]) == ["ok", "ok", "skipped"]
     assert read.loc[1, "test_accuracy"] == pytest.approx(0.985)
-    parsed = json.loads(tables.render(THREE, BY, METRICS, "json"))
+    parsed = json.loads(render(THREE, BY, METRICS, "json"))
     assert parsed["rows"][1]["test_accuracy"] == pytest.approx(0.985)
     assert parsed["not_ok"][0]["reason"] == "keras cannot | be imported <b>"
 
 
 def test_latex_escapes_what_is_special() -> None:
-    text = tables.render(
+    text = render(
         frame(record("ok", None, test_accuracy=0.5), record("failed", r"50% of _x_ & {\y}")),
         BY,
         METRICS,
@@ -78,40 +81,40 @@ def test_different_configurations_never_share_a_mean() -> None:
         record("ok", None, "seed=1", "train.learning_rate=0.1", test_accuracy=0.1),
         record("ok", None, "seed=2", "train.learning_rate=0.1", test_accuracy=0.3),
     )
-    split, by = tables.split(runs, BY)
+    parts, by = split(runs, BY)
     assert by == [*BY, "train.learning_rate"]
-    assert list(tables.build(split, by, ["test_accuracy"])["n"]) == [1, 2]
+    assert list(build(parts, by, ["test_accuracy"])["n"]) == [1, 2]
 
 
 def test_what_cells_bring_along_splits_nothing_twice() -> None:
     runs = frame(record("ok", None, "cell=rnn"), record("ok", None, "cell=lstm"))
-    assert tables.split(runs, ["cell"])[1] == ["cell"]
-    assert tables.split(runs, ["backend"])[1] == ["backend", "cell.name"]
+    assert split(runs, ["cell"])[1] == ["cell"]
+    assert split(runs, ["backend"])[1] == ["backend", "cell.name"]
 
 
 def test_targets() -> None:
     runs = frame(record("ok", None, seconds_to_target={"0.9": 2.0, "0.98": None}))
-    assert tables.build(runs, BY, ["seconds_to_target.0.9"])["seconds_to_target.0.9"][0] == 2.0
-    assert pandas.isna(tables.build(runs, BY, ["seconds_to_target.0.98"])["seconds_to_target.0.98"][0])
+    assert build(runs, BY, ["seconds_to_target.0.9"])["seconds_to_target.0.9"][0] == 2.0
+    assert pandas.isna(build(runs, BY, ["seconds_to_target.0.98"])["seconds_to_target.0.98"][0])
 
 
 def test_where_takes_several_values_and_configuration_keys() -> None:
-    runs = tables.with_config(THREE)
-    assert len(tables.where(runs, ["backend=torch,numpy", "seed=0"])) == 2
-    assert len(tables.where(runs, ["train.learning_rate=0.003", "model.bidirectional=false"])) == 4
-    with pytest.raises(tables.TableError, match="did you mean backend"):
-        tables.where(runs, ["bakend=torch"])
-    with pytest.raises(tables.TableError, match="lacks a value: backend=VALUE"):
-        tables.where(runs, ["backend"])
+    runs = with_config(THREE)
+    assert len(where(runs, ["backend=torch,numpy", "seed=0"])) == 2
+    assert len(where(runs, ["train.learning_rate=0.003", "model.bidirectional=false"])) == 4
+    with pytest.raises(TableError, match="did you mean backend"):
+        where(runs, ["bakend=torch"])
+    with pytest.raises(TableError, match="lacks a value: backend=VALUE"):
+        where(runs, ["backend"])
 
 
 def test_a_metric_must_hold_numbers() -> None:
-    with pytest.raises(tables.TableError, match="holds no numbers"):
-        tables.build(THREE, BY, ["command"])
+    with pytest.raises(TableError, match="holds no numbers"):
+        build(THREE, BY, ["command"])
 
 
 def test_no_row_is_lost_where_nothing_is_ok() -> None:
-    text = tables.render(frame(record("crashed", "SIGSEGV")), BY, METRICS, "md")
+    text = render(frame(record("crashed", "SIGSEGV")), BY, METRICS, "md")
     assert "crashed" in text
     assert "SIGSEGV" in text
 
@@ -142,19 +145,19 @@ def test_figures_that_others_may_have_spoilt_are_marked_and_counted() -> None:
         record("crashed", "SIGSEGV", "backend=keras", contended=True),
     )
     note = "Others used the cores of 1 of 3 runs: do not trust their timing."
-    text = tables.render(runs, BY, METRICS, "md")
+    text = render(runs, BY, METRICS, "md")
     assert "| 0.9850 ± 0.0071 |    9,250 ± 354 † | 2.0e-06 ± 1.4e-06 |" in text
     assert f"\n\n† {note}\n\n" in text
     assert text.count("†") == 2  # the figure and the note: accuracies are not spoilt
-    latex = tables.render(runs, BY, METRICS, "latex")
+    latex = render(runs, BY, METRICS, "latex")
     assert r"9,250 $\pm$ 354 $\dagger$ &" in latex
     assert rf"$\dagger$ {note}" in latex
-    parsed = json.loads(tables.render(runs, BY, METRICS, "json"))
+    parsed = json.loads(render(runs, BY, METRICS, "json"))
     assert [row["n_contended"] for row in parsed["rows"]] == [0, 1]
-    read = pandas.read_csv(StringIO(tables.render(runs, BY, METRICS, "csv")))
+    read = pandas.read_csv(StringIO(render(runs, BY, METRICS, "csv")))
     assert list(read["n_contended"].fillna(-1)) == [0, 1, -1]
     drawn = Console(file=StringIO(), force_terminal=True, width=200)
-    tables.show(runs, BY, METRICS, drawn)
+    show(runs, BY, METRICS, drawn)
     assert note in drawn.file.getvalue()  # type: ignore[attr-defined]
-    assert "†" not in tables.render(runs, BY, ["test_accuracy"], "md")
-    assert "†" not in tables.render(THREE, BY, METRICS, "md")
+    assert "†" not in render(runs, BY, ["test_accuracy"], "md")
+    assert "†" not in render(THREE, BY, METRICS, "md")

@@ -13,7 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.report import table as tables
+from harness.report.format import text
+from harness.report.frame import framed, with_config
+from harness.report.table.formats.markdown import markdown
+from harness.report.table.groups import Groups, group
+from harness.report.table.output import TEXTS, render
 from harness.store.record import RunRecord
 from tests.support.drawn import drawn
 from tests.support.records import record
@@ -61,21 +65,21 @@ def often(count: int) -> settings:
 @given(RUNS, st.sampled_from([(), ("backend",), ("backend", "engine")]))
 def test_every_run_is_counted_once(runs: list[tuple[Any, ...]], columns: tuple[str, ...]) -> None:
     """In a group of the ok runs, or among those that are not; in a pivoted table each has its place."""
-    frame = tables.framed(anything(runs))
+    frame = framed(anything(runs))
     ok = int((frame["status"] == "ok").sum())
-    groups = tables.group(frame, ["cell"], ["test_accuracy"], columns=columns)
+    groups = group(frame, ["cell"], ["test_accuracy"], columns=columns)
     assert int(groups.table["n"].sum()) == ok
     assert len(groups.rest) == len(frame) - ok
-    text = tables.render(frame, ["cell"], ["test_accuracy"], "json", columns=columns)
+    text = render(frame, ["cell"], ["test_accuracy"], "json", columns=columns)
     parsed = json.loads(text)
     assert sum(row["n"] for row in parsed["rows"]) + len(parsed["not_ok"]) == len(frame)
     if columns:
-        cells = drawn(tables.render(frame, ["cell"], ["test_accuracy"], "md", columns=columns))[0][1:]
+        cells = drawn(render(frame, ["cell"], ["test_accuracy"], "md", columns=columns))[0][1:]
         holes = sum(int(n) for row in cells for n in re.findall(r"(\d+) (?:failed|timeout)", " ".join(row)))
         assert holes == lost(groups)
 
 
-def lost(groups: tables.Groups) -> int:
+def lost(groups: Groups) -> int:
     """How many runs that are not ok have a place of a pivoted table where none is."""
     names = [*groups.rows, *groups.columns]
     places = [
@@ -91,35 +95,35 @@ def lost(groups: tables.Groups) -> int:
 @given(RUNS)
 def test_every_format_keeps_its_numbers_and_its_shape(runs: list[tuple[Any, ...]]) -> None:
     frame, by, metrics = (
-        tables.framed(anything(runs)),
+        framed(anything(runs)),
         ["cell", "engine"],
         ["test_accuracy", "train_throughput"],
     )
-    groups = tables.group(frame, by, metrics)
+    groups = group(frame, by, metrics)
     want = [None if pandas.isna(value) else value for value in groups.table["test_accuracy"]]
-    parsed = json.loads(tables.render(frame, by, metrics, "json"))
+    parsed = json.loads(render(frame, by, metrics, "json"))
     assert [row["test_accuracy"] for row in parsed["rows"]] == want
-    text = tables.render(frame, by, metrics, "csv")
-    read = list(csv.DictReader(io.StringIO(text)))
+    written = render(frame, by, metrics, "csv")
+    read = list(csv.DictReader(io.StringIO(written)))
     assert [
         float(row["test_accuracy"]) if row["test_accuracy"] else None for row in read[: len(want)]
     ] == want
     assert len(read) == len(groups.table) + len(groups.rest)
-    assert len(text.splitlines()) == 1 + len(read)
+    assert len(written.splitlines()) == 1 + len(read)
     for row in read:
         texts = [row[name] for name in ("cell", "engine", "reason", "status")]
         assert not any(part.startswith(tuple("=+-@＝＋－＠\t")) for part in texts)
-    for style in tables.TEXTS:
-        made = tables.render(frame, by, metrics, style)
+    for style in TEXTS:
+        made = render(frame, by, metrics, style)
         assert all(c.isprintable() or c == "\n" for c in made)
     page = Reader()
-    page.feed(tables.render(frame, by, metrics, "html"))
+    page.feed(render(frame, by, metrics, "html"))
     assert page.open == []
     assert page.tags <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "p", "strong"}
     assert len(page.cells) == len(groups.table) + len(groups.rest) + bool(len(groups.table)) + bool(
         len(groups.rest)
     )
-    assert {row[0] for row in page.cells} >= {tables.text(cell) for cell in groups.table["cell"]}
+    assert {row[0] for row in page.cells} >= {text(cell) for cell in groups.table["cell"]}
 
 
 class Reader(HTMLParser):
@@ -154,8 +158,8 @@ def test_parquet_keeps_numbers_and_types(runs: list[tuple[Any, ...]]) -> None:
     pytest.importorskip("pyarrow")
     from harness.report.table.formats import data
 
-    frame = tables.with_config(tables.framed(anything(runs)))
-    groups = tables.group(frame, ["cell", "cell.option"], ["test_accuracy"])
+    frame = with_config(framed(anything(runs)))
+    groups = group(frame, ["cell", "cell.option"], ["test_accuracy"])
     read = pandas.read_parquet(io.BytesIO(data.parquet(groups)))
     assert len(read) == len(groups.table) + len(groups.rest)
     pandas.testing.assert_series_equal(
@@ -166,9 +170,9 @@ def test_parquet_keeps_numbers_and_types(runs: list[tuple[Any, ...]]) -> None:
 
 def test_markdown_takes_no_text_for_its_own_marks() -> None:
     hostile = ["**x**", "__x__", "[x](y)", "![x](http://y)", "`x`", "&lt;", "~~x~~", "<b>", "a|b"]
-    text = tables.markdown(["a_b", *hostile], [["x", *hostile]], 1)
+    written = markdown(["a_b", *hostile], [["x", *hostile]], 1)
     for mark in hostile[:-1]:
-        assert not re.search(r"(?<!\\)" + re.escape(mark), text)
+        assert not re.search(r"(?<!\\)" + re.escape(mark), written)
     assert r"a\|b" in text
     assert "| a_b | " in text  # a column's name stays what it is
     assert r"\*\*x\*\*" in text

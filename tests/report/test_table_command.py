@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from harness.commands.cli import app
 from harness.measure.clock import now
-from harness.report import table as tables
+from harness.report.frame import TableError, framed, split, where, with_config
+from harness.report.table.groups import build
+from harness.report.table.output import TEXTS, render
 from harness.store.attempts import new_attempt, write_record
 from harness.store.files import OutputError
 from harness.store.frames import load
@@ -69,7 +71,7 @@ def typed(*arguments: str) -> str:
 
 def pivot(*records: RunRecord, metrics: tuple[str, ...] = ("train_throughput",), **more: Any) -> str:
     more = {"by": ["cell"], "columns": ["backend"]} | more
-    return tables.render(tables.framed(records), more.pop("by"), metrics, "md", **more)
+    return render(framed(records), more.pop("by"), metrics, "md", **more)
 
 
 # pivoted
@@ -113,18 +115,18 @@ def test_what_else_differs_is_a_column_of_a_pivoted_table() -> None:
 def test_null_is_a_setting_like_any_other() -> None:
     """Runs with and without clipping share no mean."""
     clipped = record("ok", None, "backend=torch", "cell=lstm", "train.clip_norm=1")
-    runs = tables.framed([*GRID[:3], replace(clipped, train_throughput=1.0)])
-    split, by = tables.split(runs, ["backend"])
+    runs = framed([*GRID[:3], replace(clipped, train_throughput=1.0)])
+    parts, by = split(runs, ["backend"])
     assert by == ["backend", "train.clip_norm"]
-    assert sorted(tables.build(split, by, ["train_throughput"])["n"]) == [1, 3]
-    assert len(tables.where(tables.with_config(runs), ["train.clip_norm=null"])) == 3
+    assert sorted(build(parts, by, ["train_throughput"])["n"]) == [1, 3]
+    assert len(where(with_config(runs), ["train.clip_norm=null"])) == 3
 
 
 def test_runs_without_an_engine_are_told_apart_too() -> None:
     other = record("ok", None, "backend=torch", "train.learning_rate=0.1")
-    runs = tables.framed([GRID[0], replace(other, train_throughput=1.0)])
+    runs = framed([GRID[0], replace(other, train_throughput=1.0)])
     assert runs["engine"].isna().all()
-    assert tables.split(runs, ["engine"])[1] == ["engine", "train.learning_rate"]
+    assert split(runs, ["engine"])[1] == ["engine", "train.learning_rate"]
 
 
 # the best
@@ -185,7 +187,7 @@ def test_what_is_better(metric: str, best: str | None) -> None:
     some = [
         replace(one, **{metric: (1 if one.backend == "torch" else 0.5) + 0.01 * one.seed}) for one in GRID
     ]
-    table = tables.build(tables.framed(some), ["backend"], [metric]).set_index("backend")
+    table = build(framed(some), ["backend"], [metric]).set_index("backend")
     assert list(table.index[table[f"{metric}_best"]]) == ([best] if best else [])
 
 
@@ -205,8 +207,8 @@ def test_figures_of_different_tasks_are_not_compared() -> None:
 
 
 def test_the_best_is_marked_in_every_format() -> None:
-    lstm = tables.framed([one for one in GRID if one.cell == "lstm"])
-    made = {style: tables.render(lstm, ["backend"], ["train_throughput"], style) for style in tables.TEXTS}
+    lstm = framed([one for one in GRID if one.cell == "lstm"])
+    made = {style: render(lstm, ["backend"], ["train_throughput"], style) for style in TEXTS}
     assert "**9,000 ± 200**" in made["md"]
     assert r"\textbf{9,000 $\pm$ 200}" in made["latex"]
     assert "<strong>9,000 &#177; 200</strong>" in made["html"]
@@ -240,7 +242,7 @@ def test_time_to_targets(harness_command: Shell, tmp_path: Path) -> None:
     assert len(grid) == 9
     assert "1 of the ok runs measured no target." in done.stdout
     assert rest[1][2:] == ["timeout", "too long"]
-    across = tables.render(load(where), ["cell"], [], "md", columns=["backend"], targets=True)
+    across = render(load(where), ["cell"], [], "md", columns=["backend"], targets=True)
     assert drawn(across)[0][3] == ["99 %", "lstm", "10.00 ± 0.00 (2 of 3)", "10.00 ± 0.00 (2 of 3)"]
     one = typed("--results", where, "--metric", "seconds_to_target.0.99")
     assert drawn(one)[0][1] == ["numpy", "lstm", "10.00 ± 0.00 (2 of 3)", "3"]
@@ -329,7 +331,7 @@ def test_a_mistake_is_one_message(tmp_path: Path, arguments: tuple[str, ...], sa
     reached = {"seconds_to_target": {"0.9": 1.0}}
     where = stored(tmp_path, *(replace(one, **reached) if one.backend == "torch" else one for one in GRID))
     given = [text.replace("{tmp}", where) for text in arguments]
-    with pytest.raises((tables.TableError, OutputError)) as error:
+    with pytest.raises((TableError, OutputError)) as error:
         typed("--results", where, *given)
     assert said.replace("{tmp}", where) in str(error.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import harness
 from harness.errors import StoreError
 from harness.measure.clock import now
-from harness.report import table as tables
+from harness.report.frame import BY, METRICS, with_config
+from harness.report.table.output import render
 from harness.store import attempts
 from harness.store.record import RunRecord
 from tests.conftest import SMALL, Shell
@@ -217,7 +218,7 @@ def test_any_bytes_are_read_correctly_or_passed_over(
         for row in others:
             for name in ("key", "status", "reason", "config", "history", "timing"):
                 assert row[name] == values.get(name, row[name])
-    tables.render(tables.with_config(frame), tables.BY, list(tables.METRICS), "md")
+    render(with_config(frame), BY, list(METRICS), "md")
 
 
 # a root that is lost, a disk that is full

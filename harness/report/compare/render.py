@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.report.compare.verdict import CANNOT_TELL, Comparison, Found, score
+from harness.report.format import figure
 from harness.report.metrics import Metric
-from harness.report.table import figure, markdown
+from harness.report.table.formats.markdown import markdown
 from harness.text import one_line
 
 FORMATS = ("md", "json")

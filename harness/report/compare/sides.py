@@ -16,8 +16,8 @@ from difflib import get_close_matches
 import pandas
 
 from harness.measure.machine import PROJECT
-from harness.report import table
 from harness.report.compare.errors import CompareError
+from harness.report.frame import where, with_config
 from harness.store import frames
 from harness.store.record import DETAIL
 
@@ -54,7 +54,7 @@ def read(place: str) -> pandas.DataFrame:
     frame = frames.load(place, attempts=True)
     if frame.empty:
         raise CompareError(f"no runs in {place}; make some with: python run.py data=digits")
-    return table.with_config(frame)
+    return with_config(frame)
 
 
 def find(first: str, second: str, results: str, filters: Sequence[str]) -> tuple[Side, Side]:
@@ -67,7 +67,7 @@ def find(first: str, second: str, results: str, filters: Sequence[str]) -> tuple
     found = []
     for text in (first, second):
         side = _side(text, stored)
-        kept = table.where(side.frame, filters)
+        kept = where(side.frame, filters)
         if kept.empty:
             among = f" where {' and '.join(filters)}" if filters else ""
             raise CompareError(f"{text}: no runs{among}")
@@ -115,7 +115,7 @@ def _filtered(text: str, stored: Stored) -> Side:
             close = get_close_matches(column, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise CompareError(f"{text}: {column!r} is no column{hint}\nThere are: {', '.join(known)}")
-    return Side(text, table.where(stored.frame, filters), frozenset(columns))
+    return Side(text, where(stored.frame, filters), frozenset(columns))
 
 
 def _at_revision(text: str, revision: str | None, stored: Stored) -> Side:

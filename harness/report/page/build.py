@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from harness.report.format import text
 from harness.report.page import (
     confusion,
     gradient_flow,
@@ -23,7 +24,6 @@ from harness.report.page.matrix import result_matrix
 from harness.report.page.runs import ReportError, read
 from harness.report.page.series import comparable_sets
 from harness.report.palette import REFERENCE_MARKERS, SHAPES, color_index, shape_index
-from harness.report.table import text
 from harness.store import files
 from harness.store.record import RunRecord
 

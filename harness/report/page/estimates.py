@@ -8,9 +8,9 @@ from statistics import fmean
 import numpy as np
 
 from harness.measure.bootstrap import DRAWS, Interval, Run, Stratum, interval
+from harness.report.format import MARK
 from harness.report.page.figures import format_number, value_range
 from harness.report.page.series import Series
-from harness.report.table import MARK
 
 SURE = "more than noise"
 UNSURE = "this may be noise"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from statistics import fmean
 
+from harness.report.format import MARK
 from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel, largest, omission_note
 from harness.report.page.series import MOST, ComparableSet, Series
-from harness.report.table import MARK
 from harness.store.record import RunRecord
 
 MOST_CURVES = 12  # of a panel

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from harness.config.matrix import Matrix, build_matrix
+from harness.report.format import MARK, text
 from harness.report.page.figures import format_number
 from harness.report.page.series import ComparableSet, Series
-from harness.report.table import MARK, text
 from harness.store.record import RunRecord
 
 

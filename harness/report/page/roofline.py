@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+from harness.report.format import MARK
 from harness.report.page.figures import Axis, Bar, Bars, Figure, Panel, largest, omission_note
 from harness.report.page.series import MOST, ComparableSet, Series
-from harness.report.table import MARK
 
 MOST_BARS = 30  # of a panel
 AGAINST = ("product of the run's own shape", "best product measured")

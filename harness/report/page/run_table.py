@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.report.table import MARK, text
+from harness.report.format import MARK, text
 from harness.store.record import RunRecord, column
 
 # (column, heading, how its values are shown)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import pandas
 
 from harness.config import identity
-from harness.report.table import split, text
+from harness.report.format import text
+from harness.report.frame import split
 from harness.store.record import RunRecord
 
 SAME = identity.columns("task", "length", "machine")

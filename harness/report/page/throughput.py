@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from harness.report.format import MARK
 from harness.report.page.estimates import throughput_estimate
 from harness.report.page.figures import Axis, Bar, Bars, Figure, Panel, largest, omission_note
 from harness.report.page.series import MOST, ComparableSet
-from harness.report.table import MARK
 
 MOST_BARS = 40  # of a panel
 WHAT = (("training", "train_throughput"), ("prediction", "inference_throughput"))

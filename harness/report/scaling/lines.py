@@ -7,8 +7,8 @@ from statistics import fmean
 from typing import TypeVar
 
 from harness.config import identity
+from harness.report.format import text
 from harness.report.scaling.fit import Fit, fit_seconds, half_arithmetic_size
-from harness.report.table import text
 from harness.store.record import RunRecord
 
 K = TypeVar("K")

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.report.format import text
+from harness.report.frame import BY, framed, not_ok
 from harness.report.scaling.lines import AXES, Line, ScalingCurve, describe_size, size
-from harness.report.table import BY, framed, markdown, not_ok, provenance, text
+from harness.report.table.formats.markdown import markdown
+from harness.report.table.grid import provenance
 from harness.store.record import RunRecord
 
 
