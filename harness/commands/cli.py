@@ -147,7 +147,7 @@ def compare(
     if fail_below is not None and not math.isfinite(fail_below):
         raise CompareError(f"--fail-below {fail_below}: must be a number that figures can lie below")
     compared = metrics.parse_metric(metric)
-    found = verdict.compare(*sides.find(a, b, results, where or []), compared, force=force)
+    found = verdict.compare(*sides.select_sides(a, b, results, where or []), compared, force=force)
     held = None if fail_below is None else render.gate(found, fail_below)
     typer.echo(render.render(found, style, held))
     if held and held.failed:

@@ -1,10 +1,10 @@
-"""The 95 % interval of what lies between two sides: a bootstrap over runs, and over the windows within them.
+"""The difference between two sides with its 95 % interval, by a bootstrap over runs and their windows.
 
 Figures are on a scale on which sides are subtracted: logarithms of what is compared as a ratio.
 
 **Two levels.** A replicate draws as many runs as there are, with replacement, and for each of them one of its
 resampled windows' figures. Drawing twice would count the windows twice, since the spread of the runs' figures
-has them in it already, and drawing n of n runs finds a spread that is too small by (n - 1)/n. Deviations from
+already contains them, and drawing n of n runs finds a spread that is too small by (n - 1)/n. Deviations from
 the mean of the runs are therefore scaled so that both levels together spread as the runs did, and never less
 than their windows alone (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
 
@@ -29,38 +29,47 @@ DRAWS = 400  # resampled figures that are made of a run's windows
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run's figure, and how far resampling its windows moves it (DRAWS,): zeros where it has none."""
+class ResampledRun:
+    """A run's figure, and the deviations of its resampled windows from it (DRAWS,): zeros without windows."""
 
     value: float
-    moves: np.ndarray
+    deviations: np.ndarray
 
 
 @dataclass(frozen=True)
 class Stratum:
     """The runs of both sides in one configuration. `paired`: run k of one belongs to run k of the other."""
 
-    a: Sequence[Run]
-    b: Sequence[Run]
+    a: Sequence[ResampledRun]
+    b: Sequence[ResampledRun]
     paired: bool = False
 
     @property
-    def samples(self) -> list[Sequence[Run]]:
-        """What is drawn from independently of one another: differences, or each side by itself."""
+    def samples(self) -> list[Sequence[ResampledRun]]:
+        """The independent samples: the paired differences, or each side by itself."""
         if self.paired:
-            return [[Run(a.value - b.value, a.moves - b.moves) for a, b in zip(self.a, self.b, strict=True)]]
-        return [self.a, [Run(-run.value, -run.moves) for run in self.b]]
+            return [
+                [
+                    ResampledRun(a.value - b.value, a.deviations - b.deviations)
+                    for a, b in zip(self.a, self.b, strict=True)
+                ]
+            ]
+        return [self.a, [ResampledRun(-run.value, -run.deviations) for run in self.b]]
 
     @property
-    def difference(self) -> Run:
-        """Of the means of both sides."""
-        return reduce(lambda x, y: Run(x.value + y.value, x.moves + y.moves), map(_mean, self.samples))
+    def difference(self) -> ResampledRun:
+        """The difference between the means of the sides."""
+        return reduce(
+            lambda x, y: ResampledRun(x.value + y.value, x.deviations + y.deviations),
+            map(_mean, self.samples),
+        )
 
 
 @dataclass(frozen=True)
-class Interval:
-    """`over` says what was drawn: "runs", "configurations" (where one has a single run) or, of a single run a
-    side, "windows", which know nothing of how runs differ. `error` is the standard error."""
+class DifferenceEstimate:
+    """The mean difference `estimate`, its standard error and 95 % interval. `over` is what was
+    resampled: "runs", "configurations" (where one has a single run) or, with a single run a side, "windows",
+    which do not show how runs differ."""
 
     estimate: float
     low: float
@@ -69,19 +78,21 @@ class Interval:
     over: str
 
 
-def run(value: float, samples: np.ndarray | None, statistic: Statistic, rng: np.random.Generator) -> Run:
-    """A run, from its figure and the raw samples (W,) that `statistic` computes it from."""
+def resample_run(
+    value: float, samples: np.ndarray | None, statistic: Statistic, rng: np.random.Generator
+) -> ResampledRun:
+    """Resamples a run's windows: `statistic` computes its figure `value` from the raw samples (W,)."""
     if samples is None or len(samples) < 2:
-        return Run(value, np.zeros(DRAWS))
+        return ResampledRun(value, np.zeros(DRAWS))
     drawn = statistic(samples[rng.integers(0, len(samples), (DRAWS, len(samples)))])
-    return Run(value, drawn - drawn.mean())
+    return ResampledRun(value, drawn - drawn.mean())
 
 
-def interval(strata: Sequence[Stratum], rng: np.random.Generator) -> Interval:
-    """Of the mean difference over configurations, each of which counts the same.
+def estimate_difference(strata: Sequence[Stratum], rng: np.random.Generator) -> DifferenceEstimate:
+    """The mean difference over configurations, each of which has the same weight.
 
     The configurations are those that were chosen, not a sample of others: only their runs are drawn. Where
-    one of them has a single run nothing tells how its runs differ, and configurations are drawn instead.
+    one of them has a single run, the spread of its runs is unknown, and configurations are drawn instead.
     """
     differences = [stratum.difference for stratum in strata]
     estimate = float(np.mean([difference.value for difference in differences]))
@@ -90,29 +101,31 @@ def interval(strata: Sequence[Stratum], rng: np.random.Generator) -> Interval:
     if min(map(len, samples)) < 2:
         over, samples, share = "configurations", [differences], 1.0
     if min(map(len, samples)) < 2:
-        moves = differences[0].moves
-        low, high = np.quantile(moves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Interval(estimate, estimate + low, estimate + high, float(moves.std()), "windows")
+        deviations = differences[0].deviations
+        low, high = np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return DifferenceEstimate(
+            estimate, estimate + low, estimate + high, float(deviations.std()), "windows"
+        )
     replicates = share * sum(_means(sample, rng) for sample in samples)
     error = float(np.std(replicates))
-    t = float(student_t(_freedom(samples)))
-    return Interval(estimate, estimate - t * error, estimate + t * error, error, over)
+    t = float(student_t(_degrees_of_freedom(samples)))
+    return DifferenceEstimate(estimate, estimate - t * error, estimate + t * error, error, over)
 
 
-def _means(sample: Sequence[Run], rng: np.random.Generator) -> np.ndarray:
+def _means(sample: Sequence[ResampledRun], rng: np.random.Generator) -> np.ndarray:
     """Means (REPLICATES,) of drawn runs, as deviations from that of the sample."""
     values = np.array([each.value for each in sample])
-    moves = np.stack([each.moves for each in sample])  # (n, DRAWS)
-    n, seen, within = len(values), float(values.var(ddof=1)), float(moves.var(axis=1).mean())
-    between = max(0.0, seen - within)
-    deviations = values - values.mean()
-    if seen:
-        deviations *= np.sqrt(between / seen * n / (n - 1))
+    deviations = np.stack([each.deviations for each in sample])  # (n, DRAWS)
+    n, variance, within = len(values), float(values.var(ddof=1)), float(deviations.var(axis=1).mean())
+    between = max(0.0, variance - within)
+    centred = values - values.mean()
+    if variance:
+        centred *= np.sqrt(between / variance * n / (n - 1))
     runs = rng.integers(0, n, (REPLICATES, n))
-    return (deviations[runs] + moves[runs, rng.integers(0, DRAWS, (REPLICATES, n))]).mean(axis=1)
+    return (centred[runs] + deviations[runs, rng.integers(0, DRAWS, (REPLICATES, n))]).mean(axis=1)
 
 
-def _freedom(samples: Sequence[Sequence[Run]]) -> float:
+def _degrees_of_freedom(samples: Sequence[Sequence[ResampledRun]]) -> float:
     """Welch and Satterthwaite's degrees of freedom of a sum of means."""
     parts = [_squared_error(sample) for sample in samples]
     if not sum(parts):
@@ -122,11 +135,11 @@ def _freedom(samples: Sequence[Sequence[Run]]) -> float:
     )
 
 
-def _squared_error(sample: Sequence[Run]) -> float:
-    seen = float(np.var([each.value for each in sample], ddof=1))
-    return max(seen, float(np.mean([each.moves.var() for each in sample]))) / len(sample)
+def _squared_error(sample: Sequence[ResampledRun]) -> float:
+    variance = float(np.var([each.value for each in sample], ddof=1))
+    return max(variance, float(np.mean([each.deviations.var() for each in sample]))) / len(sample)
 
 
-def _mean(sample: Sequence[Run]) -> Run:
-    moves = np.sum([each.moves for each in sample], axis=0) / len(sample)
-    return Run(float(np.mean([each.value for each in sample])), moves)
+def _mean(sample: Sequence[ResampledRun]) -> ResampledRun:
+    deviations = np.sum([each.deviations for each in sample], axis=0) / len(sample)
+    return ResampledRun(float(np.mean([each.value for each in sample])), deviations)

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.measure.bootstrap import DRAWS, Run, Stratum, interval
-from harness.report.compare.sides import Side, read
-from harness.report.compare.verdict import CANNOT_TELL, judge, runs_of
+from harness.measure.bootstrap import DRAWS, ResampledRun, Stratum, estimate_difference
+from harness.report.compare.sides import RunSelection, read_runs
+from harness.report.compare.verdict import CANNOT_TELL, estimate_effect, resample_runs
 from harness.report.metrics import parse_metric
 from tests.bench.child import ROOT
 
@@ -35,7 +35,7 @@ EFFECT, A_SIDE, TIMES, SEEDS, SECONDS = 1.05, 5, 1000, 8, 6.0
 SETTINGS = ("mode=throughput", "data=digits", "threads=1", "cell.hidden=64", "measure.window_seconds=0.1")
 CHOICES = ("backend=numpy,torch", "cell=lstm,gru", "measure.warmup_steps=10,11")  # the last has no say here
 
-Twins = list[tuple[Run, Run]]  # by seed
+Twins = list[tuple[ResampledRun, ResampledRun]]  # by seed
 
 
 def make(pool: Path, seeds: int, seconds: float) -> None:
@@ -48,11 +48,11 @@ def make(pool: Path, seeds: int, seconds: float) -> None:
 
 def pools(place: Path) -> Iterator[tuple[str, Twins, int]]:
     """Of every configuration its name, its runs, and how many of them others disturbed."""
-    frame = read(str(place))
+    frame = read_runs(str(place))
     frame = frame[frame["status"] == "ok"]
     rng = np.random.default_rng(0)
     for (backend, cell), part in frame.groupby(["backend", "cell"]):
-        runs = runs_of(Side("", part), SPEED, rng)
+        runs = resample_runs(RunSelection("", part), SPEED, rng)
         twins = [(runs[a], runs[b]) for a, b in part.groupby("seed").groups.values()]
         yield f"{backend} {cell}", twins, int(part["contended"].eq(True).sum())
 
@@ -73,8 +73,8 @@ def right(twins: Twins, times: int, effect: float, rng: np.random.Generator, *, 
     verdicts = []
     for _ in range(times):
         found = drawn(twins, rng, paired=paired)
-        faster = [Run(run.value + np.log(effect), run.moves) for run in found.a]
-        verdicts.append(judge([Stratum(faster, found.b, paired=paired)], SPEED, rng).verdict)
+        faster = [ResampledRun(run.value + np.log(effect), run.deviations) for run in found.a]
+        verdicts.append(estimate_effect([Stratum(faster, found.b, paired=paired)], SPEED, rng).verdict)
     return verdicts.count(CANNOT_TELL if effect == 1 else "faster") / times
 
 
@@ -94,8 +94,8 @@ def coverage(
     ours = percentile = 0
     for _ in range(times):
         values = noise(rng, 2 * count)
-        sides = [Run(float(value), np.zeros(DRAWS)) for value in values]
-        found = interval([Stratum(sides[:count], sides[count:])], rng)
+        sides = [ResampledRun(float(value), np.zeros(DRAWS)) for value in values]
+        found = estimate_difference([Stratum(sides[:count], sides[count:])], rng)
         ours += found.low <= 0 <= found.high
         means = [half[rng.integers(0, count, (1000, count))].mean(axis=1) for half in np.split(values, 2)]
         low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
@@ -109,8 +109,8 @@ def power(spread: float, times: int, rng: np.random.Generator) -> float:
     for _ in range(times):
         values = spread * rng.standard_normal(2 * A_SIDE)
         values[:A_SIDE] += np.log(EFFECT)
-        sides = [Run(float(value), np.zeros(DRAWS)) for value in values]
-        told += interval([Stratum(sides[:A_SIDE], sides[A_SIDE:])], rng).low > 0
+        sides = [ResampledRun(float(value), np.zeros(DRAWS)) for value in values]
+        told += estimate_difference([Stratum(sides[:A_SIDE], sides[A_SIDE:])], rng).low > 0
     return told / times
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands import cli
-from harness.report.compare.sides import find
+from harness.report.compare.sides import select_sides
 from harness.report.compare.verdict import Comparison, compare
 from harness.report.metrics import parse_metric
 from harness.store.record import RunRecord
@@ -28,7 +28,7 @@ def compared(results: Path) -> Compared:
         force: bool = False,
     ) -> Comparison:
         stored(results, *records)
-        return compare(*find(a, b, str(results), where), parse_metric(metric), force=force)
+        return compare(*select_sides(a, b, str(results), where), parse_metric(metric), force=force)
 
     return call
 

@@ -50,7 +50,7 @@ def test_configurations_are_compared_one_by_one_and_count_the_same(compared: Com
     }
     assert by_name["cell=gru"].runs == (2, 5)
     product = by_name["cell=lstm"].estimate * by_name["cell=gru"].estimate
-    assert found.whole.estimate == pytest.approx(product**0.5), "the geometric mean"
+    assert found.overall.estimate == pytest.approx(product**0.5), "the geometric mean"
     assert found.alone == ["1 run of backend=torch: cell=indrnn"]
     said = render(found, "md")
     assert "It depends on the configuration: faster in 1, slower in 1." in said
@@ -60,13 +60,13 @@ def test_configurations_are_compared_one_by_one_and_count_the_same(compared: Com
 def test_one_run_a_side_cannot_tell_unless_it_is_forced(compared: Compared) -> None:
     runs = [timed(1500, TORCH), timed(1000, NUMPY)]
     found = compared(runs)
-    assert found.whole.verdict == "cannot tell"
-    assert found.whole.low > 1.4, "the windows alone would tell"
+    assert found.overall.verdict == "cannot tell"
+    assert found.overall.low > 1.4, "the windows alone would tell"
     assert "one run of a side says nothing" in render(found, "md")
     assert "python -m harness race" in render(found, "md"), "what may tell"
     assert not gate(found, 2.0).failed
     forced = compared([], force=True)
-    assert forced.whole.verdict == "faster"
+    assert forced.overall.verdict == "faster"
     assert "**Warning:** one run a side" in render(forced, "md")
 
 
@@ -79,7 +79,7 @@ def test_single_runs_of_several_configurations_are_drawn_as_such(compared: Compa
             *(timed(1000, NUMPY, f"cell={cell}") for cell in cells),
         ]
     )
-    assert (found.whole.over, found.whole.verdict) == ("configurations", "faster")
+    assert (found.overall.over, found.overall.verdict) == ("configurations", "faster")
     assert {part.verdict for part in found.parts} == {"cannot tell"}
 
 
@@ -98,14 +98,14 @@ def test_what_every_backend_computes_alike_counts_once(compared: Compared) -> No
 
     gru, lstm = "cell=gru", "cell=lstm"
     one = compared([run for name in backends for run in made(name, [0])], gru, lstm, "test_accuracy")
-    assert (one.whole.verdict, one.whole.runs) == ("cannot tell", (3, 3)), "a single seed"
+    assert (one.overall.verdict, one.overall.runs) == ("cannot tell", (3, 3)), "a single seed"
     compared([run for name in backends for run in made(name, [1, 2, 3])], gru, lstm, "test_accuracy")
     every = compared([], gru, lstm, "test_accuracy")
     alone = compared([], gru, lstm, "test_accuracy", where=["backend=numpy"])
-    assert every.whole.estimate == pytest.approx(alone.whole.estimate)
-    width = every.whole.high - every.whole.low
-    assert width == pytest.approx(alone.whole.high - alone.whole.low, rel=0.1)
-    assert every.whole.runs == (12, 12)
+    assert every.overall.estimate == pytest.approx(alone.overall.estimate)
+    width = every.overall.high - every.overall.low
+    assert width == pytest.approx(alone.overall.high - alone.overall.low, rel=0.1)
+    assert every.overall.runs == (12, 12)
 
 
 def test_accuracy_is_a_difference_in_points_paired_by_seed(compared: Compared) -> None:
@@ -119,20 +119,20 @@ def test_accuracy_is_a_difference_in_points_paired_by_seed(compared: Compared) -
         ],
         metric="test_accuracy",
     )
-    assert found.whole.verdict == "higher"
-    assert found.whole.estimate == pytest.approx(0.215)
+    assert found.overall.verdict == "higher"
+    assert found.overall.estimate == pytest.approx(0.215)
     assert found.alone == ["1 run of backend=numpy: seed=7"]
     assert "is 0.215 points above that of backend=numpy [+0.1" in render(found, "md")
     loss = compared([], metric="test_loss")
-    assert loss.whole.verdict == "lower"
-    assert loss.whole.estimate == pytest.approx(-0.00215)
+    assert loss.overall.verdict == "lower"
+    assert loss.overall.estimate == pytest.approx(-0.00215)
 
 
 def test_repeating_a_seed_tells_nothing_new_about_accuracy(compared: Compared) -> None:
     again = [scored(0.95, TORCH, seed=0, start=k) for k in range(5)]
     found = compared([*again, scored(0.94, NUMPY, seed=0)], metric="test_accuracy")
-    assert found.whole.runs == (1, 1)
-    assert found.whole.verdict == "cannot tell"
+    assert found.overall.runs == (1, 1)
+    assert found.overall.verdict == "cannot tell"
 
 
 def test_timings_are_paired_where_they_were_made_seed_by_seed(compared: Compared) -> None:
@@ -141,16 +141,16 @@ def test_timings_are_paired_where_they_were_made_seed_by_seed(compared: Compared
     runs = [timed(1050 * slow * (1 + 0.002 * k), TORCH, seed=k, start=2 * k) for k, slow in enumerate(drift)]
     runs += [timed(1000 * slow, NUMPY, seed=k, start=2 * k + 1) for k, slow in enumerate(drift)]
     found = compared(runs)
-    assert (found.whole.paired, found.whole.verdict) == (True, "faster")
+    assert (found.overall.paired, found.overall.verdict) == (True, "faster")
     assert "paired by seed" in render(found, "md")
     few = compared([], where=["seed=0,1,2,3"])
-    assert (few.whole.paired, few.whole.verdict) == (False, "cannot tell")
+    assert (few.overall.paired, few.overall.verdict) == (False, "cannot tell")
 
 
 def test_timings_of_one_side_after_the_other_are_not_paired(compared: Compared) -> None:
     runs = [timed(1000, TORCH, seed=k, start=k) for k in range(6)]
     runs += [timed(1000, NUMPY, seed=k, start=10 + k) for k in range(6)]
-    assert not compared(runs).whole.paired
+    assert not compared(runs).overall.paired
 
 
 def test_seeds_of_their_own_are_compared_by_their_means(compared: Compared) -> None:
@@ -161,8 +161,8 @@ def test_seeds_of_their_own_are_compared_by_their_means(compared: Compared) -> N
         ],
         metric="test_accuracy",
     )
-    assert found.whole.runs == (3, 4)
-    assert found.whole.verdict == "higher"
+    assert found.overall.runs == (3, 4)
+    assert found.overall.verdict == "higher"
 
 
 def test_seconds_and_memory_are_better_where_they_are_less(compared: Compared) -> None:
@@ -172,14 +172,14 @@ def test_seconds_and_memory_are_better_where_they_are_less(compared: Compared) -
         for run in several(1000, backend, timing={})
     ]
     found = compared(runs, metric="train_seconds")
-    assert found.whole.verdict == "faster"
+    assert found.overall.verdict == "faster"
     assert "backend=torch takes 0.500 times as long as backend=numpy" in render(found, "md")
     assert gate(found, 1.5).estimate == pytest.approx(2.0, rel=1e-3)
     assert not gate(found, 1.5).failed
     assert gate(found, 2.5).failed
     memory = compared([], metric="peak_memory_bytes")
-    assert memory.whole.verdict == "lower"
-    assert memory.whole.estimate == pytest.approx(0.5, rel=1e-3)
+    assert memory.overall.verdict == "lower"
+    assert memory.overall.estimate == pytest.approx(0.5, rel=1e-3)
 
 
 def test_attempts_at_the_same_run_are_runs_of_a_timing(compared: Compared) -> None:
@@ -187,8 +187,8 @@ def test_attempts_at_the_same_run_are_runs_of_a_timing(compared: Compared) -> No
     again = [replace(timed(rate, TORCH, start=k), key="torch") for k, rate in enumerate((1220, 1210, 1230))]
     failed = replace(timed(5, TORCH, start=9), key="torch", status="crashed")
     found = compared([*again, failed, *several(1000, NUMPY)])
-    assert found.whole.runs == (3, 5)
-    assert found.whole.verdict == "faster"
+    assert found.overall.runs == (3, 5)
+    assert found.overall.verdict == "faster"
     assert found.alone == []
 
 

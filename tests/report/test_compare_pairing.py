@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.measure.bootstrap import DRAWS, Run, Stratum, interval
+from harness.measure.bootstrap import DRAWS, ResampledRun, Stratum, estimate_difference
 from harness.report.compare.errors import CompareError
 from harness.report.compare.render import render
 from harness.store.record import RunRecord
@@ -44,14 +44,14 @@ def test_what_is_not_comparable_is_refused_and_shown_with_force(
     assert f"not comparable: {said}" in str(refused.value)
     forced = compared([], force=True)
     assert any(said in warning for warning in forced.warnings)
-    assert forced.whole.verdict == "faster"
+    assert forced.overall.verdict == "faster"
     assert f"**Warning:** {said}" in render(forced, "md")
 
 
 def test_what_the_sides_vary_is_not_refused(compared: Compared) -> None:
     runs = [*several(1220, NUMPY, "cell.hidden=64"), *several(1000, NUMPY, "cell.hidden=128")]
     found = compared(runs, "hidden=64", "hidden=128")
-    assert (found.whole.verdict, found.notes) == ("faster", [])
+    assert (found.overall.verdict, found.notes) == ("faster", [])
 
 
 def test_others_on_the_cores_spoil_no_accuracy(compared: Compared) -> None:
@@ -80,7 +80,7 @@ def test_keys_that_only_some_runs_know_part_nothing_that_is_alike(compared: Comp
     assert found.parts[0].runs == (5, 5)
     assert "model.readout: last (6 runs) in backend=torch; – (5 runs) in backend=numpy" in found.notes
     gpus = [replace(run, device=f"cuda:{run.seed % 2}", key=f"gpu{run.key}") for run in (*ours, *theirs)]
-    assert compared(gpus, where=["device=cuda:0,cuda:1"]).whole.runs == (5, 5)
+    assert compared(gpus, where=["device=cuda:0,cuda:1"]).overall.runs == (5, 5)
 
 
 def test_windows_of_unknown_length_leave_the_runs_alone(compared: Compared) -> None:
@@ -89,8 +89,8 @@ def test_windows_of_unknown_length_leave_the_runs_alone(compared: Compared) -> N
         [replace(r, config={}) for r in several(rate, name)] for rate, name in ((1100, TORCH), (1000, NUMPY))
     )
     found = compared([*a, *b])
-    assert found.whole.over == "runs"
-    assert found.whole.verdict == "faster"
+    assert found.overall.over == "runs"
+    assert found.overall.verdict == "faster"
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_long_values_are_told_apart_to_their_end(compared: Compared) -> None:
     found = compared(
         [*several(1100, TORCH, near), *several(3000, TORCH, far), *several(1000, NUMPY, near)],
     )
-    assert found.whole.runs == (5, 5)
-    assert found.whole.estimate == pytest.approx(1.1, rel=0.05)
+    assert found.overall.runs == (5, 5)
+    assert found.overall.estimate == pytest.approx(1.1, rel=0.05)
     (alone,) = found.alone
     assert alone.startswith("5 runs of backend=torch: weights=/home/someone/")
     assert len(alone) < 120
@@ -149,7 +149,7 @@ def test_configurations_are_named_by_few_keys_and_columns_first(compared: Compar
 def test_a_ratio_is_shown_in_digits_that_tell_it(compared: Compared) -> None:
     found = compared([*several(1e-6, TORCH), *several(1000, NUMPY)])
     said = render(found, "md").splitlines()[0]
-    assert found.metric.shown(found.whole.estimate) in said
+    assert found.metric.shown(found.overall.estimate) in said
     assert float(said.partition(" is ")[2].split()[0]) == pytest.approx(1e-9, rel=0.05)
 
 
@@ -165,7 +165,7 @@ def test_an_implementation_is_chosen_by_what_was_asked_for(compared: Compared) -
     with pytest.raises(CompareError) as refused:
         compared(torch, *sides)
     advised = str(refused.value).partition("choose one: ")[2]
-    assert compared([], advised, sides[1]).whole.verdict == "faster"
+    assert compared([], advised, sides[1]).overall.verdict == "faster"
 
 
 def test_runs_of_which_nobody_knows_whether_they_were_disturbed_stay(compared: Compared) -> None:
@@ -174,7 +174,7 @@ def test_runs_of_which_nobody_knows_whether_they_were_disturbed_stay(compared: C
     with pytest.raises(CompareError) as refused:
         compared([*runs, spoilt])
     advised = str(refused.value).partition("--where ")[2].split("\n")[0]
-    assert compared([], where=[advised]).whole.runs == (5, 5)
+    assert compared([], where=[advised]).overall.runs == (5, 5)
 
 
 def test_timings_of_another_time_are_noted_as_such(compared: Compared) -> None:
@@ -196,7 +196,7 @@ def test_timings_of_another_time_are_noted_as_such(compared: Compared) -> None:
 
 def test_what_comes_with_a_cell_is_noted(compared: Compared) -> None:
     found = compared([*several(1220, "cell=lstm"), *several(1000, "cell=rnn")], "cell=lstm", "cell=rnn")
-    assert found.whole.verdict == "faster"
+    assert found.overall.verdict == "faster"
     assert [note.split(":")[0] for note in found.notes] == ["train.clip_norm", "train.learning_rate"]
     assert "race" not in render(found, "md"), "nothing is left to tell"
 
@@ -204,14 +204,14 @@ def test_what_comes_with_a_cell_is_noted(compared: Compared) -> None:
 def test_runs_that_never_differ_show_nothing_of_chance(compared: Compared) -> None:
     runs = [scored(0.9, TORCH, seed=k) for k in range(3)] + [scored(0.8, NUMPY, seed=k) for k in range(3)]
     found = compared(runs, metric="test_accuracy")
-    assert found.whole.verdict == "cannot tell"
-    assert "nothing deviates from run to run" in found.whole.why
+    assert found.overall.verdict == "cannot tell"
+    assert "nothing deviates from run to run" in found.overall.why
     assert "race" not in render(found, "md"), "which times training"
 
 
 def test_the_same_figures_are_said_to_be_the_same(compared: Compared) -> None:
     runs = [scored(0.9 + k / 100, side, seed=k) for side in (TORCH, NUMPY) for k in range(3)]
-    found = compared(runs, metric="test_accuracy").whole
+    found = compared(runs, metric="test_accuracy").overall
     assert (found.verdict, found.why) == ("cannot tell", "the figures of both sides are the same")
 
 
@@ -246,12 +246,12 @@ def test_directories_urls_and_revisions_are_sides(compared: Compared, tmp_path: 
     after = several(1220, TORCH, environment={**HERE, "git_revision": head})
     after = [replace(run, key=f"after {run.key}") for run in after]
     found = compared(after, str(results), str(before))
-    assert found.whole.verdict == "faster"
+    assert found.overall.verdict == "faster"
     assert found.notes == [f"harness at: {head} in {results}; {'a' * 40} in {before}"]
-    assert compared([], "HEAD", before.as_uri()).whole.verdict == "faster"
+    assert compared([], "HEAD", before.as_uri()).overall.verdict == "faster"
     stored(results, *several(1000, TORCH))
     for revision in ("HEAD", "rev:HEAD", head, head[:9]):
-        assert compared([], revision, "rev:aaaaaaa").whole.estimate == pytest.approx(1.22, abs=0.03)
+        assert compared([], revision, "rev:aaaaaaa").overall.estimate == pytest.approx(1.22, abs=0.03)
     with pytest.raises(CompareError, match="have 5 runs in common"):
         compared([], "backend=torch", "HEAD")
 
@@ -325,9 +325,9 @@ def test_no_results_yet_and_records_of_a_newer_version(typed: Typed, results: Pa
 # how often it is right
 
 
-def bare(values: Sequence[float], moves: float = 0.0) -> list[Run]:
+def bare(values: Sequence[float], deviations: float = 0.0) -> list[ResampledRun]:
     rng = np.random.default_rng(0)
-    return [Run(float(value), moves * rng.standard_normal(DRAWS)) for value in values]
+    return [ResampledRun(float(value), deviations * rng.standard_normal(DRAWS)) for value in values]
 
 
 def test_few_runs_are_covered_as_often_as_is_said() -> None:
@@ -342,7 +342,7 @@ def test_few_runs_are_covered_as_often_as_is_said() -> None:
 def test_the_same_runs_cannot_be_told_apart_and_a_twentieth_can() -> None:
     """A small version of `python -m tests.bench.coverage`, on simulated runs."""
     rng = np.random.default_rng(2)
-    noise = [bare(0.01 * rng.standard_normal(10), moves=0.004) for _ in range(2)]
+    noise = [bare(0.01 * rng.standard_normal(10), deviations=0.004) for _ in range(2)]
     twins = list(zip(*noise, strict=True))
     for paired in (False, True):
         assert right(twins, 300, 1.0, rng, paired=paired) > 0.92
@@ -352,13 +352,15 @@ def test_the_same_runs_cannot_be_told_apart_and_a_twentieth_can() -> None:
 def test_an_interval_is_never_narrower_than_the_windows_alone() -> None:
     rng = np.random.default_rng(0)
     alike = Stratum(bare([0.0, 1e-9, 2e-9]), bare([0.0, 1e-9, 2e-9]))
-    noisy = Stratum(bare([0.0, 1e-9, 2e-9], moves=0.1), bare([0.0, 1e-9, 2e-9], moves=0.1))
-    assert interval([alike], rng).error < 1e-8
-    assert interval([noisy], rng).error == pytest.approx(0.1 * (2 / 3) ** 0.5, rel=0.1)
-    spread = Stratum(bare([-1.0, 0.0, 1.0], moves=0.7), bare([-1.0, 0.0, 1.0], moves=0.7))
-    assert interval([spread], rng).error == pytest.approx((2 / 3) ** 0.5, rel=0.05), "windows count once"
+    noisy = Stratum(bare([0.0, 1e-9, 2e-9], deviations=0.1), bare([0.0, 1e-9, 2e-9], deviations=0.1))
+    assert estimate_difference([alike], rng).error < 1e-8
+    assert estimate_difference([noisy], rng).error == pytest.approx(0.1 * (2 / 3) ** 0.5, rel=0.1)
+    spread = Stratum(bare([-1.0, 0.0, 1.0], deviations=0.7), bare([-1.0, 0.0, 1.0], deviations=0.7))
+    assert estimate_difference([spread], rng).error == pytest.approx((2 / 3) ** 0.5, rel=0.05), (
+        "windows count once"
+    )
 
 
 def test_the_same_runs_give_the_same_interval(compared: Compared) -> None:
     runs = [*several(1220, TORCH), *several(1000, NUMPY)]
-    assert compared(runs).whole == compared([]).whole
+    assert compared(runs).overall == compared([]).overall

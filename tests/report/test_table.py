@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from harness.measure.clock import now
-from harness.report.frame import TableError, split, where, with_config
+from harness.report.frame import TableError, filter_runs, split_by_settings, with_config
 from harness.report.table.groups import build
 from harness.report.table.output import render
 from harness.report.table.terminal import show
@@ -81,15 +81,15 @@ def test_different_configurations_never_share_a_mean() -> None:
         record("ok", None, "seed=1", "train.learning_rate=0.1", test_accuracy=0.1),
         record("ok", None, "seed=2", "train.learning_rate=0.1", test_accuracy=0.3),
     )
-    parts, by = split(runs, BY)
+    parts, by = split_by_settings(runs, BY)
     assert by == [*BY, "train.learning_rate"]
     assert list(build(parts, by, ["test_accuracy"])["n"]) == [1, 2]
 
 
 def test_what_cells_bring_along_splits_nothing_twice() -> None:
     runs = frame(record("ok", None, "cell=rnn"), record("ok", None, "cell=lstm"))
-    assert split(runs, ["cell"])[1] == ["cell"]
-    assert split(runs, ["backend"])[1] == ["backend", "cell.name"]
+    assert split_by_settings(runs, ["cell"])[1] == ["cell"]
+    assert split_by_settings(runs, ["backend"])[1] == ["backend", "cell.name"]
 
 
 def test_targets() -> None:
@@ -100,12 +100,12 @@ def test_targets() -> None:
 
 def test_where_takes_several_values_and_configuration_keys() -> None:
     runs = with_config(THREE)
-    assert len(where(runs, ["backend=torch,numpy", "seed=0"])) == 2
-    assert len(where(runs, ["train.learning_rate=0.003", "model.bidirectional=false"])) == 4
+    assert len(filter_runs(runs, ["backend=torch,numpy", "seed=0"])) == 2
+    assert len(filter_runs(runs, ["train.learning_rate=0.003", "model.bidirectional=false"])) == 4
     with pytest.raises(TableError, match="did you mean backend"):
-        where(runs, ["bakend=torch"])
+        filter_runs(runs, ["bakend=torch"])
     with pytest.raises(TableError, match="lacks a value: backend=VALUE"):
-        where(runs, ["backend"])
+        filter_runs(runs, ["backend"])
 
 
 def test_a_metric_must_hold_numbers() -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.report.format import text
-from harness.report.frame import framed, with_config
+from harness.report.frame import records_frame, with_config
 from harness.report.table.formats.markdown import markdown
 from harness.report.table.groups import Groups, group
 from harness.report.table.output import TEXTS, render
@@ -65,7 +65,7 @@ def often(count: int) -> settings:
 @given(RUNS, st.sampled_from([(), ("backend",), ("backend", "engine")]))
 def test_every_run_is_counted_once(runs: list[tuple[Any, ...]], columns: tuple[str, ...]) -> None:
     """In a group of the ok runs, or among those that are not; in a pivoted table each has its place."""
-    frame = framed(anything(runs))
+    frame = records_frame(anything(runs))
     ok = int((frame["status"] == "ok").sum())
     groups = group(frame, ["cell"], ["test_accuracy"], columns=columns)
     assert int(groups.table["n"].sum()) == ok
@@ -95,7 +95,7 @@ def lost(groups: Groups) -> int:
 @given(RUNS)
 def test_every_format_keeps_its_numbers_and_its_shape(runs: list[tuple[Any, ...]]) -> None:
     frame, by, metrics = (
-        framed(anything(runs)),
+        records_frame(anything(runs)),
         ["cell", "engine"],
         ["test_accuracy", "train_throughput"],
     )
@@ -120,8 +120,8 @@ def test_every_format_keeps_its_numbers_and_its_shape(runs: list[tuple[Any, ...]
     page.feed(render(frame, by, metrics, "html"))
     assert page.open == []
     assert page.tags <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "p", "strong"}
-    assert len(page.cells) == len(groups.table) + len(groups.rest) + bool(len(groups.table)) + bool(
-        len(groups.rest)
+    assert len(page.cells) == len(groups.table) + len(groups.not_ok) + bool(len(groups.table)) + bool(
+        len(groups.not_ok)
     )
     assert {row[0] for row in page.cells} >= {text(cell) for cell in groups.table["cell"]}
 
@@ -158,10 +158,10 @@ def test_parquet_keeps_numbers_and_types(runs: list[tuple[Any, ...]]) -> None:
     pytest.importorskip("pyarrow")
     from harness.report.table.formats import data
 
-    frame = with_config(framed(anything(runs)))
+    frame = with_config(records_frame(anything(runs)))
     groups = group(frame, ["cell", "cell.option"], ["test_accuracy"])
     read = pandas.read_parquet(io.BytesIO(data.parquet(groups)))
-    assert len(read) == len(groups.table) + len(groups.rest)
+    assert len(read) == len(groups.table) + len(groups.not_ok)
     pandas.testing.assert_series_equal(
         read["test_accuracy"][: len(groups.table)], groups.table["test_accuracy"], check_index=False
     )

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from harness.commands.cli import app
 from harness.measure.clock import now
-from harness.report.frame import TableError, framed, split, where, with_config
+from harness.report.frame import TableError, filter_runs, records_frame, split_by_settings, with_config
 from harness.report.table.groups import build
 from harness.report.table.output import TEXTS, render
 from harness.store.attempts import new_attempt, write_record
@@ -71,7 +71,7 @@ def typed(*arguments: str) -> str:
 
 def pivot(*records: RunRecord, metrics: tuple[str, ...] = ("train_throughput",), **more: Any) -> str:
     more = {"by": ["cell"], "columns": ["backend"]} | more
-    return render(framed(records), more.pop("by"), metrics, "md", **more)
+    return render(records_frame(records), more.pop("by"), metrics, "md", **more)
 
 
 # pivoted
@@ -115,18 +115,18 @@ def test_what_else_differs_is_a_column_of_a_pivoted_table() -> None:
 def test_null_is_a_setting_like_any_other() -> None:
     """Runs with and without clipping share no mean."""
     clipped = record("ok", None, "backend=torch", "cell=lstm", "train.clip_norm=1")
-    runs = framed([*GRID[:3], replace(clipped, train_throughput=1.0)])
-    parts, by = split(runs, ["backend"])
+    runs = records_frame([*GRID[:3], replace(clipped, train_throughput=1.0)])
+    parts, by = split_by_settings(runs, ["backend"])
     assert by == ["backend", "train.clip_norm"]
     assert sorted(build(parts, by, ["train_throughput"])["n"]) == [1, 3]
-    assert len(where(with_config(runs), ["train.clip_norm=null"])) == 3
+    assert len(filter_runs(with_config(runs), ["train.clip_norm=null"])) == 3
 
 
 def test_runs_without_an_engine_are_told_apart_too() -> None:
     other = record("ok", None, "backend=torch", "train.learning_rate=0.1")
-    runs = framed([GRID[0], replace(other, train_throughput=1.0)])
+    runs = records_frame([GRID[0], replace(other, train_throughput=1.0)])
     assert runs["engine"].isna().all()
-    assert split(runs, ["engine"])[1] == ["engine", "train.learning_rate"]
+    assert split_by_settings(runs, ["engine"])[1] == ["engine", "train.learning_rate"]
 
 
 # the best
@@ -187,7 +187,7 @@ def test_what_is_better(metric: str, best: str | None) -> None:
     some = [
         replace(one, **{metric: (1 if one.backend == "torch" else 0.5) + 0.01 * one.seed}) for one in GRID
     ]
-    table = build(framed(some), ["backend"], [metric]).set_index("backend")
+    table = build(records_frame(some), ["backend"], [metric]).set_index("backend")
     assert list(table.index[table[f"{metric}_best"]]) == ([best] if best else [])
 
 
@@ -207,7 +207,7 @@ def test_figures_of_different_tasks_are_not_compared() -> None:
 
 
 def test_the_best_is_marked_in_every_format() -> None:
-    lstm = framed([one for one in GRID if one.cell == "lstm"])
+    lstm = records_frame([one for one in GRID if one.cell == "lstm"])
     made = {style: render(lstm, ["backend"], ["train_throughput"], style) for style in TEXTS}
     assert "**9,000 ± 200**" in made["md"]
     assert r"\textbf{9,000 $\pm$ 200}" in made["latex"]

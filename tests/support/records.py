@@ -7,7 +7,7 @@ import pandas
 
 from harness.config.schema import Config
 from harness.launcher.record_builder import RecordBuilder
-from harness.report.frame import framed
+from harness.report.frame import records_frame
 from harness.store.record import RunRecord
 from tests.support.configurations import composed
 
@@ -21,7 +21,7 @@ def record(status: str = "ok", reason: str | None = None, *overrides: str, **fie
 
 
 def frame(*records: RunRecord) -> pandas.DataFrame:
-    return framed(records)
+    return records_frame(records)
 
 
 PEAK = 1e11

@@ -8,7 +8,7 @@ import pandas
 
 from harness.config import identity
 from harness.report.compare.errors import CompareError
-from harness.report.compare.sides import Side
+from harness.report.compare.sides import RunSelection
 from harness.report.metrics import Metric
 from harness.text import one_line
 
@@ -62,7 +62,7 @@ def settings(frame: pandas.DataFrame) -> pandas.DataFrame:
     return found.where(found.notna(), "–").map(str)
 
 
-def pair(a: Side, b: Side, metric: Metric) -> Pairs:
+def pair(a: RunSelection, b: RunSelection, metric: Metric) -> Pairs:
     """Pairs of the runs of two sides, all of which have a figure; raises CompareError where there is none."""
     left, right = (settings(side.frame) for side in (a, b))
     keys, known = sorted({*left.columns, *right.columns}), {*left.columns} & {*right.columns}
@@ -139,7 +139,7 @@ def _grouped(found: pandas.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ..
     return groups
 
 
-def _alike(side: Side, found: pandas.DataFrame, common: Sequence[str], apart: Sequence[str]) -> None:
+def _alike(side: RunSelection, found: pandas.DataFrame, common: Sequence[str], apart: Sequence[str]) -> None:
     """Refuses a side whose runs of one configuration are of several kinds: each would be compared with the
     same runs of the other."""
     for rows in _grouped(found, common).values():
@@ -158,7 +158,7 @@ def _more(text: str, choice: str) -> str:
 
 
 def _of_one(
-    label: str, a: Side, b: Side, left: list[int], right: list[int], metric: Metric
+    label: str, a: RunSelection, b: RunSelection, left: list[int], right: list[int], metric: Metric
 ) -> tuple[Pair, list[str]]:
     """The runs of one configuration. What the seed decides is paired by seed, where any seed is on both
     sides. A timing owes nothing to its seed: all runs of a configuration are alike, unless they were made
@@ -179,7 +179,7 @@ def _of_one(
     return Pair(label, [seeds[0][s] for s in both], [seeds[1][s] for s in both], seeds=tuple(both)), alone
 
 
-def _seed_by_seed(a: Side, b: Side, left: Sequence[int], right: Sequence[int]) -> bool:
+def _seed_by_seed(a: RunSelection, b: RunSelection, left: Sequence[int], right: Sequence[int]) -> bool:
     """Whether the two runs of each seed followed one another, as in a sweep that changes the seed last: what
     the machine was busy with meanwhile then met both. Pairs of fewer seeds are worth less than single runs
     are."""
@@ -193,14 +193,16 @@ def _seed_by_seed(a: Side, b: Side, left: Sequence[int], right: Sequence[int]) -
     return len(left) == len(right) and order[::2] == order[1::2]
 
 
-def _by_seed(side: Side, rows: Sequence[int]) -> dict[int, list[int]]:
+def _by_seed(side: RunSelection, rows: Sequence[int]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for row in rows:
         found.setdefault(int(side.frame["seed"][row]), []).append(row)
     return found
 
 
-def _nothing(a: Side, b: Side, left: pandas.DataFrame, right: pandas.DataFrame, common: Sequence[str]) -> str:
+def _nothing(
+    a: RunSelection, b: RunSelection, left: pandas.DataFrame, right: pandas.DataFrame, common: Sequence[str]
+) -> str:
     """Why no run has a partner: in what those differ that differ in the least."""
     one, other = (each[list(common)].drop_duplicates().to_numpy() for each in (left, right))
     k, j = min(_products(len(one), len(other)), key=lambda at: int((one[at[0]] != other[at[1]]).sum()))
@@ -213,7 +215,7 @@ def _products(first: int, second: int) -> Iterator[tuple[int, int]]:
     return ((k, j) for k in range(first) for j in range(second))
 
 
-def _found(side: Side, values: pandas.Series) -> str:
+def _found(side: RunSelection, values: pandas.Series) -> str:
     """The values of a key on one side, and how many runs have them."""
     counts = Counter(values)
     return (

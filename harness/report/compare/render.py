@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.report.compare.verdict import CANNOT_TELL, Comparison, Found, score
+from harness.report.compare.verdict import CANNOT_TELL, Comparison, Effect, gate_values
 from harness.report.format import figure
 from harness.report.metrics import Metric
 from harness.report.table.formats.markdown import markdown
@@ -32,29 +32,29 @@ class Gate:
 
 
 def gate(found: Comparison, below: float) -> Gate:
-    whole, metric = found.whole, found.metric
-    estimate, low, high = score(whole, metric)
-    failed = high < below and not whole.why
+    overall, metric = found.overall, found.metric
+    estimate, low, high = gate_values(overall, metric)
+    failed = high < below and not overall.why
     unit = metric.unit if not metric.ratio else ""
     what = f"{metric.shown(estimate)} [{metric.shown(low)}, {metric.shown(high)}]{unit}"
     if metric.less:
         what += f" ({'the inverse of the ratio' if metric.ratio else 'with its sign turned'}: less is better)"
     if failed:
         said = f"failed: {what} lies below {below:g}"
-    elif whole.why:
-        said = f"passed: it cannot be told; {whole.why}"
+    elif overall.why:
+        said = f"passed: it cannot be told; {overall.why}"
     else:
         said = f"passed: {what} does not lie below {below:g}"
     return Gate(below, estimate, low, high, failed, f"--fail-below {below:g}: {said}")
 
 
-def sentence(found: Found, a: str, b: str, metric: Metric) -> str:
+def sentence(found: Effect, a: str, b: str, metric: Metric) -> str:
     """`backend=torch is 1.22 times as fast as backend=numpy [1.14, 1.32]: faster`."""
     said = metric.sentence.format(a=a, b=b, figure=metric.in_words(found.estimate))
     return f"{said} {between(found, metric)}: {found.verdict}{f' ({found.why})' if found.why else ''}"
 
 
-def between(found: Found, metric: Metric) -> str:
+def between(found: Effect, metric: Metric) -> str:
     return f"[{metric.shown(found.low)}, {metric.shown(found.high)}]"
 
 
@@ -63,19 +63,19 @@ def render(found: Comparison, style: str, held: Gate | None = None) -> str:
 
 
 def _markdown(found: Comparison, held: Gate | None) -> str:
-    whole, metric = found.whole, found.metric
+    overall, metric = found.overall, found.metric
     a, b = (one_line(text, 120) for text in (found.a, found.b))
     paragraphs = [f"**Warning:** {said}" for said in found.warnings]
-    paragraphs.append(sentence(whole, a, b, metric))
+    paragraphs.append(sentence(overall, a, b, metric))
     paragraphs.append(
-        f"{metric.name}{', less is better' if metric.less else ''}; 95 % interval of {OVER[whole.over]}; "
-        f"{whole.runs[0]} and {whole.runs[1]} runs in {len(found.parts)} "
-        f"configuration{'s' * (len(found.parts) != 1)}{', paired by seed' if whole.paired else ''}."
+        f"{metric.name}{', less is better' if metric.less else ''}; 95 % interval of {OVER[overall.over]}; "
+        f"{overall.runs[0]} and {overall.runs[1]} runs in {len(found.parts)} "
+        f"configuration{'s' * (len(found.parts) != 1)}{', paired by seed' if overall.paired else ''}."
     )
     if len(found.parts) > 1:
         paragraphs += [said for said in (_apart(found), _table(found, a, b)) if said]
     else:
-        first, second = (figure(metric.name, value / _scale(metric)) for value in (whole.a, whole.b))
+        first, second = (figure(metric.name, value / _scale(metric)) for value in (overall.a, overall.b))
         paragraphs.append(f"{a}: {first}; {b}: {second}.")
     for head, items in (
         ("Left out", found.alone),
@@ -83,7 +83,7 @@ def _markdown(found: Comparison, held: Gate | None) -> str:
     ):
         if items:
             paragraphs.append("\n".join([f"{head}:", "", *(f"- {one_line(item)}" for item in items)]))
-    if metric.name == "train_throughput" and whole.verdict == CANNOT_TELL:
+    if metric.name == "train_throughput" and overall.verdict == CANNOT_TELL:
         paragraphs.append(CLOSER)
     if held:
         paragraphs.append(held.sentence)
@@ -130,8 +130,8 @@ def _json(found: Comparison, held: Gate | None) -> str:
         "kind": "ratio" if metric.ratio else "difference",
         "unit": metric.unit.strip(),
         "less_is_better": metric.less,
-        "sentence": sentence(found.whole, found.a, found.b, metric),
-        **_plain(found.whole),
+        "sentence": sentence(found.overall, found.a, found.b, metric),
+        **_plain(found.overall),
         "configurations": [_plain(part) for part in found.parts],
         "alone": found.alone,
         "notes": found.notes,
@@ -141,7 +141,7 @@ def _json(found: Comparison, held: Gate | None) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False)
 
 
-def _plain(found: Found) -> dict[str, Any]:
+def _plain(found: Effect) -> dict[str, Any]:
     return {**asdict(found), "runs": list(found.runs)}
 
 

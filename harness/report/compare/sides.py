@@ -17,7 +17,7 @@ import pandas
 
 from harness.measure.machine import PROJECT
 from harness.report.compare.errors import CompareError
-from harness.report.frame import where, with_config
+from harness.report.frame import filter_runs, with_config
 from harness.store import frames
 from harness.store.record import DETAIL
 
@@ -26,7 +26,7 @@ PATHLIKE = (".", "/", "~")
 
 
 @dataclass(frozen=True)
-class Side:
+class RunSelection:
     """`text` as it was typed, its attempts at runs, and the columns that it names."""
 
     text: str
@@ -34,7 +34,7 @@ class Side:
     named: frozenset[str] = frozenset()
 
 
-class Stored:
+class StoredRuns:
     """The runs of `--results`, read when a side asks for them."""
 
     def __init__(self, results: str) -> None:
@@ -44,11 +44,11 @@ class Stored:
     @property
     def frame(self) -> pandas.DataFrame:
         if self._frame is None:
-            self._frame = read(self.results)
+            self._frame = read_runs(self.results)
         return self._frame
 
 
-def read(place: str) -> pandas.DataFrame:
+def read_runs(place: str) -> pandas.DataFrame:
     """Every good attempt at a run there, beside its columns the configuration's keys; raises CompareError
     where there are none, and StoreError."""
     frame = frames.load(place, attempts=True)
@@ -57,21 +57,23 @@ def read(place: str) -> pandas.DataFrame:
     return with_config(frame)
 
 
-def find(first: str, second: str, results: str, filters: Sequence[str]) -> tuple[Side, Side]:
+def select_sides(
+    first: str, second: str, results: str, filters: Sequence[str]
+) -> tuple[RunSelection, RunSelection]:
     """Both sides, of the runs for which all `filters` hold.
 
     Raises CompareError for a side that is nothing, more than one thing, without runs, or whose runs are on
     the other side too.
     """
-    stored = Stored(results)
+    stored = StoredRuns(results)
     found = []
     for text in (first, second):
         side = _side(text, stored)
-        kept = where(side.frame, filters)
+        kept = filter_runs(side.frame, filters)
         if kept.empty:
             among = f" where {' and '.join(filters)}" if filters else ""
             raise CompareError(f"{text}: no runs{among}")
-        found.append(Side(text, kept, side.named))
+        found.append(RunSelection(text, kept, side.named))
     a, b = found
     both = _identities(a) & _identities(b)
     if both:
@@ -80,17 +82,17 @@ def find(first: str, second: str, results: str, filters: Sequence[str]) -> tuple
     return a, b
 
 
-def _identities(side: Side) -> set[tuple[str, str]]:
+def _identities(side: RunSelection) -> set[tuple[str, str]]:
     """Attempts, wherever they have been copied to."""
     return set(zip(side.frame["key"], side.frame["started"], strict=True))
 
 
-def _side(text: str, stored: Stored) -> Side:
+def _side(text: str, stored: StoredRuns) -> RunSelection:
     if text.startswith(REVISION):
         return _at_revision(text, _revision(text.removeprefix(REVISION), stored), stored)
     path = os.path.expanduser(text)  # noqa: PTH111  pathlib's raises where nobody is called so
     if "://" in text.partition("=")[0] or text.startswith(PATHLIKE):
-        return Side(text, read(text if "://" in text else path))
+        return RunSelection(text, read_runs(text if "://" in text else path))
     filters = re.match(r"[^=/]+=", text) is not None
     directory = os.path.isdir(path)  # noqa: PTH112  pathlib's raises at a name that is too long
     revision = None if filters else _revision(text, stored, needed=not directory)
@@ -102,10 +104,10 @@ def _side(text: str, stored: Stored) -> Side:
         )
     if filters:
         return _filtered(text, stored)
-    return Side(text, read(text)) if directory else _at_revision(text, revision, stored)
+    return RunSelection(text, read_runs(text)) if directory else _at_revision(text, revision, stored)
 
 
-def _filtered(text: str, stored: Stored) -> Side:
+def _filtered(text: str, stored: StoredRuns) -> RunSelection:
     """`a=1,b=2,3`: a comma separates filters where a `=` follows before the next one, and else values."""
     filters = re.split(r",(?=[^,=]+=)", text)
     columns = [item.partition("=")[0] for item in filters]
@@ -115,10 +117,10 @@ def _filtered(text: str, stored: Stored) -> Side:
             close = get_close_matches(column, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise CompareError(f"{text}: {column!r} is no column{hint}\nThere are: {', '.join(known)}")
-    return Side(text, where(stored.frame, filters), frozenset(columns))
+    return RunSelection(text, filter_runs(stored.frame, filters), frozenset(columns))
 
 
-def _at_revision(text: str, revision: str | None, stored: Stored) -> Side:
+def _at_revision(text: str, revision: str | None, stored: StoredRuns) -> RunSelection:
     """The runs of one revision; `revision` as `_revision` gave it."""
     made = _revisions(stored.frame)
     found = stored.frame[made == revision]
@@ -129,10 +131,10 @@ def _at_revision(text: str, revision: str | None, stored: Stored) -> Side:
             f"{text}: no runs of revision {revision} in {stored.results}{hint}; "
             f"there are runs of {there or 'none'}"
         )
-    return Side(text, found)
+    return RunSelection(text, found)
 
 
-def _revision(name: str, stored: Stored, *, needed: bool = True) -> str | None:
+def _revision(name: str, stored: StoredRuns, *, needed: bool = True) -> str | None:
     """The full revision that a name stands for: what git says, or what stored runs begin with. A `+` at its
     end means: with uncommitted changes.
 

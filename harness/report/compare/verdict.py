@@ -1,4 +1,4 @@
-"""What a comparison finds, and whether it may be made at all."""
+"""Compares two sides: the effect, its interval, the verdict, and the reasons against comparing them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from harness.measure.bootstrap import Run, Statistic, Stratum, interval, run
+from harness.measure.bootstrap import ResampledRun, Statistic, Stratum, estimate_difference, resample_run
 from harness.report.compare.errors import CompareError
 from harness.report.compare.pairing import Pair, pair
-from harness.report.compare.sides import Side
+from harness.report.compare.sides import RunSelection
 from harness.report.metrics import Metric, samples
 from harness.store.validate import invalid_timing
 
@@ -20,11 +20,11 @@ SEED = 0  # of the resampling: the same runs give the same interval
 
 
 @dataclass(frozen=True)
-class Found:
-    """What lies between two sides: the ratio of the first to the second, or the difference, and its interval.
+class Effect:
+    """The ratio of the first side to the second, or their difference, with its 95 % interval.
 
-    `over` as of `interval.Interval`; `a` and `b` are means over runs (geometric ones of what is compared as a
-    ratio), `runs` how many there are a side.
+    `over` is that of `DifferenceEstimate`; `a` and `b` are means over runs (geometric ones for a ratio),
+    `runs` is the number of runs of each side.
     """
 
     label: str
@@ -42,20 +42,20 @@ class Found:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that is said: `parts` has one entry per configuration, `alone` what is left out, `warnings`
-    what would have stood against it without `--force`."""
+    """The result of a comparison: `parts` has one entry per configuration, `alone` what is left out,
+    `warnings` what would have stood against it without `--force`."""
 
     a: str
     b: str
     metric: Metric
-    whole: Found
-    parts: list[Found]
+    overall: Effect
+    parts: list[Effect]
     alone: list[str]
     notes: list[str]
     warnings: list[str]
 
 
-def compare(a: Side, b: Side, metric: Metric, *, force: bool = False) -> Comparison:
+def compare(a: RunSelection, b: RunSelection, metric: Metric, *, force: bool = False) -> Comparison:
     """Raises CompareError where there is nothing to compare, and, unless it is forced, where that would be
     wrong."""
     left, left_out, against = _usable(a, metric)
@@ -70,15 +70,17 @@ def compare(a: Side, b: Side, metric: Metric, *, force: bool = False) -> Compari
             "\n".join([*(f"not comparable: {said}" for said in against), "--force shows it all the same"])
         )
     rng = np.random.default_rng(SEED)
-    runs = [runs_of(side, metric, rng) for side in (left, right)]
+    runs = [resample_runs(side, metric, rng) for side in (left, right)]
     strata = [_stratum(each, *runs) for each in found.pairs]
     parts = [
-        judge([stratum], metric, rng, label=each.label, force=force)
+        estimate_effect([stratum], metric, rng, label=each.label, force=force)
         for each, stratum in zip(found.pairs, strata, strict=True)
     ]
-    whole = judge(_independent(found.pairs, strata, metric), metric, rng, force=force)
-    whole = replace(whole, runs=(sum(part.runs[0] for part in parts), sum(part.runs[1] for part in parts)))
-    if force and whole.over == "windows":
+    overall = estimate_effect(_independent(found.pairs, strata, metric), metric, rng, force=force)
+    overall = replace(
+        overall, runs=(sum(part.runs[0] for part in parts), sum(part.runs[1] for part in parts))
+    )
+    if force and overall.over == "windows":
         against.append("one run a side: how runs differ from one another is not in the interval")
     notes = [
         *found.notes,
@@ -86,25 +88,25 @@ def compare(a: Side, b: Side, metric: Metric, *, force: bool = False) -> Compari
         *(_when(left, right) if metric.column.machine_dependent else []),
     ]
     return Comparison(
-        a.text, b.text, metric, whole, parts, [*left_out, *right_out, *found.alone], notes, against
+        a.text, b.text, metric, overall, parts, [*left_out, *right_out, *found.alone], notes, against
     )
 
 
-def judge(
+def estimate_effect(
     strata: Sequence[Stratum],
     metric: Metric,
     rng: np.random.Generator,
     *,
     label: str = "",
     force: bool = False,
-) -> Found:
-    """The verdict over some configurations, each of which counts the same."""
-    found = interval(strata, rng)
+) -> Effect:
+    """The effect over some configurations, each of which has the same weight."""
+    found = estimate_difference(strata, rng)
     why = _why(found.over, found.estimate, found.error, force=force)
     verdict = CANNOT_TELL
     if not why and (found.low > 0 or found.high < 0):
         verdict = metric.better if (found.estimate > 0) != metric.less else metric.worse
-    return Found(
+    return Effect(
         label,
         a=_back(float(np.mean([_mean(stratum.a).value for stratum in strata])), metric),
         b=_back(float(np.mean([_mean(stratum.b).value for stratum in strata])), metric),
@@ -130,7 +132,7 @@ def _why(over: str, estimate: float, error: float, *, force: bool) -> str:
     return ""
 
 
-def score(found: Found, metric: Metric) -> tuple[float, float, float]:
+def gate_values(found: Effect, metric: Metric) -> tuple[float, float, float]:
     """Estimate, low and high as a gate reads them: the more the better, a ratio of 1 or a difference of 0
     where both sides are alike."""
     values = found.estimate, found.low, found.high
@@ -144,7 +146,7 @@ def _back(value: float, metric: Metric) -> float:
     return math.exp(value) if metric.ratio else value * metric.scale
 
 
-def _usable(side: Side, metric: Metric) -> tuple[Side, list[str], list[str]]:
+def _usable(side: RunSelection, metric: Metric) -> tuple[RunSelection, list[str], list[str]]:
     """The side's runs with the figure; in words those without, and what stands against comparing."""
     frame, said, against = side.frame, [], []
     for status, count in frame["status"].value_counts().items():
@@ -165,10 +167,10 @@ def _usable(side: Side, metric: Metric) -> tuple[Side, list[str], list[str]]:
         said.append(f"{_count(int((~usable).sum()), 'run')} of {side.text}: without a {metric.name}")
     if metric.ratio and (values[usable] <= 0).any():
         raise CompareError(f"{side.text}: a {metric.name} of 0 or less, which no ratio can be taken of")
-    return Side(side.text, good[usable], side.named), said, against
+    return RunSelection(side.text, good[usable], side.named), said, against
 
 
-def _contended(side: Side, rows: Sequence[int]) -> list[str]:
+def _contended(side: RunSelection, rows: Sequence[int]) -> list[str]:
     count = int(side.frame.loc[list(rows), "contended"].eq(True).sum())
     if not count:
         return []
@@ -176,7 +178,7 @@ def _contended(side: Side, rows: Sequence[int]) -> list[str]:
     return [f"contended: others used the cores of {of}; leave them out: --where contended=false,null"]
 
 
-def _stratum(each: Pair, left: Mapping[int, Run], right: Mapping[int, Run]) -> Stratum:
+def _stratum(each: Pair, left: Mapping[int, ResampledRun], right: Mapping[int, ResampledRun]) -> Stratum:
     """One run stands for all attempts at a seed: their mean."""
     a = [_mean([left[row] for row in rows]) for rows in each.a]
     b = [_mean([right[row] for row in rows]) for rows in each.b]
@@ -203,11 +205,13 @@ def _independent(pairs: Sequence[Pair], strata: Sequence[Stratum], metric: Metri
     ]
 
 
-def _mean(made: Sequence[Run]) -> Run:
-    return Run(float(np.mean([r.value for r in made])), np.mean([r.moves for r in made], axis=0))
+def _mean(made: Sequence[ResampledRun]) -> ResampledRun:
+    return ResampledRun(
+        float(np.mean([r.value for r in made])), np.mean([r.deviations for r in made], axis=0)
+    )
 
 
-def runs_of(side: Side, metric: Metric, rng: np.random.Generator) -> dict[int, Run]:
+def resample_runs(side: RunSelection, metric: Metric, rng: np.random.Generator) -> dict[int, ResampledRun]:
     """Every attempt by its row label; raises CompareError for one whose raw timings are damaged."""
     values = metric.values(side.frame)
     columns = (side.frame[name] for name in ("timing", "config", "record_path"))
@@ -217,9 +221,9 @@ def runs_of(side: Side, metric: Metric, rng: np.random.Generator) -> dict[int, R
             if wrong := invalid_timing(timing):
                 raise CompareError(f"{place}: not a whole record: {wrong} is of the wrong type")
             raw, statistic = samples(metric, timing, config) or (None, np.asarray)
-            found[row] = run(math.log(value), raw, partial(_log, statistic), rng)
+            found[row] = resample_run(math.log(value), raw, partial(_log, statistic), rng)
         else:
-            found[row] = run(value, None, np.asarray, rng)
+            found[row] = resample_run(value, None, np.asarray, rng)
     return found
 
 
@@ -227,7 +231,7 @@ def _log(statistic: Statistic, drawn: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(statistic(drawn)))
 
 
-def _versions(a: Side, b: Side) -> list[str]:
+def _versions(a: RunSelection, b: RunSelection) -> list[str]:
     """What was installed on one side and not on the other."""
     said = []
     of = [_installed(side) for side in (a, b)]
@@ -239,7 +243,7 @@ def _versions(a: Side, b: Side) -> list[str]:
     return said
 
 
-def _when(a: Side, b: Side) -> list[str]:
+def _when(a: RunSelection, b: RunSelection) -> list[str]:
     """When the runs of the sides began, where all of one did before all of the other: what the machine was
     busy with then is in the ratio, and in no interval."""
     began = [side.frame["started"] for side in (a, b)]
@@ -253,7 +257,7 @@ def _minute(moment: str) -> str:
     return moment[:16].replace("T", " ")
 
 
-def _installed(side: Side) -> dict[str, set[str]]:
+def _installed(side: RunSelection) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for environment in side.frame["environment"]:
         for name, version in environment.get("versions", {}).items():

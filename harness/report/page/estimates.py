@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from harness.measure.bootstrap import DRAWS, Interval, Run, Stratum, interval
+from harness.measure.bootstrap import DRAWS, DifferenceEstimate, ResampledRun, Stratum, estimate_difference
 from harness.report.format import MARK
 from harness.report.page.figures import format_number, value_range
 from harness.report.page.series import Series
@@ -86,17 +86,19 @@ def difference_text(first: SeriesEstimate, second: SeriesEstimate) -> tuple[str,
 
 def _between(
     first: SeriesEstimate, second: SeriesEstimate, scale: Callable[[float], float]
-) -> Interval | None:
+) -> DifferenceEstimate | None:
     """What lies between two figures, as `harness compare` has it; None where a side is a single run."""
     if min(first.n, second.n) < 2:
         return None
-    still = np.zeros(DRAWS)  # the runs' own windows are not looked at
-    a, b = ([Run(scale(one.values[k]), still) for k in sorted(one.values)] for one in (first, second))
+    zeros = np.zeros(DRAWS)  # the runs' own windows are not looked at
+    a, b = (
+        [ResampledRun(scale(one.values[k]), zeros) for k in sorted(one.values)] for one in (first, second)
+    )
     paired = first.seeded and first.values.keys() == second.values.keys()
-    return interval([Stratum(a, b, paired)], np.random.default_rng(0))
+    return estimate_difference([Stratum(a, b, paired)], np.random.default_rng(0))
 
 
-def _verdict(first: SeriesEstimate, second: SeriesEstimate, found: Interval | None) -> str:
+def _verdict(first: SeriesEstimate, second: SeriesEstimate, found: DifferenceEstimate | None) -> str:
     if first.contended or second.contended:
         return f"others used the cores meanwhile ({MARK}), so do not trust it"
     if found is None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas
 
 from harness.errors import HarnessError
-from harness.report.frame import where, with_config
+from harness.report.frame import filter_runs, with_config
 from harness.store import frames
 from harness.store.record import COLUMNS, RunRecord
 
@@ -25,7 +25,7 @@ def read(results: str, filters: Sequence[str]) -> list[RunRecord]:
     stored = frames.load(results)
     if stored.empty:
         raise ReportError(f"no runs in {results}; make one with: python run.py data=digits")
-    frame = where(with_config(stored), filters)
+    frame = filter_runs(with_config(stored), filters)
     if frame.empty:
         raise ReportError(
             f"no runs in {results} where {' and '.join(filters)}; there are {len(stored):,} others"

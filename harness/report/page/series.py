@@ -13,7 +13,7 @@ import pandas
 
 from harness.config import identity
 from harness.report.format import text
-from harness.report.frame import split
+from harness.report.frame import split_by_settings
 from harness.store.record import RunRecord
 
 SAME = identity.columns("task", "length", "machine")
@@ -126,9 +126,11 @@ def comparable_sets(runs: Sequence[RunRecord], *modes: str) -> list[ComparableSe
 def _settings(frame: pandas.DataFrame) -> tuple[pandas.DataFrame, list[str]]:
     """The frame with a column for each setting that tells series apart: the size, what differs between runs
     of one cell, and what a backend has of its own."""
-    frame, by = split(frame, SAME, among=SIZE.__eq__)
-    frame, by = split(frame, [*by, "cell"], among=lambda name: not name.startswith("backend."))
-    frame, by = split(frame, [*by, *WHO[1:]])
+    frame, by = split_by_settings(frame, SAME, setting_filter=SIZE.__eq__)
+    frame, by = split_by_settings(
+        frame, [*by, "cell"], setting_filter=lambda name: not name.startswith("backend.")
+    )
+    frame, by = split_by_settings(frame, [*by, *WHO[1:]])
     # a file of weights has been trained from one seed
     return frame, [name for name in by if name not in (*SAME, *WHO, "weights")]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.report.format import text
-from harness.report.frame import BY, framed, not_ok
+from harness.report.frame import BY, not_ok, records_frame
 from harness.report.scaling.lines import AXES, Line, ScalingCurve, describe_size, size
 from harness.report.table.formats.markdown import markdown
 from harness.report.table.grid import provenance
@@ -15,7 +15,7 @@ from harness.store.record import RunRecord
 def render(records: Sequence[RunRecord], lines: Sequence[Line]) -> str:
     """Every line as a table with its conclusions; then the runs whose timing is disturbed, those that did not
     end `ok`, and the machine."""
-    frame = framed(records)
+    frame = records_frame(records)
     parts = []
     for line in lines:
         heads = ["backend", AXES[line.axis], "sequences/s", "µs an update", "GFLOP/s", "of the peak"]

@@ -1,10 +1,10 @@
-"""Which figure is the best, said only where that is more than noise.
+"""Which figure of a table is the best, marked only where the difference is more than noise.
 
 A group's figure has a 95 % interval: of the mean, by Student's t, over three runs or more that all have the
 figure and do not all have the same; of its one run, that of the run's own timing windows. It has none for
 two runs, for the accuracy of one run, and for a timing that others may have spoilt. The best is marked
-where its interval lies apart from that of every figure that it is compared with; where one of these has no
-interval, or there is none to compare with, nothing is marked.
+where its interval overlaps with that of no figure that it is compared with. Nothing is marked where one of
+these has no interval, or where there is nothing to compare with.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from harness.measure.statistics import LEVEL, student_t
 from harness.store.columns import RELATIVE
 from harness.store.record import column
 
-FEWEST = 3  # runs for an interval of their mean
+MIN_RUNS = 3  # runs for an interval of their mean
 TASK = ("data", "sequence", "target")  # figures of different tasks are not compared
 
 
@@ -35,7 +35,7 @@ def intervals(
     `contended` of each, by that number.
     """
     mean, sd, n = groups["mean"], groups["sd"], groups["n"]
-    several = (n >= FEWEST) & (groups["count"] == n) & (sd > 1e-12 * mean.abs())
+    several = (n >= MIN_RUNS) & (groups["count"] == n) & (sd > 1e-12 * mean.abs())
     half = (student_t(n - 1.0) * sd / np.sqrt(n)).where(several)
     low, high = mean - half, mean + half
     windows = [f"{metric}_{end}" for end in ("low", "high", "coverage")]
@@ -43,17 +43,17 @@ def intervals(
         own = runs[windows].apply(pandas.to_numeric, errors="coerce").groupby(ids).first()
         alone = (n == 1) & (own[windows[2]] >= LEVEL)
         low, high = low.mask(alone, own[windows[0]]), high.mask(alone, own[windows[1]])
-    spoilt = (groups["contended"] > 0) & column(metric).timed
-    return pandas.DataFrame({"low": low.mask(spoilt), "high": high.mask(spoilt)})
+    contended = (groups["contended"] > 0) & column(metric).timed
+    return pandas.DataFrame({"low": low.mask(contended), "high": high.mask(contended)})
 
 
-def marked(metric: str, mean: pandas.Series, ends: pandas.DataFrame, sets: pandas.Series) -> pandas.Series:
-    """For each figure whether it is the best of its set, see above."""
-    best, way = pandas.Series(False, index=mean.index), direction(metric)
-    if way == 0:
+def is_best(metric: str, mean: pandas.Series, ends: pandas.DataFrame, sets: pandas.Series) -> pandas.Series:
+    """Whether each figure is the best of its set, by the rule above."""
+    best, sign = pandas.Series(False, index=mean.index), direction(metric)
+    if sign == 0:
         return best
-    near, far = (ends["low"], ends["high"]) if way > 0 else (-ends["high"], -ends["low"])
-    for _, rivals in (way * mean.dropna()).groupby(sets):
+    near, far = (ends["low"], ends["high"]) if sign > 0 else (-ends["high"], -ends["low"])
+    for _, rivals in (sign * mean.dropna()).groupby(sets):
         if len(rivals) > 1:
             first = rivals.index == rivals.idxmax()
             top, others = rivals.index[first], rivals.index[~first]
@@ -61,22 +61,26 @@ def marked(metric: str, mean: pandas.Series, ends: pandas.DataFrame, sets: panda
     return best
 
 
-def alike(rows: Sequence[str], apart: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """The columns in which figures have to agree to be compared.
+def comparison_columns(rows: Sequence[str], differing: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """The columns whose values must be equal for figures to be compared.
 
     Those of a grouped table are compared down a column of figures, those of a pivoted one along its rows, or
-    down its columns where these are tasks. `apart` is what else differs.
+    down its columns where these are tasks. `differing` are the other settings in which runs differ.
     """
     tasks = [name for name in (*rows, *columns) if _task(name)]
-    held = [] if all(_task(name) for name in columns) else rows
-    return list(dict.fromkeys([*apart, *held, *tasks]))
+    row_columns = [] if all(_task(name) for name in columns) else rows
+    return list(dict.fromkeys([*differing, *row_columns, *tasks]))
 
 
-def rule(rows: Sequence[str], apart: Sequence[str], columns: Sequence[str]) -> str:
-    """What is said below a table in which something is marked."""
+def bold_note(rows: Sequence[str], differing: Sequence[str], columns: Sequence[str]) -> str:
+    """The note below a table with a bold figure: what it was compared with."""
     along = not all(_task(name) for name in columns)
-    told = [name for name in alike(rows, apart, columns) if name not in (rows if along else columns)]
-    same = f" with the same {' and '.join(told)}" if told else ""
+    fixed = [
+        name
+        for name in comparison_columns(rows, differing, columns)
+        if name not in (rows if along else columns)
+    ]
+    same = f" with the same {' and '.join(fixed)}" if fixed else ""
     return (
         f"Bold: the best of its {'row' if along else 'column'}{same}, where its 95 % interval lies apart "
         "from all others' (Student's t over three runs or more; of a single run, over its timing windows)."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas
 
-from harness.report.frame import BY, METRIC, TableError, columns, matching, usual, with_config
+from harness.report.frame import BY, METRIC, TableError, columns, default_metrics, matching_runs, with_config
 from harness.report.table import output as outputs
 from harness.report.table.groups import group
 from harness.store import files, frames
@@ -25,20 +25,20 @@ def table(
 ) -> str:
     """The table as text, or, where it goes to a file, that it is written. Raises HarnessError."""
     _fit(by, rows, across, metric, targets)
-    style = outputs.chosen(style, output)
+    style = outputs.output_format(style, output)
     if output is not None:
         files.check_output(output, "--output")
     stored = with_config(frames.load(results))
     down, side = _sides(stored, by, rows, across)
     figures = [] if targets or metric is None else columns(metric, stored, option=METRIC)
-    frame = matching(stored, filters, results)
+    frame = matching_runs(stored, filters, results)
     if not (targets or figures):
-        figures = list(usual(frame))
+        figures = list(default_metrics(frame))
     if both := [name for name in (*down, *side) if name in figures]:
         raise TableError(f"{both[0]!r} makes groups and is a figure; name other figures with {METRIC}")
     groups = group(frame, down, figures, columns=side, targets=targets)
     if output is None:
-        return outputs.said(groups, style)
+        return outputs.table_text(groups, style)
     outputs.write(groups, style, output)
     return f"Written: {output}"
 

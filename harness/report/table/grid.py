@@ -45,12 +45,12 @@ def page(groups: Groups) -> Page:
     elif len(groups.table):
         grids = [_grouped(groups)]
     if any(groups.table[f"{metric}_best"].any() for metric in groups.metrics):
-        notes.insert(0, groups.rule)
+        notes.insert(0, groups.bold_note)
     notes += filter(None, [_shared(groups), _untimed(groups)])
     rest = None
-    if len(groups.rest):
-        rows = [[text(value) for value in row] for row in groups.rest.itertuples(index=False)]
-        heads = [text(name) for name in groups.rest]
+    if len(groups.not_ok):
+        rows = [[text(value) for value in row] for row in groups.not_ok.itertuples(index=False)]
+        heads = [text(name) for name in groups.not_ok]
         rest = Grid(heads, rows, len(heads), len(heads) - 2)  # status and reason name nothing
     return Page(grids, notes, rest, provenance(groups.runs) if len(groups.table) else "")
 
@@ -81,7 +81,7 @@ def _pivoted(groups: Groups) -> tuple[list[Grid], list[str]]:
     statuses: dict[tuple[int, int], Counter[str]] = {}
     for place, status in zip(at[len(table) :], lost["status"], strict=True):
         statuses.setdefault(place, Counter())[status] += 1
-    usual = Counter(table["n"]).most_common(1)[0][0] if len(table) else 0
+    usual_n = Counter(table["n"]).most_common(1)[0][0] if len(table) else 0
     sides = [_named(places, rows, groups.rows), _named(places, columns, groups.columns)]
     heads = [*map(text, groups.rows), *(", ".join(side) for side in sides[1])]
     grids = []
@@ -89,14 +89,17 @@ def _pivoted(groups: Groups) -> tuple[list[Grid], list[str]]:
         drawn = [
             [
                 *side,
-                *(_square(ok.get((k, j)), statuses.get((k, j)), metric, usual) for j in range(len(sides[1]))),
+                *(
+                    _square(ok.get((k, j)), statuses.get((k, j)), metric, usual_n)
+                    for j in range(len(sides[1]))
+                ),
             ]
             for k, side in enumerate(sides[0])
         ]
         over = f"{text(metric)} by {', '.join(map(text, groups.columns))}"
         grids.append(Grid(heads, drawn, len(groups.rows), len(groups.rows), over))
     unless = " unless a figure says otherwise" if table["n"].nunique() > 1 else ""
-    return grids, [f"n = {usual}{unless}."] if len(table) else []
+    return grids, [f"n = {usual_n}{unless}."] if len(table) else []
 
 
 def _lost(groups: Groups) -> pandas.DataFrame:
@@ -114,7 +117,7 @@ def _named(places: pandas.DataFrame, ids: pandas.Series, names: Sequence[str]) -
     return [[_value(name, row[name]) for name in names] for row in _rows(first.iloc[order.to_numpy()])]
 
 
-def _square(row: Mapping[str, Any] | None, statuses: Counter[str] | None, metric: str, usual: int) -> str:
+def _square(row: Mapping[str, Any] | None, statuses: Counter[str] | None, metric: str, usual_n: int) -> str:
     """What stands in a cell of a pivoted table."""
     if row is None:
         return MISSING + (
@@ -123,7 +126,7 @@ def _square(row: Mapping[str, Any] | None, statuses: Counter[str] | None, metric
     said = _cell(row, metric, counted=True)
     if not row[f"{metric}_n"]:
         return f"{said} (0 of {row['n']})"
-    other = row["n"] != usual and row[f"{metric}_n"] == row["n"]
+    other = row["n"] != usual_n and row[f"{metric}_n"] == row["n"]
     return type(said)(f"{said} (n = {row['n']})") if other else said
 
 
@@ -161,11 +164,11 @@ def _untimed(groups: Groups) -> str:
 
 def provenance(frame: pandas.DataFrame) -> str:
     """On what and with what the `ok` runs were measured, each said once."""
-    good = frame[frame["status"] == "ok"]
-    pairs = zip(good["device_name"], good["threads"], strict=True)
+    ok_runs = frame[frame["status"] == "ok"]
+    pairs = zip(ok_runs["device_name"], ok_runs["threads"], strict=True)
     devices = dict.fromkeys(f"{text(name)}, {threads} threads" for name, threads in pairs)
     found: dict[str, set[str]] = {}
-    for environment in good["environment"]:
+    for environment in ok_runs["environment"]:
         for name, version in environment.get("versions", {}).items():
             found.setdefault(text(name), set()).add(text(version))
         found.setdefault("harness at", set()).add(text(str(environment.get("git_revision"))))

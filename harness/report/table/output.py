@@ -33,10 +33,10 @@ def render(
     targets: bool = False,
 ) -> str:
     """The table in one of TEXTS and, below it, the runs that did not end `ok`; see `group`."""
-    return said(group(frame, by, metrics, columns=columns, targets=targets), style)
+    return table_text(group(frame, by, metrics, columns=columns, targets=targets), style)
 
 
-def said(groups: Groups, style: str) -> str:
+def table_text(groups: Groups, style: str) -> str:
     """The table in one of TEXTS."""
     if style in ("csv", "json"):
         return data.csv(groups) if style == "csv" else data.json(groups)
@@ -44,7 +44,7 @@ def said(groups: Groups, style: str) -> str:
     return documents[style](page(groups))
 
 
-def chosen(style: str | None, output: Path | None) -> str:
+def output_format(style: str | None, output: Path | None) -> str:
     """The format that is asked for, by its name or a file's suffix; raises TableError."""
     if style is None and output is not None:
         style = SUFFIXES.get(output.suffix.lower())
@@ -63,5 +63,5 @@ def chosen(style: str | None, output: Path | None) -> str:
 
 def write(groups: Groups, style: str, output: Path) -> None:
     """Writes the table to a file; raises OutputError."""
-    content = data.parquet(groups) if style == "parquet" else f"{said(groups, style)}\n".encode()
+    content = data.parquet(groups) if style == "parquet" else f"{table_text(groups, style)}\n".encode()
     files.write_output(output, content, "--output")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.format import Best
-from harness.report.frame import BY, framed, usual
+from harness.report.frame import BY, default_metrics, records_frame
 from harness.report.table.grid import Grid, page
 from harness.report.table.groups import group
 from harness.report.table.output import render
@@ -42,6 +42,6 @@ def _boxed(grid: Grid) -> Table:
 
 def show_runs(records: Sequence[RunRecord]) -> None:
     """The table of a sweep on stdout, by backend and cell."""
-    frame = framed(records)
-    show(frame, BY, usual(frame), Console())
+    frame = records_frame(records)
+    show(frame, BY, default_metrics(frame), Console())
     sys.stdout.flush()

@@ -23,7 +23,7 @@ def csv(groups: Groups) -> str:
 
 def json(groups: Groups) -> str:
     """`rows` and `not_ok`; what is missing or not finite is null."""
-    found = {"rows": _records(groups.table), "not_ok": _records(groups.rest)}
+    found = {"rows": _records(groups.table), "not_ok": _records(groups.not_ok)}
     return plain.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
 
 
@@ -42,7 +42,7 @@ def parquet(groups: Groups) -> bytes:
 
 def _whole(groups: Groups) -> pandas.DataFrame:
     """Groups and the runs that are not ok in one frame; whole numbers and flags stay what they are."""
-    found = pandas.concat([groups.table.assign(status="ok"), groups.rest], ignore_index=True)
+    found = pandas.concat([groups.table.assign(status="ok"), groups.not_ok], ignore_index=True)
     kinds = {f"{metric}_n": "Int64" for metric in groups.metrics} | {"n": "Int64", "n_contended": "Int64"}
     kinds |= {f"{metric}_best": "boolean" for metric in groups.metrics} | {"seed": "Int64"}
     return found.astype(kinds)
