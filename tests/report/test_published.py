@@ -69,7 +69,7 @@ def test_published_is_the_whole_experiment(root: str, experiment: str) -> None:
             sorted((k, v) for k, v in flat(config).items() if k in known and not k.startswith(ELSEWHERE))
         )
 
-    assert sorted(map(asked, frame["config"])) == sorted(asked(task.config) for task in plan.tasks or ())
+    assert sorted(map(asked, frame["config"])) == sorted(asked(task.config.to_mapping()) for task in plan.tasks or ())
 
 
 @pytest.mark.parametrize("experiment", publish.EXPERIMENTS)
@@ -118,7 +118,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(publish, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "run", run)
-    monkeypatch.setattr(publish, "check", lambda _: type("Plan", (), {"total": 1}))
+    monkeypatch.setattr(publish, "make_plan", lambda _: type("Plan", (), {"total": 1}))
     monkeypatch.setattr(publish.machine, "git_revision", lambda: "a" * 40)
     old = tmp_path / publish.PUBLISHED / "gone/runs/a/1/record.json"
     old.parent.mkdir(parents=True)
@@ -147,7 +147,7 @@ def test_nothing_is_published_that_should_not_be(
         monkeypatch.setattr(publish.machine, "git_revision", lambda: "a" * 40 + "+")
         why = "commit first"
     elif what == "a run too many":
-        monkeypatch.setattr(publish, "check", lambda _: type("Plan", (), {"total": 2}))
+        monkeypatch.setattr(publish, "make_plan", lambda _: type("Plan", (), {"total": 2}))
         why = "not all of"
     else:
         monkeypatch.setattr(publish, "ATTEMPTS", 1)
