@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from harness import api
 from harness.backends.base import Session
 from harness.data.dataset import Shape
+from harness.launcher.preflight import checked_configuration
 from harness.measure.clock import seconds
 
 T, I, C, N = 28, 28, 10, 4096
@@ -71,7 +72,7 @@ def peak() -> float:
 def row(cell: str, batch: int, updates: int) -> str:
     """One line of the table."""
     overrides = [f"cell={cell}", "backend=numpy", "threads=1", "model.layers=1", f"train.batch_size={batch}"]
-    config = api.checked_configuration(overrides)
+    config = checked_configuration(overrides)
     flops = 3 * config.model_spec(Shape(T, I, C)).flops_per_sequence
     session: Session = api.open_session(overrides)
     rng = np.random.default_rng(0)

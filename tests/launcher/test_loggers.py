@@ -207,7 +207,7 @@ def test_a_record_is_stored_when_the_wait_for_its_logger_is_interrupted(
     logger = LoggerThread(config, key="k", started=STARTED)
     logger.wait()  # its thread is not to meet what the next test makes of the logger
     with pytest.raises(KeyboardInterrupt):
-        launch._closed(logger, replace(made("ok"), key="k"), str(results), could_start=True)
+        launch._log_end_and_store(logger, replace(made("ok"), key="k"), str(results), could_start=True)
     assert stored(results).details["logger"]["name"] == "tensorboard"
 
 

@@ -69,7 +69,9 @@ def test_published_is_the_whole_experiment(root: str, experiment: str) -> None:
             sorted((k, v) for k, v in flat(config).items() if k in known and not k.startswith(ELSEWHERE))
         )
 
-    assert sorted(map(asked, frame["config"])) == sorted(asked(task.config.to_mapping()) for task in plan.tasks or ())
+    assert sorted(map(asked, frame["config"])) == sorted(
+        asked(task.config.to_mapping()) for task in plan.tasks or ()
+    )
 
 
 @pytest.mark.parametrize("experiment", publish.EXPERIMENTS)

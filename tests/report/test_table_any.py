@@ -69,7 +69,7 @@ def test_every_run_is_counted_once(runs: list[tuple[Any, ...]], columns: tuple[s
     ok = int((frame["status"] == "ok").sum())
     groups = group(frame, ["cell"], ["test_accuracy"], columns=columns)
     assert int(groups.table["n"].sum()) == ok
-    assert len(groups.rest) == len(frame) - ok
+    assert len(groups.not_ok) == len(frame) - ok
     text = render(frame, ["cell"], ["test_accuracy"], "json", columns=columns)
     parsed = json.loads(text)
     assert sum(row["n"] for row in parsed["rows"]) + len(parsed["not_ok"]) == len(frame)
@@ -108,7 +108,7 @@ def test_every_format_keeps_its_numbers_and_its_shape(runs: list[tuple[Any, ...]
     assert [
         float(row["test_accuracy"]) if row["test_accuracy"] else None for row in read[: len(want)]
     ] == want
-    assert len(read) == len(groups.table) + len(groups.rest)
+    assert len(read) == len(groups.table) + len(groups.not_ok)
     assert len(written.splitlines()) == 1 + len(read)
     for row in read:
         texts = [row[name] for name in ("cell", "engine", "reason", "status")]
