@@ -173,7 +173,7 @@ def test_markdown_takes_no_text_for_its_own_marks() -> None:
     written = markdown(["a_b", *hostile], [["x", *hostile]], 1)
     for mark in hostile[:-1]:
         assert not re.search(r"(?<!\\)" + re.escape(mark), written)
-    assert r"a\|b" in text
-    assert "| a_b | " in text  # a column's name stays what it is
-    assert r"\*\*x\*\*" in text
-    assert r"\_\_x\_\_" in text
+    assert r"a\|b" in written
+    assert "| a_b | " in written  # a column's name stays what it is
+    assert r"\*\*x\*\*" in written
+    assert r"\_\_x\_\_" in written
