@@ -186,9 +186,9 @@ def test_what_can_be_chosen_runs(run: Shell, results: Path, overrides: tuple[str
 
 
 @pytest.mark.long
-def test_the_first_command_of_the_readme(run: Shell, results: Path, tmp_path: Path) -> None:
-    leases = {"HARNESS_LEASES": str(tmp_path / "leases")}  # its runs take all cores
-    done = run("-m", "+experiment=quickstart", small=False, env=leases)
+@pytest.mark.alone
+def test_the_first_command_of_the_readme(run: Shell, results: Path) -> None:
+    done = run("-m", "+experiment=quickstart", small=False)
     assert done.returncode == 0, done.stderr
     found = records(results)
     assert len(found) == 6
