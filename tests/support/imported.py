@@ -8,7 +8,7 @@ from hydra.core.plugins import Plugins
 
 import harness.api
 import harness.commands.cli
-import harness.report.table
+import harness.report.table.command
 
 Plugins.instance()
 harness.config.compose.configuration(["data=digits"])
