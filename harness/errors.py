@@ -37,6 +37,14 @@ class ParityFailed(HarnessError):
     """A backend whose loss or gradients are too far from the reference; names the distance."""
 
 
+class CompareError(HarnessError):
+    """Sides that cannot be found, or that it would be wrong to compare; says which, and what to do."""
+
+
+class ScalingError(HarnessError):
+    """Runs of `mode=throughput` that make no line, or a figure of them that cannot be drawn."""
+
+
 class WorkerDied(Exception):
     """A process in which a session computes has ended; `code` is its exit status, negative for a signal."""
 

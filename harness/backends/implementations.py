@@ -22,6 +22,8 @@ def implementations_in(cells: Path, cell: str) -> tuple[str, ...]:
         return ()
     body = ast.parse(path.read_text("utf-8")).body
     functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    functions |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
     return tuple(name for name, needed in FUNCTIONS.items() if functions & needed)
 
 

@@ -17,10 +17,7 @@ h_t = φ(Σ_{k<K} x_{t-k} W_xh[k] + b_h)""",
     ),
     gates=("h",),
     state=(State("taps", "(K-1)·I"),),
-    params=(
-        Param("W_xh", ("K", "I", "H"), "input"),
-        Param("b_h", ("H",), "bias"),
-    ),
+    params=(Param("W_xh", ("K", "I", "H"), "input"), Param("b_h", ("H",), "bias")),
     options={
         "taps": Integer(1, 784, "K, inputs that an output sees, the present one included"),
         "activation": Choice(("tanh", "relu"), "φ"),

@@ -17,10 +17,7 @@ h = φ(Σ_t x_t W_xh[t] + b_h)""",
     ),
     gates=("h",),
     state=(),
-    params=(
-        Param("W_xh", ("T", "I", "H"), "input", applied="once"),
-        Param("b_h", ("H",), "bias"),
-    ),
+    params=(Param("W_xh", ("T", "I", "H"), "input", applied="once"), Param("b_h", ("H",), "bias")),
     options={"activation": Choice(("relu", "tanh"), "φ")},
     refuses={
         "layers": "it is one hidden layer",

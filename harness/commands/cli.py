@@ -8,8 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.errors import HarnessError
-from harness.report.compare.errors import CompareError
+from harness.errors import CompareError, HarnessError
+
+Results = Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")]
+Where = Annotated[
+    list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
+]
 
 app = typer.Typer(
     help="Tables from stored runs, cells explained, what there is and what works on this machine. "
@@ -22,7 +26,7 @@ app = typer.Typer(
 
 @app.command()
 def table(
-    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
+    results: Results = "results",
     by: Annotated[
         str | None,
         typer.Option(help="Columns that make a group, separated by commas; default: backend,cell."),
@@ -43,9 +47,7 @@ def table(
     targets: Annotated[
         bool, typer.Option("--targets", help="Seconds, epochs and steps to each target accuracy instead.")
     ] = False,
-    where: Annotated[
-        list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
-    ] = None,
+    where: Where = None,
     style: Annotated[
         str | None,
         typer.Option(
@@ -103,7 +105,7 @@ def matrix(style: Annotated[str, typer.Option("--format", help="md or text.")] =
 
 @app.command()
 def scaling(
-    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
+    results: Results = "results",
     plot: Annotated[Path | None, typer.Option(help="Draw it into this file: .svg, .png or .pdf.")] = None,
 ) -> None:
     """Where launch overhead ends and arithmetic begins, from the runs of +experiment=scaling."""
@@ -117,18 +119,15 @@ def compare(
     a: Annotated[
         str,
         typer.Argument(
-            metavar="A",
-            help="COLUMN=VALUE[,COLUMN=VALUE …], a results directory or URL, or a revision.",
+            metavar="A", help="COLUMN=VALUE[,COLUMN=VALUE …], a results directory or URL, or a revision."
         ),
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
     metric: Annotated[
         str, typer.Option(help="A measured column; seconds_to_target.0.97 for one target.")
     ] = "train_throughput",
-    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
-    where: Annotated[
-        list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B, of both sides; more than once.")
-    ] = None,
+    results: Results = "results",
+    where: Where = None,
     fail_below: Annotated[
         float | None,
         typer.Option(
@@ -147,10 +146,10 @@ def compare(
     if fail_below is not None and not math.isfinite(fail_below):
         raise CompareError(f"--fail-below {fail_below}: must be a number that figures can lie below")
     compared = metrics.parse_metric(metric)
-    found = verdict.compare(*sides.select_sides(a, b, results, where or []), compared, force=force)
-    held = None if fail_below is None else render.gate(found, fail_below)
-    typer.echo(render.render(found, style, held))
-    if held and held.failed:
+    comparison = verdict.compare(*sides.select_sides(a, b, results, where or []), compared, force=force)
+    gate = None if fail_below is None else render.gate(comparison, fail_below)
+    typer.echo(render.render(comparison, style, gate))
+    if gate and gate.failed:
         raise typer.Exit(1)
 
 
@@ -178,10 +177,8 @@ def race(
 @app.command()
 def report(
     output: Annotated[Path, typer.Argument(help="The file to write, such as results/report.html.")],
-    results: Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")] = "results",
-    where: Annotated[
-        list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
-    ] = None,
+    results: Results = "results",
+    where: Where = None,
     plots: Annotated[
         Path | None, typer.Option(help="Draw the charts into this directory too, as SVG and PDF for papers.")
     ] = None,

@@ -25,10 +25,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "hydra.run.dir": (_here_or_inside, "must be ., or lie in results.root"),
     "hydra.sweep.dir": (_inside, "must lie in results.root"),
     "hydra.sweep.subdir": (lambda value, _: value == ".", "must be ."),
-    "hydra.output_subdir": (
-        lambda value, _: value is None,
-        "must be null: a record holds its configuration",
-    ),
+    "hydra.output_subdir": (lambda value, _: value is None, "must be null: a record holds its configuration"),
     "hydra.job.chdir": (lambda value, _: not value, "must be false or null"),
     "hydra.launcher.folder": (_inside, "must lie in results.root"),
     "hydra/job_logging": (lambda value, _: value in ("none", "disabled", "stdout"), "must be none or stdout"),

@@ -5,39 +5,13 @@ the key, the value found and what is allowed. Nothing here looks at the machine,
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
 
 from harness.backends.base import Setup
-from harness.config import catalogue, rules
-from harness.config.checks import (
-    Check,
-    boolean,
-    cell_option,
-    choice,
-    config_error,
-    device,
-    group,
-    integer,
-    optional,
-    reject_unknown_keys,
-    text,
-)
-from harness.config.sections import (
-    Backend,
-    Cell,
-    Data,
-    Evaluate,
-    Logger,
-    Measure,
-    Model,
-    Results,
-    Run,
-    Sequence,
-    Sweep,
-    Train,
-    option,
-)
+from harness.config import catalogue, checks, rules, sections
+from harness.config.checks import Check, choice, config_error, integer, optional, text
+from harness.config.sections import option
 from harness.data.dataset import Shape
 from harness.data.own_sequences import NPZ
 from harness.data.sequence import shape as sequence_shape
@@ -59,24 +33,26 @@ OBJECTIVES = ("val_accuracy", "train_throughput", "seconds_to_target")
 class Config:
     """One run, whole and valid."""
 
-    backend: Backend
-    cell: Cell
-    model: Model
-    data: Data
-    sequence: Sequence
-    train: Train
-    evaluate: Evaluate
-    measure: Measure
-    results: Results
-    logger: Logger
-    run: Run
-    sweep: Sweep
+    backend: sections.Backend
+    cell: sections.Cell
+    model: sections.Model
+    data: sections.Data
+    sequence: sections.Sequence
+    train: sections.Train
+    evaluate: sections.Evaluate
+    measure: sections.Measure
+    results: sections.Results
+    logger: sections.Logger
+    run: sections.Run
+    sweep: sections.Sweep
     init: str = option(
         choice(*SCHEMES),
         "how weights start: `keras` (Glorot, orthogonal, forget bias 1), `torch` (uniform, ±1/√H), `irnn` "
         "(the identity)",
     )
-    device: str = option(device, "what computes; `auto` is a GPU where the backend has one, else the CPU")
+    device: str = option(
+        checks.device, "what computes; `auto` is a GPU where the backend has one, else the CPU"
+    )
     threads: int | None = option(optional(integer(1, 4096)), "cores that a run takes; null is all")
     precision: str = option(
         choice(*PRECISIONS),
@@ -98,18 +74,18 @@ class Config:
         "`measure.targets`",
     )
     weights: str | None = option(optional(text), "a safetensors file to start from")
-    save_weights: bool = option(boolean, "whether the trained weights are stored beside the record")
+    save_weights: bool = option(checks.boolean, "whether the trained weights are stored beside the record")
 
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> "Config":
         """Validates a composed configuration as a whole; raises ConfigError."""
         values = dict(values)
-        cell = build_cell(group("cell", values.pop("cell", None)))
+        cell = build_cell(checks.group("cell", values.pop("cell", None)))
         parts: dict[str, Any] = {"cell": cell}
         for name, section in SECTIONS.items():
-            parts[name] = build(section, group(name, values.pop(name, None)), f"{name}.")
+            parts[name] = build(section, checks.group(name, values.pop(name, None)), f"{name}.")
         scalars = {f.name: f.metadata["check"] for f in fields(Config) if "check" in f.metadata}
-        reject_unknown_keys(values, [*scalars, *SECTIONS, "cell"], "")
+        checks.reject_unknown_keys(values, [*scalars, *SECTIONS, "cell"], "")
         config = Config(**parts, **check_values(scalars, values))
         config.check_together()
         return config
@@ -137,15 +113,12 @@ class Config:
             raise config_error(
                 "data.path", path, f"data={self.data.name} is no file of your own: use data=npz, or null"
             )
-        if own and (sequence.name, sequence.rows_per_step) != ("row", 1):
-            key, value = (
-                ("name", sequence.name)
-                if sequence.name != "row"
-                else ("rows_per_step", sequence.rows_per_step)
-            )
-            raise config_error(
-                f"sequence.{key}", value, "is for images; data=npz is read as stored: leave it out"
-            )
+        for key, stored in (("name", "row"), ("rows_per_step", 1)):
+            value = getattr(sequence, key)
+            if own and value != stored:
+                raise config_error(
+                    f"sequence.{key}", value, "is for images; data=npz is read as stored: leave it out"
+                )
         sequence_shape(sequence.name, sequence.rows_per_step)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -205,42 +178,35 @@ class Config:
         )
 
 
-SECTIONS: dict[str, type] = {
-    "backend": Backend,
-    "model": Model,
-    "data": Data,
-    "sequence": Sequence,
-    "train": Train,
-    "evaluate": Evaluate,
-    "measure": Measure,
-    "results": Results,
-    "logger": Logger,
-    "run": Run,
-    "sweep": Sweep,
+# the groups whose keys are the same whatever the cell
+SECTIONS: dict[str, Any] = {
+    name: kind for name, kind in get_type_hints(Config).items() if is_dataclass(kind) and name != "cell"
 }
 
 
 def build(section: type[T], values: Mapping[str, Any], prefix: str) -> T:
     """One section from plain data; every key of it, no other, each checked."""
-    checks = {f.name: f.metadata["check"] for f in fields(section)}  # type: ignore[arg-type]
-    reject_unknown_keys(values, list(checks), prefix)
-    return section(**check_values(checks, values, prefix))
+    known = {f.name: f.metadata["check"] for f in fields(section)}  # type: ignore[arg-type]
+    checks.reject_unknown_keys(values, list(known), prefix)
+    return section(**check_values(known, values, prefix))
 
 
-def check_values(checks: Mapping[str, Check], values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def check_values(known: Mapping[str, Check], values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The value of each key that has a check; raises ConfigError for one that is missing."""
-    for name in checks:
+    for name in known:
         if name not in values:
             raise ConfigError(f"{prefix}{name}: missing")
-    return {name: check(f"{prefix}{name}", values[name]) for name, check in checks.items()}
+    return {name: check(f"{prefix}{name}", values[name]) for name, check in known.items()}
 
 
-def build_cell(values: Mapping[str, Any]) -> Cell:
+def build_cell(values: Mapping[str, Any]) -> sections.Cell:
     """The cell's section, whose keys depend on the cell."""
     name = text("cell.name", values.get("name"))
     choice(*catalogue.cell_names())("cell.name", name)
     offered = cell_spec(name).options
-    reject_unknown_keys(values, ["name", "hidden", *offered], "cell.")
+    checks.reject_unknown_keys(values, ["name", "hidden", *offered], "cell.")
     hidden = integer(1, 65_536)("cell.hidden", values.get("hidden"))
-    options = {key: cell_option(allowed)(f"cell.{key}", values.get(key)) for key, allowed in offered.items()}
-    return Cell(name, hidden, options)
+    options = {
+        key: checks.cell_option(allowed)(f"cell.{key}", values.get(key)) for key, allowed in offered.items()
+    }
+    return sections.Cell(name, hidden, options)

@@ -51,8 +51,7 @@ class Cell:
 class Model:
     layers: int = option(integer(1, 64), "the number of stacked layers")
     bidirectional: bool = option(
-        boolean,
-        "whether every layer also reads backwards; the outputs of both directions are concatenated",
+        boolean, "whether every layer also reads backwards; the outputs of both directions are concatenated"
     )
     readout: str = option(
         choice(*READOUTS),

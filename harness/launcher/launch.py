@@ -170,18 +170,17 @@ def _log_end_and_store(
     try:
         logger.end(record, directory)
     finally:
-        outcome = _store(logger.annotated(record), root, could_start=could_start, directory=directory)
-    return outcome
+        record = _store(logger.annotated(record), root, directory)
+    return Outcome(record, could_start=could_start)
 
 
-def _store(record: RunRecord, root: str, *, could_start: bool, directory: Path | None = None) -> Outcome:
-    directory = directory or attempts.new_attempt(root, record.key, now())
+def _store(record: RunRecord, root: str, directory: Path | None) -> RunRecord:
+    """The stored record, or one that says why it is not stored."""
     try:
-        return Outcome(attempts.store(record, root, directory), could_start=could_start)
+        return attempts.store(record, root, directory or attempts.new_attempt(root, record.key, now()))
     except attempts.NotStored as error:
-        status = "failed" if record.ok else record.status
         reason = "; ".join([record.reason or f"ended {record.status}", str(error)])
-        return Outcome(replace(record, status=status, reason=reason), could_start=could_start)
+        return replace(record, status="failed" if record.ok else record.status, reason=reason)
 
 
 @contextmanager

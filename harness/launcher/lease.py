@@ -60,22 +60,22 @@ def lease(count: int, gpus: Sequence[str], waiting: Callable[[str], None]) -> It
     so two runs never wait for one another. `waiting(text)` is called when it has to wait. Raises LeaseError
     where locks cannot be had.
     """
-    said = False
+    waited = False
     while True:
-        with ExitStack() as held:
-            taken = _take("core", [str(core) for core in cores()], count, held)
-            gpu = _take("gpu", gpus, 1, held) if gpus and len(taken) == count else []
+        with ExitStack() as locks:
+            taken = _take("core", [str(core) for core in cores()], count, locks)
+            gpu = _take("gpu", gpus, 1, locks) if gpus and len(taken) == count else []
             if len(taken) == count and (gpu or not gpus):
                 yield Lease(tuple(int(core) for core in taken), gpu[0] if gpu else None)
                 return
-        if not said:
+        if not waited:
             what = f"{count} of {len(cores())} cores" + (" and a GPU" if gpus else "")
             waiting(f"waiting for {what}: another run holds them")
-            said = True
+            waited = True
         sleep(PAUSE_SECONDS)
 
 
-def _take(kind: str, names: Sequence[str], count: int, held: ExitStack) -> list[str]:
+def _take(kind: str, names: Sequence[str], count: int, locks: ExitStack) -> list[str]:
     taken: list[str] = []
     for name in names:
         if len(taken) == count:
@@ -83,7 +83,7 @@ def _take(kind: str, names: Sequence[str], count: int, held: ExitStack) -> list[
         path = directory() / f"{kind}-{quote(name, safe='')}.lock"
         lock = FileLock(path, mode=0o666)
         try:
-            held.enter_context(lock.acquire(timeout=0))
+            locks.enter_context(lock.acquire(timeout=0))
         except Timeout:
             continue
         except (OSError, NotImplementedError) as error:  # the latter: a file system without locks

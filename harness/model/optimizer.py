@@ -22,12 +22,7 @@ import numpy as np
 OPTIMIZERS = ("sgd", "momentum", "adam", "rmsprop")
 SCHEDULES = ("constant", "cosine", "step")
 
-SLOTS: dict[str, tuple[str, ...]] = {
-    "sgd": (),
-    "momentum": ("v",),
-    "adam": ("m", "v"),
-    "rmsprop": ("v",),
-}
+SLOTS: dict[str, tuple[str, ...]] = {"sgd": (), "momentum": ("v",), "adam": ("m", "v"), "rmsprop": ("v",)}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pandas
 from harness.config import identity
 from harness.config.flat import flat
 from harness.errors import HarnessError
-from harness.report.format import missing
+from harness.report.format import missing, text
 from harness.store.record import COLUMNS, DETAIL, TARGETS, RunRecord
 from harness.text import one_line
 
@@ -164,3 +164,13 @@ def not_ok(frame: pandas.DataFrame, by: Sequence[str]) -> pandas.DataFrame:
     """The runs that did not end `ok`, each with its status and reason."""
     columns = list(dict.fromkeys([*by, "seed", "status", "reason"]))
     return frame[frame["status"] != "ok"][columns]
+
+
+def installed_versions(frame: pandas.DataFrame) -> dict[str, set[str]]:
+    """The versions of each package with which runs were made, and of this project."""
+    versions: dict[str, set[str]] = {}
+    for environment in frame["environment"]:
+        for name, version in environment.get("versions", {}).items():
+            versions.setdefault(text(name), set()).add(text(version))
+        versions.setdefault("harness at", set()).add(text(str(environment.get("git_revision"))))
+    return versions

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas
 
+from harness.errors import CompareError
 from harness.measure.bootstrap import Statistic
 from harness.measure.statistics import pooled
-from harness.report.compare.errors import CompareError
 from harness.store.columns import BY_TARGET, FLOPS, RATE, SECONDS, SHARE, Column
 from harness.store.record import COLUMNS, TARGETS, column
 

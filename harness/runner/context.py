@@ -49,14 +49,18 @@ class Context:
         """Puts a split into the session."""
         self.session.load(split, self.sequences(split), self.dataset.split(split).labels)
 
+    def begin(self, phase: str, note: str) -> None:
+        """Reports what the run is doing from now on: the phase for its timing, the note for a person."""
+        self.emit(Phase(phase))
+        self.emit(Note(note))
+
     def restart(self) -> None:
         """Puts the initial weights back, and proves that the session computes what the reference does.
 
         To be called after the warm-up, which so leaves no trace. Raises ParityFailed.
         """
         self.session.put_weights(self.initial_weights)
-        self.emit(Phase("parity"))
-        self.emit(Note("comparing with the reference"))
+        self.begin("parity", "comparing with the reference")
         size = min(self.config.train.batch_size, parity.max_sequences(self.model))
         x, y = self.sequences("train", size), self.train_labels[:size]
         distances = parity.measure(self.session, self.setup, self.initial_weights, x, y)

@@ -12,7 +12,7 @@ from harness.config.schema import Config
 from harness.measure.clock import timed
 from harness.measure.statistics import estimate
 from harness.runner.context import Context
-from harness.runner.protocol import Note, Phase, Update
+from harness.runner.protocol import Update
 
 WINDOWS = 6  # fewer do not give an interval of 95 %
 CALLS = 200  # with one sequence each, for the latency
@@ -48,6 +48,11 @@ def ranges(count: int, size: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, count)) for start in range(0, count, size)]
 
 
+def full_ranges(count: int, size: int) -> list[tuple[int, int]]:
+    """The batches of `ranges` that have the whole size."""
+    return [(start, stop) for start, stop in ranges(count, size) if stop - start == size]
+
+
 def predict(session: Session, config: Config, split: str, labels: np.ndarray) -> np.ndarray:
     """Logits (N, C) of a whole split."""
     return session.predict(split, ranges(len(labels), config.evaluate.batch_size))
@@ -56,8 +61,7 @@ def predict(session: Session, config: Config, split: str, labels: np.ndarray) ->
 def test(context: Context) -> None:
     """Evaluates the test split, once; then times inference and the latency of single sequences."""
     labels, emit = context.dataset.test.labels, context.emit
-    emit(Phase("evaluation"))
-    emit(Note("evaluating"))
+    context.begin("evaluation", "evaluating")
     logits, first = timed(context.session, lambda: predict(context.session, context.config, "test", labels))
     scores = Scores.of(logits, labels)
     emit(
@@ -67,8 +71,7 @@ def test(context: Context) -> None:
             timing={"evaluation_first_seconds": first},
         )
     )
-    emit(Phase("inference"))
-    emit(Note("timing inference"))
+    context.begin("inference", "timing inference")
     _time_inference(context, len(labels))
     _time_latency(context, len(labels))
 
@@ -77,7 +80,7 @@ def _time_inference(context: Context, count: int) -> None:
     """Windows of full batches of the test split, over and over, of about `measure.window_seconds`."""
     session, config = context.session, context.config
     size = min(config.evaluate.batch_size, count)
-    batches = [(start, stop) for start, stop in ranges(count, size) if stop - start == size]
+    batches = full_ranges(count, size)
     _, once = timed(session, lambda: session.predict("test", batches))
     per_window = math.ceil(len(batches) * config.measure.window_seconds / once)
     upcoming = cycle(batches)

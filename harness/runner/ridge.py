@@ -10,7 +10,6 @@ in float64, so that all backends find the same weights (Hoerl and Kennard, Ridge
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from harness.measure.clock import timed
 from harness.measure.statistics import estimate
 from harness.runner.context import Context
 from harness.runner.evaluation import Scores, predict, ranges
-from harness.runner.protocol import EpochEnd, Note, Phase, Update
+from harness.runner.protocol import EpochEnd, Phase, Update
+from harness.runner.training import split_into_windows
 
 
 def solve(context: Context) -> None:
@@ -27,14 +27,13 @@ def solve(context: Context) -> None:
     session, config, emit = context.session, context.config, context.emit
     labels, validation = context.train_labels, context.dataset.validation.labels
     batches = ranges(len(labels), config.train.batch_size)
-    emit(Phase("warm_up"))
-    emit(Note("warming up"))
+    context.begin("warm_up", "warming up")
     _, first = timed(session, lambda: session.features("train", batches[:1]))
     emit(Update(columns={"first_call_seconds": first}, timing={"first_call_seconds": first}))
-    emit(Phase("training"))
-    emit(Note("solving for the readout"))
+    context.begin("training", "solving for the readout")
     sums = Sums(session.weights()["readout.W"].shape[0], context.model.classes)
-    windows = _windows(batches, config.measure.window_seconds, timed_step(session, batches))
+    parts = split_into_windows(len(batches), config, timed_step(session, batches))
+    windows = [batches[part] for part in parts]
     seconds = []
     for window in windows:
         features, spent = timed(session, partial(session.features, "train", window))
@@ -113,13 +112,3 @@ def timed_step(session: Session, batches: Sequence[tuple[int, int]]) -> float:
     """Seconds that the features of one batch take."""
     few = list(batches[: min(5, len(batches))])
     return timed(session, lambda: session.features("train", few))[1] / len(few)
-
-
-def _windows(
-    batches: list[tuple[int, int]], window_seconds: float, step_seconds: float
-) -> list[list[tuple[int, int]]]:
-    """The batches in windows of near equal length, each at least `window_seconds` if there are enough."""
-    each = max(1, math.ceil(window_seconds / max(step_seconds, 1e-9)))
-    count = max(1, len(batches) // each)
-    edges = np.linspace(0, len(batches), count + 1).round().astype(int)
-    return [batches[a:b] for a, b in pairwise(edges)]

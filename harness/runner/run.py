@@ -86,8 +86,7 @@ def _report_contention(
 def _measure_roofline(context: Context) -> None:
     """FLOP/s of matrix products alone, on the run's own device and threads."""
     train = context.config.train
-    context.emit(Phase("roofline"))
-    context.emit(Note("measuring the matrix-multiply peak"))
+    context.begin("roofline", "measuring the matrix-multiply peak")
     steps = train.truncate or context.shape.steps
     own = roofline.own_shape(context.model, batch=train.batch_size, steps=steps)
     products = roofline.measure(context.session, own)

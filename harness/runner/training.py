@@ -18,7 +18,7 @@ from harness.model.network import ModelSpec
 from harness.model.optimizer import Schedule
 from harness.runner.context import Context
 from harness.runner.evaluation import Scores, predict
-from harness.runner.protocol import EpochEnd, Note, Phase, Progress, Update
+from harness.runner.protocol import EpochEnd, Phase, Progress, Update
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,7 @@ def warm_up(context: Context) -> float:
     config, session = context.config, context.session
     if config.train.epochs == 0:
         return 0.0
-    context.emit(Phase("warm_up"))
-    context.emit(Note("warming up"))
+    context.begin("warm_up", "warming up")
     size, steps = config.train.batch_size, config.measure.warmup_steps
     rng = stream(config.seed, "warm-up")
     batches = rng.integers(0, len(context.train_labels), (steps + 1, size))
@@ -147,18 +146,16 @@ def _epoch(
     """Losses (steps,) of one epoch over a fresh permutation; appends its windows."""
     config, session = context.config, context.session
     size, steps = config.train.batch_size, schedule.steps_per_epoch
-    per_window = max(1, math.ceil(config.measure.window_seconds / max(step_seconds, 1e-9)))
     order = stream(config.seed, f"epoch.{epoch}").permutation(len(context.train_labels))
     batches = order[: steps * size].reshape(steps, size)
     rates = schedule.rates(epoch * steps, steps)
     losses = np.empty(steps)
-    edges = np.linspace(0, steps, max(1, steps // per_window) + 1).round().astype(int)
-    for first, last in pairwise(edges):
-        window = slice(first, last)
+    for window in split_into_windows(steps, config, step_seconds):
+        first, last = window.start, window.stop
         losses[window], seconds = timed(session, partial(session.train, batches[window], rates[window]))
-        progress.windows.append(Window(epoch, int(last - first), seconds, progress.part))
+        progress.windows.append(Window(epoch, last - first, seconds, progress.part))
         if not np.isfinite(losses[window]).all():
-            step = int(first + np.argmin(np.isfinite(losses[window])))
+            step = first + int(np.argmin(np.isfinite(losses[window])))
             _report_timing(context, progress)
             raise Diverged(
                 f"the training loss was {losses[step]} at step {epoch * steps + step} (epoch {epoch + 1})"
@@ -169,7 +166,7 @@ def _epoch(
             Progress(
                 epoch=epoch + 1,
                 epochs=config.train.epochs,
-                step=int(last),
+                step=last,
                 steps=steps,
                 loss=float(losses[window].mean()),
                 throughput=float(throughput),
@@ -177,6 +174,18 @@ def _epoch(
             )
         )
     return losses
+
+
+def steps_per_window(config: Config, step_seconds: float) -> int:
+    """The number of steps that take `measure.window_seconds`, at least 1."""
+    return max(1, math.ceil(config.measure.window_seconds / max(step_seconds, 1e-9)))
+
+
+def split_into_windows(steps: int, config: Config, step_seconds: float) -> list[slice]:
+    """So many steps in windows of near equal length, each full if there are enough steps for one."""
+    windows = max(1, steps // steps_per_window(config, step_seconds))
+    edges = np.linspace(0, steps, windows + 1).round().astype(int).tolist()
+    return [slice(first, last) for first, last in pairwise(edges)]
 
 
 def report(context: Context, progress: TrainingProgress, epochs: Sequence[dict[str, Any]]) -> None:
@@ -217,13 +226,7 @@ def _report_timing(context: Context, progress: TrainingProgress) -> None:
             columns=speed(config, context.model, [w.steps for w in windows], [w.seconds for w in windows]),
             timing={
                 "windows": [
-                    {
-                        "epoch": w.epoch + 1,
-                        "part": w.part,
-                        "steps": w.steps,
-                        "sequences": w.steps * config.train.batch_size,
-                        "seconds": w.seconds,
-                    }
+                    asdict(w) | {"epoch": w.epoch + 1, "sequences": w.steps * config.train.batch_size}
                     for w in windows
                 ]
             },

@@ -114,11 +114,7 @@ def read_record(location: str) -> RunRecord:
 
 
 def find_complete(
-    location: Location,
-    key: str,
-    *,
-    with_weights: bool,
-    accept: Callable[[RunRecord], bool] | None = None,
+    location: Location, key: str, *, with_weights: bool, accept: Callable[[RunRecord], bool] | None = None
 ) -> RunRecord | None:
     """The newest attempt at a run that ended `ok` (and has weights, if asked for), or else the newest one
     that `accept` is true for; None where there is neither."""

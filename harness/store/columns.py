@@ -43,46 +43,46 @@ class Column:
         return self.timed or self.unit == BYTES
 
 
-def metadata(column: Column) -> dict[str, Column]:
-    """The metadata of a column's field."""
-    return {"column": column}
-
-
-def by_target(meaning: str, unit: str, *, timed: bool = False) -> dict[str, Column]:
-    """The metadata of a mapping that holds the cost of reaching each target accuracy."""
-    return metadata(Column(meaning, unit + BY_TARGET, "less", "ratio", timed=timed, seeded=True))
-
-
 def required(meaning: str, unit: str = "", *, counted: bool = False) -> Any:
     """A field that every record has."""
-    return field(metadata=metadata(Column(meaning, unit, counted=counted)))
+    return field(metadata={"column": Column(meaning, unit, counted=counted)})
 
 
-def optional(meaning: str, unit: str = "", *, timed: bool = False, default: Any = None) -> Any:
-    """A field with a default: None for what a run may end before reaching."""
-    return field(default=default, metadata=metadata(Column(meaning, unit, timed=timed)))
+def optional(*facts: Any, default: Any = None, **more: Any) -> Any:
+    """A field with a default: None for what a run may end before reaching. The rest is for `Column`."""
+    return field(default=default, metadata={"column": Column(*facts, **more)})
+
+
+def part(kind: type, meaning: str, unit: str = "") -> Any:
+    """A part of the document, empty by default."""
+    return field(default_factory=kind, metadata={"column": Column(meaning, unit)})
 
 
 def accuracy(meaning: str) -> Any:
-    return field(default=None, metadata=metadata(Column(meaning, SHARE, "more", "difference", seeded=True)))
+    return optional(meaning, SHARE, "more", "difference", seeded=True)
 
 
 def loss(meaning: str) -> Any:
-    return field(default=None, metadata=metadata(Column(meaning, "nats", "less", "difference", seeded=True)))
+    return optional(meaning, "nats", "less", "difference", seeded=True)
 
 
 def speed(meaning: str, unit: str = RATE) -> Any:
     """A rate, or a share of one."""
-    return field(default=None, metadata=metadata(Column(meaning, unit, "more", "ratio", timed=True)))
+    return optional(meaning, unit, "more", "ratio", timed=True)
 
 
 def duration(meaning: str) -> Any:
-    return field(default=None, metadata=metadata(Column(meaning, SECONDS, "less", "ratio", timed=True)))
+    return optional(meaning, SECONDS, "less", "ratio", timed=True)
+
+
+def by_target(meaning: str, unit: str, *, timed: bool = False) -> Any:
+    """A mapping that holds the cost of reaching each target accuracy."""
+    return optional(meaning, unit + BY_TARGET, "less", "ratio", timed=timed, seeded=True)
 
 
 def memory(meaning: str) -> Any:
-    return field(default=None, metadata=metadata(Column(meaning, BYTES, "less", "ratio")))
+    return optional(meaning, BYTES, "less", "ratio")
 
 
 def parity(meaning: str) -> Any:
-    return field(default=None, metadata=metadata(Column(meaning, RELATIVE, "less", "ratio", seeded=True)))
+    return optional(meaning, RELATIVE, "less", "ratio", seeded=True)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -24,9 +24,9 @@ from harness.store.columns import (
     duration,
     loss,
     memory,
-    metadata,
     optional,
     parity,
+    part,
     required,
     speed,
 )
@@ -94,7 +94,7 @@ class RunRecord:
     train_loss: float | None = loss("mean over the batches of the last epoch, each before its update")
     # how fast it was
     train_throughput: float | None = speed(
-        "training: the median over windows of steps, each at least `measure.window_seconds` long",
+        "training: the median over windows of steps, each at least `measure.window_seconds` long"
     )
     train_throughput_low: float | None = optional(
         "where its 95 % interval of order statistics begins", RATE, timed=True
@@ -127,20 +127,13 @@ class RunRecord:
     total_seconds: float | None = duration(
         "from the launcher's beginning to the run's end; `timing.phases` adds up to it"
     )
-    seconds_to_target: dict[str, float | None] | None = field(
-        default=None,
-        metadata=by_target(
-            "training seconds until the validation accuracy first reached each of `measure.targets`",
-            SECONDS,
-            timed=True,
-        ),
+    seconds_to_target: dict[str, float | None] | None = by_target(
+        "training seconds until the validation accuracy first reached each of `measure.targets`",
+        SECONDS,
+        timed=True,
     )
-    epochs_to_target: dict[str, int | None] | None = field(
-        default=None, metadata=by_target("the same", "epochs")
-    )
-    steps_to_target: dict[str, int | None] | None = field(
-        default=None, metadata=by_target("the same", "updates")
-    )
+    epochs_to_target: dict[str, int | None] | None = by_target("the same", "epochs")
+    steps_to_target: dict[str, int | None] | None = by_target("the same", "updates")
     train_flops_per_second: float | None = speed(
         "`train_throughput` times the FLOPs of a training sequence", FLOPS
     )
@@ -154,8 +147,7 @@ class RunRecord:
         "`train_flops_per_second` as a share of `peak_flops_per_second`", SHARE
     )
     own_shape_fraction: float | None = speed(
-        "as a share of `own_shape_flops_per_second`; above 1 is possible",
-        UNBOUNDED_SHARE,
+        "as a share of `own_shape_flops_per_second`; above 1 is possible", UNBOUNDED_SHARE
     )
     peak_memory_bytes: int | None = memory("the most that the process held, frameworks included")
     device_peak_memory_bytes: int | None = memory("the most on a GPU")
@@ -168,41 +160,22 @@ class RunRecord:
     record_path: str | None = optional("this document; filled in when it is read")
     # the whole of it
     schema: int = optional("version of this list; a reader refuses one that it does not know", default=SCHEMA)
-    config: dict[str, Any] = field(
-        default_factory=dict, metadata=metadata(Column("the whole resolved configuration"))
+    config: dict[str, Any] = part(dict, "the whole resolved configuration")
+    environment: dict[str, Any] = part(
+        dict, "processor, the cores and the GPU held, versions, git revision, load before the run"
     )
-    environment: dict[str, Any] = field(
-        default_factory=dict,
-        metadata=metadata(
-            Column("processor, the cores and the GPU held, versions, git revision, load before the run")
-        ),
+    history: list[dict[str, Any]] = part(
+        list,
+        "one entry per epoch: `epoch`, `train_loss`, `validation_accuracy`, `validation_loss`, "
+        "`train_throughput` (sequences/s over the epoch) and `seconds`",
     )
-    history: list[dict[str, Any]] = field(
-        default_factory=list,
-        metadata=metadata(
-            Column(
-                "one entry per epoch: `epoch`, `train_loss`, `validation_accuracy`, `validation_loss`, "
-                "`train_throughput` (sequences/s over the epoch) and `seconds`"
-            )
-        ),
+    timing: dict[str, Any] = part(
+        dict, "raw `windows`, `warm_up`, first call, and `phases`: seconds by what the run was doing", SECONDS
     )
-    timing: dict[str, Any] = field(
-        default_factory=dict,
-        metadata=metadata(
-            Column(
-                "raw `windows`, `warm_up`, first call, and `phases`: seconds by what the run was doing",
-                SECONDS,
-            )
-        ),
-    )
-    details: dict[str, Any] = field(
-        default_factory=dict,
-        metadata=metadata(
-            Column(
-                "parity by parameter, confusion matrix, FLOP/s by shape, what others took of the cores, "
-                "memory on the way, what was resumed, `logger`"
-            )
-        ),
+    details: dict[str, Any] = part(
+        dict,
+        "parity by parameter, confusion matrix, FLOP/s by shape, what others took of the cores, "
+        "memory on the way, what was resumed, `logger`",
     )
 
     @property

@@ -11,29 +11,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import StoreError
-from harness.store.layout import (
-    RECORD,
-    Attempt,
-    RootLayout,
-    Warn,
-    new_attempt_directory,
-    staging_directory,
-)
+from harness.store.layout import RECORD, Attempt, RootLayout, Warn, new_attempt_directory, staging_directory
 from harness.text import error_line
 
 DRIVERS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 BATCH = 256  # records that one request reads
 # the names that fsspec's filesystems give to what changes with an object's content
-VERSION_FIELDS = (
-    "ETag",
-    "etag",
-    "generation",
-    "LastModified",
-    "updated",
-    "mtime",
-    "modified",
-    "created",
-)
+VERSION_FIELDS = ("ETag", "etag", "generation", "LastModified", "updated", "mtime", "modified", "created")
 
 
 class RemoteRoot(RootLayout):

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.config.schema import Config
 from harness.errors import HarnessError
@@ -73,12 +72,7 @@ def _wait(display: ProgressDisplay, files: StatusFiles) -> None:
 
 def _end(display: ProgressDisplay, run: RunStatus, status: str, reason: str) -> None:
     """Ends a run whose process cannot, and stores its record if that is possible."""
-    values: dict[str, Any] = {
-        "status": status,
-        "reason": reason,
-        "doing": "",
-        "result": f"{status}: {reason}",
-    }
+    ended = replace(run, status=status, reason=reason, doing="", result=f"{status}: {reason}")
     try:
         outcome = store_lost_run(
             Config.from_mapping(run.config),
@@ -89,10 +83,9 @@ def _end(display: ProgressDisplay, run: RunStatus, status: str, reason: str) -> 
             reason=reason,
         )
     except HarnessError as error:
-        values["result"] += f"; its record could not be stored: {error}"
-        display.update(replace(run, **values))
+        display.update(replace(ended, result=f"{ended.result}; its record could not be stored: {error}"))
         return
-    display.update(replace(run, **values, key=outcome.record.key, record=outcome.record.record_path))
+    display.update(replace(ended, key=outcome.record.key, record=outcome.record.record_path))
 
 
 def _records(run: RunStatus) -> Iterator[RunRecord]:

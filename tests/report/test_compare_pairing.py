@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.errors import CompareError
 from harness.measure.bootstrap import DRAWS, ResampledRun, Stratum, estimate_difference
-from harness.report.compare.errors import CompareError
 from harness.report.compare.render import render
 from harness.store.record import RunRecord
 from tests.bench.coverage import coverage, right

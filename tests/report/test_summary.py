@@ -141,7 +141,7 @@ def test_of_many_series_the_first_are_drawn_and_the_others_counted() -> None:
     bars = figure.panels[0].chart.bars
     assert len(bars) == 40
     assert min(bar.value for bar in bars) == 1010
-    assert figure.found[0].startswith("40 of 50 series, the fastest in training, are shown")
+    assert figure.notes[0].startswith("40 of 50 series, the fastest in training, are shown")
 
 
 @pytest.mark.parametrize(
@@ -156,5 +156,5 @@ def test_what_is_missed(matrix: list[list[int]], said: str, drawn: int) -> None:
     figure = confusion_figure(
         comparable_sets([replace(trained("torch", "lstm", 0), details={"confusion": matrix})], "train")
     )
-    assert said in "\n".join(figure.found)
+    assert said in "\n".join(figure.notes)
     assert len(figure.panels) == drawn

@@ -81,6 +81,12 @@ def python_loop(
     return ops.stack(outputs[::-1] if reverse else outputs), state
 
 
+def projected(xs: Tensor, p: Sequence[Tensor]) -> Tensor:
+    """x_t W_x + b of one step or of all, xs (…, I) -> (…, G·H), of p = [W_x, W_h, b, …]: for cells that have
+    no `project`."""
+    return ops.matmul(xs, p[0]) + p[2]
+
+
 def stepped(cell: ModuleType, model: ModelSpec, scan: Scan, *, hoist: bool) -> Direction:
     """The cell's `step` in a time loop; with `hoist` the inputs of all time steps are projected before it,
     in one matrix product, else each step projects its own.
@@ -89,23 +95,17 @@ def stepped(cell: ModuleType, model: ModelSpec, scan: Scan, *, hoist: bool) -> D
     gradient of an index.
     """
     step = partial(cell.step, options=model.options)
-    precompute = getattr(cell, "precompute", list)
+    project, precompute = getattr(cell, "project", projected), getattr(cell, "precompute", list)
     output_is_state = model.spec.output_is_state
 
     def direction(
         xs: Tensor, state: State, params: Sequence[Tensor], reverse: bool
     ) -> tuple[Tensor, Tensor, State]:
-        shared = precompute(params)
-        if hoist:
-            ys, state = scan(step, cell.project(xs, params), state, shared, reverse=reverse)
-        else:
-            ys, state = scan(
-                lambda x, state, shared: step(cell.project(x, params), state, shared),
-                xs,
-                state,
-                shared,
-                reverse=reverse,
-            )
+        def projecting_step(x: Tensor, state: State, shared: Sequence[Tensor]) -> tuple[Tensor, State]:
+            return step(project(x, params), state, shared)
+
+        inputs, body = (project(xs, params), step) if hoist else (xs, projecting_step)
+        ys, state = scan(body, inputs, state, precompute(params), reverse=reverse)
         return ys, state[0] if output_is_state else ys[0 if reverse else -1], state
 
     return direction

@@ -6,9 +6,12 @@ is a composition of maps h -> a h + b. Two of them, first (a₁, b₁) and then 
 (a₂ a₁, a₂ b₁ + b₂). Doubling: after k rounds entry t holds the composition of the 2^k maps up to t.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from keras import ops
 
-from harness.backends.keras.engines import Tensor
+from harness.backends.keras.engines import State, Tensor
 
 
 def linear_recurrence(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
@@ -20,3 +23,18 @@ def linear_recurrence(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
         a = ops.concatenate([a[:d], a[d:] * a[:-d]])
         d *= 2
     return b
+
+
+def linear_cell(coefficients: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Callable, Callable]:
+    """`step` and `scan` of a cell whose a and b (…, H) come from its projected inputs alone."""
+
+    def step(xw: Tensor, state: State, p: Sequence[Tensor], options: Any) -> tuple[Tensor, State]:
+        a, b = coefficients(xw)
+        h = a * state[0] + b
+        return h, (h,)
+
+    def scan(xw: Tensor, state: State, p: Sequence[Tensor], options: Any) -> tuple[Tensor, State]:
+        hs = linear_recurrence(*coefficients(xw), state[0])
+        return hs, (hs[-1],)
+
+    return step, scan

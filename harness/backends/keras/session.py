@@ -45,10 +45,7 @@ class KerasSession:
         self._operands: dict[tuple[int, int, int], tuple[Tensor, Tensor, Tensor]] = {}
         self._pending: list[Tensor] = []
         self._carried = CarriedStates(
-            setup.model,
-            initial=self._initial,
-            put=self._put,
-            fetch=lambda tensor: self._fetch(tensor).copy(),
+            setup.model, initial=self._initial, put=self._put, fetch=lambda tensor: self._fetch(tensor).copy()
         )
         with engine.scope():
             self._functions = functions.build(setup, self._cell, engine, implementation)
@@ -136,10 +133,7 @@ class KerasSession:
         return self._rows(split, ranges, lambda pair: pair[0])
 
     def _rows(
-        self,
-        split: str,
-        ranges: Sequence[tuple[int, int]],
-        choose: Callable[[tuple[Tensor, Tensor]], Tensor],
+        self, split: str, ranges: Sequence[tuple[int, int]], choose: Callable[[tuple[Tensor, Tensor]], Tensor]
     ) -> np.ndarray:
         """All batches have the size of the largest range, so that no remainder is compiled for itself: a
         shorter one takes rows beside it along, whose results are dropped."""

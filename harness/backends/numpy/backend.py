@@ -190,11 +190,7 @@ class NumpySession:
         self.pool.put(f"y.{split}", y)
 
     def _gradients(
-        self,
-        split: str,
-        batch: np.ndarray,
-        steps: tuple[int, int],
-        dropout: tuple[int, int] | None = None,
+        self, split: str, batch: np.ndarray, steps: tuple[int, int], dropout: tuple[int, int] | None = None
     ) -> float:
         """Leaves the gradient of the mean loss over the rows `batch` (B,) in `g[0]`; returns the loss."""
         parts = shards(len(batch), self.threads)

@@ -18,10 +18,11 @@ recurrent side.
 """
 
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from harness.backends.numpy.direction import BufferShape
 from harness.backends.numpy.gates import gates_of
 from harness.backends.numpy.parameters import Block, Factors
 from harness.model.network import ModelSpec
@@ -48,14 +49,12 @@ class StepLoop:
         cell: ModuleType,
         prefix: str,
         features: int,
+        shape: BufferShape,
         *,
-        steps: int,
-        batch: int,
-        dtype: Any,
         keep: bool,
         brief: bool,
     ) -> None:
-        H, T, B, I = model.hidden, steps, batch, features
+        H, I, (T, B, dtype) = model.hidden, features, shape
         slots = T if keep else 1
         self.prefix, self.H, self.T, self.I, self.brief = prefix, H, T, I, brief and keep
         gates = gates_of(cell, model.spec)
@@ -118,7 +117,6 @@ class StepLoop:
         factors: Factors,
         gradients: Block,
         x: np.ndarray,
-        y: np.ndarray,
         dy: np.ndarray,
         dstate: list[np.ndarray],
         dx: np.ndarray | None,

@@ -1,16 +1,22 @@
-"""One direction of one layer over a sequence: what every kind of it offers, and which kind a cell needs.
+"""One direction of one layer over a sequence: what every kind of it offers.
 
 Arrays are feature-major with time in the middle, `(F, T, B)`: a step is the slice `[:, t]`, and the whole
 of it is the matrix `(F, T·B)`. States are (length, B).
 """
 
-from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from harness.backends.numpy.parameters import Block, Factors
-from harness.model.network import ModelSpec
+
+
+class BufferShape(NamedTuple):
+    """What the buffers of a pass are made for."""
+
+    steps: int
+    batch: int
+    dtype: Any
 
 
 class Pass(Protocol):
@@ -31,7 +37,6 @@ class Pass(Protocol):
         factors: Factors,
         gradients: Block,
         x: np.ndarray,
-        y: np.ndarray,
         dy: np.ndarray,
         dstate: list[np.ndarray],
         dx: np.ndarray | None,
@@ -41,30 +46,3 @@ class Pass(Protocol):
 
         `dstate` holds the gradient by the final states and becomes the one by the first.
         """
-
-
-def make(
-    model: ModelSpec,
-    cell: ModuleType,
-    prefix: str,
-    features: int,
-    *,
-    steps: int,
-    batch: int,
-    dtype: Any,
-    keep: bool,
-    scan: bool,
-    brief: bool,
-) -> Pass:
-    """The pass that a cell needs. `keep=False` keeps nothing for the backward pass, `scan` computes all steps
-    at once, `brief` says that the loss depends on the last output alone."""
-    from harness.backends.numpy.bptt import StepLoop
-    from harness.backends.numpy.linear_recurrence import LinearRecurrence
-    from harness.backends.numpy.whole_sequence import WholeSequence
-
-    sizes: dict[str, Any] = {"steps": steps, "batch": batch, "dtype": dtype}
-    if hasattr(cell, "Tape"):
-        return StepLoop(model, cell, prefix, features, **sizes, keep=keep, brief=brief)
-    if hasattr(cell, "coefficients"):
-        return LinearRecurrence(model, cell, prefix, **sizes, scan=scan)
-    return WholeSequence(model, cell, prefix, features, **sizes)

@@ -9,10 +9,10 @@ dα_t = g_t ∘ h_{t-1} and dβ_t = g_t.
 """
 
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
+from harness.backends.numpy.direction import BufferShape
 from harness.backends.numpy.gates import gates_of
 from harness.backends.numpy.parameters import Block, Factors
 from harness.model.network import ModelSpec
@@ -22,17 +22,9 @@ class LinearRecurrence:
     """See `harness.backends.numpy.direction.Pass`."""
 
     def __init__(
-        self,
-        model: ModelSpec,
-        cell: ModuleType,
-        prefix: str,
-        *,
-        steps: int,
-        batch: int,
-        dtype: Any,
-        scan: bool,
+        self, model: ModelSpec, cell: ModuleType, prefix: str, shape: BufferShape, *, scan: bool
     ) -> None:
-        H, T, B = model.hidden, steps, batch
+        H, (T, B, dtype) = model.hidden, shape
         self.cell, self.prefix = cell, prefix
         self.rows = len(gates_of(cell, model.spec).x) * H
         self.a = np.empty((self.rows, T, B), dtype)
@@ -61,7 +53,6 @@ class LinearRecurrence:
         factors: Factors,
         gradients: Block,
         x: np.ndarray,
-        y: np.ndarray,
         dy: np.ndarray,
         dstate: list[np.ndarray],
         dx: np.ndarray | None,

@@ -1,12 +1,16 @@
 """The whole model for one batch size and length: a stack of layers and directions, readout and loss."""
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from harness.backends.numpy.direction import Pass, make
+from harness.backends.numpy.bptt import StepLoop
+from harness.backends.numpy.direction import BufferShape, Pass
+from harness.backends.numpy.linear_recurrence import LinearRecurrence
 from harness.backends.numpy.parameters import Factors, Layout, Views
 from harness.backends.numpy.readout import Readout
+from harness.backends.numpy.whole_sequence import WholeSequence
 from harness.model.network import ModelSpec
 
 BlockStates = list[list[np.ndarray]]  # of every block in canonical order: its states, each (length, B)
@@ -31,14 +35,12 @@ class Network:
         self.x += [np.ones_like(y) if model.dropout else y for y in self.y[:-1]]
         D = len(model.directions)
         passes = [
-            make(
+            _make_pass(
                 model,
                 layout.cell,
                 prefix,
                 features,
-                steps=steps,
-                batch=batch,
-                dtype=dtype,
+                BufferShape(steps, batch, dtype),
                 keep=keep,
                 scan=scan,
                 brief=model.readout == "last" and block >= D * (model.layers - 1),
@@ -161,7 +163,6 @@ class Network:
                     factors,
                     into.blocks[one.prefix],
                     self.x[layer],
-                    self.y[layer][rows],
                     self.dy[layer][rows],
                     dstates[layer * D + d],
                     below,
@@ -186,6 +187,26 @@ class Network:
         mask[...] = drop.random(mask.shape) >= self.model.dropout
         mask /= 1 - self.model.dropout
         np.multiply(below, mask, out=above)
+
+
+def _make_pass(
+    model: ModelSpec,
+    cell: ModuleType,
+    prefix: str,
+    features: int,
+    shape: BufferShape,
+    *,
+    keep: bool,
+    scan: bool,
+    brief: bool,
+) -> Pass:
+    """The pass that a cell needs. `keep=False` keeps nothing for the backward pass, `scan` computes all steps
+    at once, `brief` says that the loss depends on the last output alone."""
+    if hasattr(cell, "Tape"):
+        return StepLoop(model, cell, prefix, features, shape, keep=keep, brief=brief)
+    if hasattr(cell, "coefficients"):
+        return LinearRecurrence(model, cell, prefix, shape, scan=scan)
+    return WholeSequence(model, cell, prefix, shape)
 
 
 def initial_states(model: ModelSpec, views: Views, batch: int) -> BlockStates:

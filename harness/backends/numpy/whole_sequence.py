@@ -4,10 +4,10 @@ See `sequence` and `sequence_backward` in `harness.backends.numpy.cells`.
 """
 
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
+from harness.backends.numpy.direction import BufferShape
 from harness.backends.numpy.parameters import Block, Factors
 from harness.model.network import ModelSpec
 
@@ -15,22 +15,12 @@ from harness.model.network import ModelSpec
 class WholeSequence:
     """See `harness.backends.numpy.direction.Pass`."""
 
-    def __init__(
-        self,
-        model: ModelSpec,
-        cell: ModuleType,
-        prefix: str,
-        features: int,
-        *,
-        steps: int,
-        batch: int,
-        dtype: Any,
-    ) -> None:
+    def __init__(self, model: ModelSpec, cell: ModuleType, prefix: str, shape: BufferShape) -> None:
         self.cell, self.prefix, self.options = cell, prefix, model.options
         self.flow: np.ndarray | None = None
         reverse = prefix.endswith(".backward")
         self.way = slice(None, None, -1 if reverse else 1)
-        self.last = 0 if reverse or model.spec.single_output else steps - 1
+        self.last = 0 if reverse or model.spec.single_output else shape.steps - 1
 
     def forward(
         self, factors: Factors, x: np.ndarray, y: np.ndarray, start: list[np.ndarray]
@@ -45,7 +35,6 @@ class WholeSequence:
         factors: Factors,
         gradients: Block,
         x: np.ndarray,
-        y: np.ndarray,
         dy: np.ndarray,
         dstate: list[np.ndarray],
         dx: np.ndarray | None,

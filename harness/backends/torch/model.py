@@ -82,12 +82,7 @@ class Model:
         return ModelOutputs(ys, last, features, logits, final)
 
     def loss(
-        self,
-        xs: torch.Tensor,
-        y: torch.Tensor,
-        states: Sequence[State] | None = None,
-        *,
-        drop: bool = False,
+        self, xs: torch.Tensor, y: torch.Tensor, states: Sequence[State] | None = None, *, drop: bool = False
     ) -> tuple[torch.Tensor, list[State]]:
         """The loss of xs (T, B, I) with labels y (B,), and the states after it."""
         read = self(xs, states, drop=drop)

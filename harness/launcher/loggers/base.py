@@ -55,9 +55,7 @@ def check(config: Config) -> None:
     spec = find_spec(name)
     if spec is None or spec.origin is None:  # no origin: a directory that happens to have this name
         raise config_error(
-            "logger",
-            name,
-            f'{name} is not installed; install it: pip install -c constraints.txt ".[{name}]"',
+            "logger", name, f'{name} is not installed; install it: pip install -c constraints.txt ".[{name}]"'
         )
     if name == "mlflow":
         _check_tracking_uri(config)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import pandas
 
 from harness.config import identity
-from harness.report.compare.errors import CompareError
+from harness.errors import CompareError
 from harness.report.compare.sides import RunSelection
+from harness.report.grouping import grouped
 from harness.report.metrics import Metric
 from harness.text import one_line
 
@@ -55,11 +56,11 @@ class Pairs:
 def settings(frame: pandas.DataFrame) -> pandas.DataFrame:
     """What determines a run's figures, but for the seed: one column of text per key."""
     flattened = [identity.settings(config) for config in frame["config"]]
-    found = pandas.DataFrame(flattened, index=frame.index, dtype=object)  # 1 stays 1 beside what is missing
-    found["data.sha256"] = [str(details.get("data_sha256") or "")[:12] for details in frame["details"]]
+    table = pandas.DataFrame(flattened, index=frame.index, dtype=object)  # 1 stays 1 beside what is missing
+    table["data.sha256"] = [str(details.get("data_sha256") or "")[:12] for details in frame["details"]]
     kind = frame["device"].map(lambda device: device.partition(":")[0])  # one of several GPUs has their name
-    found = found.assign(threads=frame["threads"], device=kind, device_name=frame["device_name"])
-    return found.where(found.notna(), "–").map(str)
+    table = table.assign(threads=frame["threads"], device=kind, device_name=frame["device_name"])
+    return table.where(table.notna(), "–").map(str)
 
 
 def pair(a: RunSelection, b: RunSelection, metric: Metric) -> Pairs:
@@ -70,15 +71,15 @@ def pair(a: RunSelection, b: RunSelection, metric: Metric) -> Pairs:
     apart = [key for key in keys if not set(left[key]) & set(right[key])]
     common = [key for key in keys if key not in apart]
     for side, each in ((a, left), (b, right)):
-        _alike(side, each, common, apart)
-    groups = [_grouped(each, common) for each in (left, right)]
+        _check_one_kind(side, each, common, apart)
+    groups = [_rows_by_values(each, common) for each in (left, right)]
     shared = [key for key in groups[0] if key in groups[1]]
     if not shared:
         raise CompareError(_nothing(a, b, left, right, common))
-    telling = _telling(common, [*groups[0], *groups[1]])
+    distinguishing = _distinguishing(common, [*groups[0], *groups[1]])
 
     def label(key: tuple[str, ...]) -> str:
-        return ", ".join(f"{COLUMNS.get(common[k], common[k])}={_shown(key[k])}" for k in telling)
+        return ", ".join(f"{COLUMNS.get(common[k], common[k])}={_shown(key[k])}" for k in distinguishing)
 
     pairs, alone = [], []
     for key in shared:
@@ -101,55 +102,57 @@ def pair(a: RunSelection, b: RunSelection, metric: Metric) -> Pairs:
     for key in apart:
         if _named(key, a.named | b.named):
             continue
-        said = f"{key}: {_found(a, left[key])}; {_found(b, right[key])}"
+        difference = f"{key}: {_values(a, left[key])}; {_values(b, right[key])}"
         checked = key.startswith(identity.names("task", "network")) or (
             key in identity.names("machine") and metric.column.machine_dependent
         )
-        (against if checked and key in known else notes).append(said)  # older runs know fewer keys
+        (against if checked and key in known else notes).append(difference)  # older runs know fewer keys
     return Pairs(pairs, alone, notes, against)
 
 
-def _telling(keys: Sequence[str], found: Sequence[tuple[str, ...]]) -> list[int]:
-    """Few of the keys, by their place, that tell configurations from one another: one by one that which parts
-    most of them, columns first, of several the first in `KEYS`."""
+def _distinguishing(keys: Sequence[str], configurations: Sequence[tuple[str, ...]]) -> list[int]:
+    """Few of the keys, by their place, that distinguish all configurations: one after another the key that
+    separates most of them, columns first, of several the first in `KEYS`."""
     order = [keys.index(key) for key in COLUMNS if key in keys]
     order += [k for k, key in enumerate(keys) if key not in COLUMNS]
-    telling: list[int] = []
-    kinds, all_kinds = 1, len(set(found))
+    selected: list[int] = []
+    kinds, all_kinds = 1, len(set(configurations))
     while kinds < all_kinds:
-        more = {k: len({tuple(values[j] for j in (*telling, k)) for values in found}) for k in order}
-        telling.append(max(more, key=lambda k: (keys[k] in COLUMNS and more[k] > kinds, more[k])))
-        kinds = more[telling[-1]]
-    return telling
+        more = {
+            k: len({tuple(values[j] for j in (*selected, k)) for values in configurations}) for k in order
+        }
+        selected.append(max(more, key=lambda k: (keys[k] in COLUMNS and more[k] > kinds, more[k])))
+        kinds = more[selected[-1]]
+    return selected
 
 
 def _named(key: str, columns: frozenset[str]) -> bool:
     """Whether a key is what the sides say they vary, or comes along with it."""
-    chosen = {KEYS.get(column, column) for column in columns}
-    if key in chosen:
+    varied = {KEYS.get(column, column) for column in columns}
+    if key in varied:
         return True
-    return key != "cell.hidden" and any(key.startswith(ALONG.get(each, ())) for each in chosen)
+    return key != "cell.hidden" and any(key.startswith(ALONG.get(each, ())) for each in varied)
 
 
-def _grouped(found: pandas.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], list[int]]:
+def _rows_by_values(values: pandas.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], list[int]]:
     """Row labels by the values of keys."""
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for row in found[list(keys)].itertuples():
-        groups.setdefault(tuple(row[1:]), []).append(row[0])
-    return groups
+    rows = grouped(values[list(keys)].itertuples(), lambda row: tuple(row[1:]))
+    return {key: [row[0] for row in same] for key, same in rows.items()}
 
 
-def _alike(side: RunSelection, found: pandas.DataFrame, common: Sequence[str], apart: Sequence[str]) -> None:
+def _check_one_kind(
+    side: RunSelection, values: pandas.DataFrame, common: Sequence[str], apart: Sequence[str]
+) -> None:
     """Refuses a side whose runs of one configuration are of several kinds: each would be compared with the
     same runs of the other."""
-    for rows in _grouped(found, common).values():
+    for rows in _rows_by_values(values, common).values():
         for key in apart:
-            values = sorted(set(found.loc[rows, key]))
-            if len(values) > 1:
+            kinds = sorted(set(values.loc[rows, key]))
+            if len(kinds) > 1:
                 name = key if key == RESOLVED else COLUMNS.get(key, key)
                 raise CompareError(
-                    f"{side.text}: its runs differ in {name} ({', '.join(map(_shown, values))}), and none of "
-                    f"these is on the other side; choose one: {_more(side.text, f'{name}={values[0]}')}"
+                    f"{side.text}: its runs differ in {name} ({', '.join(map(_shown, kinds))}), and none of "
+                    f"these is on the other side; choose one: {_more(side.text, f'{name}={kinds[0]}')}"
                 )
 
 
@@ -194,10 +197,7 @@ def _seed_by_seed(a: RunSelection, b: RunSelection, left: Sequence[int], right: 
 
 
 def _by_seed(side: RunSelection, rows: Sequence[int]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for row in rows:
-        found.setdefault(int(side.frame["seed"][row]), []).append(row)
-    return found
+    return grouped(rows, lambda row: int(side.frame["seed"][row]))
 
 
 def _nothing(
@@ -207,15 +207,17 @@ def _nothing(
     one, other = (each[list(common)].drop_duplicates().to_numpy() for each in (left, right))
     k, j = min(_products(len(one), len(other)), key=lambda at: int((one[at[0]] != other[at[1]]).sum()))
     differ = [(key, x, y) for key, x, y in zip(common, one[k], other[j], strict=True) if x != y]
-    said = "; ".join(f"{key}: {_shown(x)} in {a.text}, {_shown(y)} in {b.text}" for key, x, y in differ)
-    return f"no run of {a.text} is like one of {b.text} in all else; the closest two differ in {said}"
+    differences = "; ".join(
+        f"{key}: {_shown(x)} in {a.text}, {_shown(y)} in {b.text}" for key, x, y in differ
+    )
+    return f"no run of {a.text} is like one of {b.text} in all else; the closest two differ in {differences}"
 
 
 def _products(first: int, second: int) -> Iterator[tuple[int, int]]:
     return ((k, j) for k in range(first) for j in range(second))
 
 
-def _found(side: RunSelection, values: pandas.Series) -> str:
+def _values(side: RunSelection, values: pandas.Series) -> str:
     """The values of a key on one side, and how many runs have them."""
     counts = Counter(values)
     return (

@@ -31,8 +31,8 @@ class Gate:
     sentence: str
 
 
-def gate(found: Comparison, below: float) -> Gate:
-    overall, metric = found.overall, found.metric
+def gate(comparison: Comparison, below: float) -> Gate:
+    overall, metric = comparison.overall, comparison.metric
     estimate, low, high = gate_values(overall, metric)
     failed = high < below and not overall.why
     unit = metric.unit if not metric.ratio else ""
@@ -40,58 +40,55 @@ def gate(found: Comparison, below: float) -> Gate:
     if metric.less:
         what += f" ({'the inverse of the ratio' if metric.ratio else 'with its sign turned'}: less is better)"
     if failed:
-        said = f"failed: {what} lies below {below:g}"
+        outcome = f"failed: {what} lies below {below:g}"
     elif overall.why:
-        said = f"passed: it cannot be told; {overall.why}"
+        outcome = f"passed: it cannot be told; {overall.why}"
     else:
-        said = f"passed: {what} does not lie below {below:g}"
-    return Gate(below, estimate, low, high, failed, f"--fail-below {below:g}: {said}")
+        outcome = f"passed: {what} does not lie below {below:g}"
+    return Gate(below, estimate, low, high, failed, f"--fail-below {below:g}: {outcome}")
 
 
-def sentence(found: Effect, a: str, b: str, metric: Metric) -> str:
+def sentence(effect: Effect, a: str, b: str, metric: Metric) -> str:
     """`backend=torch is 1.22 times as fast as backend=numpy [1.14, 1.32]: faster`."""
-    said = metric.sentence.format(a=a, b=b, figure=metric.in_words(found.estimate))
-    return f"{said} {between(found, metric)}: {found.verdict}{f' ({found.why})' if found.why else ''}"
+    text = metric.sentence.format(a=a, b=b, figure=metric.in_words(effect.estimate))
+    return f"{text} {between(effect, metric)}: {effect.verdict}{f' ({effect.why})' if effect.why else ''}"
 
 
-def between(found: Effect, metric: Metric) -> str:
-    return f"[{metric.shown(found.low)}, {metric.shown(found.high)}]"
+def between(effect: Effect, metric: Metric) -> str:
+    return f"[{metric.shown(effect.low)}, {metric.shown(effect.high)}]"
 
 
-def render(found: Comparison, style: str, held: Gate | None = None) -> str:
-    return _json(found, held) if style == "json" else _markdown(found, held)
+def render(comparison: Comparison, style: str, gated: Gate | None = None) -> str:
+    return _json(comparison, gated) if style == "json" else _markdown(comparison, gated)
 
 
-def _markdown(found: Comparison, held: Gate | None) -> str:
-    overall, metric = found.overall, found.metric
-    a, b = (one_line(text, 120) for text in (found.a, found.b))
-    paragraphs = [f"**Warning:** {said}" for said in found.warnings]
+def _markdown(comparison: Comparison, gated: Gate | None) -> str:
+    overall, metric = comparison.overall, comparison.metric
+    a, b = (one_line(text, 120) for text in (comparison.a, comparison.b))
+    paragraphs = [f"**Warning:** {warning}" for warning in comparison.warnings]
     paragraphs.append(sentence(overall, a, b, metric))
     paragraphs.append(
         f"{metric.name}{', less is better' if metric.less else ''}; 95 % interval of {OVER[overall.over]}; "
-        f"{overall.runs[0]} and {overall.runs[1]} runs in {len(found.parts)} "
-        f"configuration{'s' * (len(found.parts) != 1)}{', paired by seed' if overall.paired else ''}."
+        f"{overall.runs[0]} and {overall.runs[1]} runs in {len(comparison.parts)} "
+        f"configuration{'s' * (len(comparison.parts) != 1)}{', paired by seed' if overall.paired else ''}."
     )
-    if len(found.parts) > 1:
-        paragraphs += [said for said in (_apart(found), _table(found, a, b)) if said]
+    if len(comparison.parts) > 1:
+        paragraphs += filter(None, (_apart(comparison), _table(comparison, a, b)))
     else:
         first, second = (figure(metric.name, value / _scale(metric)) for value in (overall.a, overall.b))
         paragraphs.append(f"{a}: {first}; {b}: {second}.")
-    for head, items in (
-        ("Left out", found.alone),
-        ("They differ too", found.notes),
-    ):
+    for head, items in (("Left out", comparison.alone), ("They differ too", comparison.notes)):
         if items:
             paragraphs.append("\n".join([f"{head}:", "", *(f"- {one_line(item)}" for item in items)]))
     if metric.name == "train_throughput" and overall.verdict == CANNOT_TELL:
         paragraphs.append(CLOSER)
-    if held:
-        paragraphs.append(held.sentence)
+    if gated:
+        paragraphs.append(gated.sentence)
     return "\n\n".join(paragraphs)
 
 
-def _table(found: Comparison, a: str, b: str) -> str:
-    metric = found.metric
+def _table(comparison: Comparison, a: str, b: str) -> str:
+    metric = comparison.metric
     kind = "ratio" if metric.ratio else f"difference{f',{metric.unit}' if metric.unit else ''}"
     heads = ["configuration", a, b, kind, "95 % interval", "runs", "verdict"]
     rows = [
@@ -103,46 +100,46 @@ def _table(found: Comparison, a: str, b: str) -> str:
             f"{part.runs[0]}, {part.runs[1]}",
             part.verdict,
         ]
-        for part in found.parts
+        for part in comparison.parts
     ]
     return markdown(heads, rows, 1)
 
 
-def _apart(found: Comparison) -> str:
+def _apart(comparison: Comparison) -> str:
     """That configurations contradict one another, where they do."""
     each = {
-        word: sum(p.verdict == word for p in found.parts)
-        for word in (found.metric.better, found.metric.worse)
+        word: sum(p.verdict == word for p in comparison.parts)
+        for word in (comparison.metric.better, comparison.metric.worse)
     }
     if not all(each.values()):
         return ""
-    unclear = sum(part.verdict == CANNOT_TELL for part in found.parts)
-    said = ", ".join(f"{word} in {count}" for word, count in each.items())
-    return f"It depends on the configuration: {said}{f', {CANNOT_TELL} in {unclear}' if unclear else ''}."
+    unclear = sum(part.verdict == CANNOT_TELL for part in comparison.parts)
+    counts = ", ".join(f"{word} in {count}" for word, count in each.items())
+    return f"It depends on the configuration: {counts}{f', {CANNOT_TELL} in {unclear}' if unclear else ''}."
 
 
-def _json(found: Comparison, held: Gate | None) -> str:
-    metric = found.metric
+def _json(comparison: Comparison, gated: Gate | None) -> str:
+    metric = comparison.metric
     document: dict[str, Any] = {
-        "a": found.a,
-        "b": found.b,
+        "a": comparison.a,
+        "b": comparison.b,
         "metric": metric.name,
         "kind": "ratio" if metric.ratio else "difference",
         "unit": metric.unit.strip(),
         "less_is_better": metric.less,
-        "sentence": sentence(found.overall, found.a, found.b, metric),
-        **_plain(found.overall),
-        "configurations": [_plain(part) for part in found.parts],
-        "alone": found.alone,
-        "notes": found.notes,
-        "warnings": found.warnings,
-        "gate": asdict(held) if held else None,
+        "sentence": sentence(comparison.overall, comparison.a, comparison.b, metric),
+        **_plain(comparison.overall),
+        "configurations": [_plain(part) for part in comparison.parts],
+        "alone": comparison.alone,
+        "notes": comparison.notes,
+        "warnings": comparison.warnings,
+        "gate": asdict(gated) if gated else None,
     }
     return json.dumps(document, indent=1, ensure_ascii=False)
 
 
-def _plain(found: Effect) -> dict[str, Any]:
-    return {**asdict(found), "runs": list(found.runs)}
+def _plain(effect: Effect) -> dict[str, Any]:
+    return {**asdict(effect), "runs": list(effect.runs)}
 
 
 def _scale(metric: Metric) -> float:

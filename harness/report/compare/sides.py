@@ -15,8 +15,8 @@ from difflib import get_close_matches
 
 import pandas
 
+from harness.errors import CompareError
 from harness.measure.machine import PROJECT
-from harness.report.compare.errors import CompareError
 from harness.report.frame import filter_runs, with_config
 from harness.store import frames
 from harness.store.record import DETAIL
@@ -66,15 +66,15 @@ def select_sides(
     the other side too.
     """
     stored = StoredRuns(results)
-    found = []
+    sides = []
     for text in (first, second):
         side = _side(text, stored)
-        kept = filter_runs(side.frame, filters)
-        if kept.empty:
+        frame = filter_runs(side.frame, filters)
+        if frame.empty:
             among = f" where {' and '.join(filters)}" if filters else ""
             raise CompareError(f"{text}: no runs{among}")
-        found.append(RunSelection(text, kept, side.named))
-    a, b = found
+        sides.append(RunSelection(text, frame, side.named))
+    a, b = sides
     both = _identities(a) & _identities(b)
     if both:
         some = "the same runs" if both == _identities(a) == _identities(b) else f"{len(both)} runs in common"
@@ -98,7 +98,7 @@ def _side(text: str, stored: StoredRuns) -> RunSelection:
     revision = None if filters else _revision(text, stored, needed=not directory)
     kinds = {"a filter": filters, "a directory": directory, "a revision": revision is not None}
     if sum(kinds.values()) > 1:
-        names = " and ".join(name for name, there in kinds.items() if there)
+        names = " and ".join(name for name, fits in kinds.items() if fits)
         raise CompareError(
             f"{text}: is {names}; say ./{text} for the directory, {REVISION}{text} for the revision"
         )
@@ -123,15 +123,16 @@ def _filtered(text: str, stored: StoredRuns) -> RunSelection:
 def _at_revision(text: str, revision: str | None, stored: StoredRuns) -> RunSelection:
     """The runs of one revision; `revision` as `_revision` gave it."""
     made = _revisions(stored.frame)
-    found = stored.frame[made == revision]
-    if found.empty:
-        there = ", ".join(str(each)[:12] + "+" * str(each).endswith("+") for each in made.dropna().unique())
+    frame = stored.frame[made == revision]
+    if frame.empty:
+        known = map(str, made.dropna().unique())
+        known_revisions = ", ".join(name[:12] + "+" * name.endswith("+") for name in known)
         hint = f"; with uncommitted changes: {REVISION}{revision}+" if f"{revision}+" in set(made) else ""
         raise CompareError(
             f"{text}: no runs of revision {revision} in {stored.results}{hint}; "
-            f"there are runs of {there or 'none'}"
+            f"there are runs of {known_revisions or 'none'}"
         )
-    return RunSelection(text, found)
+    return RunSelection(text, frame)
 
 
 def _revision(name: str, stored: StoredRuns, *, needed: bool = True) -> str | None:
@@ -141,7 +142,7 @@ def _revision(name: str, stored: StoredRuns, *, needed: bool = True) -> str | No
     None, or where it is `needed` CompareError, for a name that stands for none.
     """
     bare, dirty = name.removesuffix("+"), "+" * name.endswith("+")
-    commits = {found} if (found := _commit(bare)) else set()
+    commits = {commit} if (commit := _commit(bare)) else set()
     if re.fullmatch(r"[0-9a-f]{4,40}", bare) and (needed or commits):
         made = {str(each).removesuffix("+") for each in _revisions(stored.frame).dropna()}
         commits |= {each for each in made if each.startswith(bare)}

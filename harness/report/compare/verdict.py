@@ -7,10 +7,12 @@ from functools import partial
 
 import numpy as np
 
+from harness.errors import CompareError
 from harness.measure.bootstrap import ResampledRun, Statistic, Stratum, estimate_difference, resample_run
-from harness.report.compare.errors import CompareError
 from harness.report.compare.pairing import Pair, pair
 from harness.report.compare.sides import RunSelection
+from harness.report.frame import installed_versions
+from harness.report.grouping import grouped
 from harness.report.metrics import Metric, samples
 from harness.store.validate import invalid_timing
 
@@ -60,35 +62,35 @@ def compare(a: RunSelection, b: RunSelection, metric: Metric, *, force: bool = F
     wrong."""
     left, left_out, against = _usable(a, metric)
     right, right_out, more = _usable(b, metric)
-    found = pair(left, right, metric)
-    against = [*found.against, *against, *more]
+    pairs = pair(left, right, metric)
+    against = [*pairs.against, *against, *more]
     if metric.column.timed:
-        against += _contended(left, [row for each in found.pairs for run in each.a for row in run])
-        against += _contended(right, [row for each in found.pairs for run in each.b for row in run])
+        against += _contended(left, [row for each in pairs.pairs for run in each.a for row in run])
+        against += _contended(right, [row for each in pairs.pairs for run in each.b for row in run])
     if against and not force:
         raise CompareError(
-            "\n".join([*(f"not comparable: {said}" for said in against), "--force shows it all the same"])
+            "\n".join([*(f"not comparable: {reason}" for reason in against), "--force shows it all the same"])
         )
     rng = np.random.default_rng(SEED)
     runs = [resample_runs(side, metric, rng) for side in (left, right)]
-    strata = [_stratum(each, *runs) for each in found.pairs]
+    strata = [_stratum(each, *runs) for each in pairs.pairs]
     parts = [
         estimate_effect([stratum], metric, rng, label=each.label, force=force)
-        for each, stratum in zip(found.pairs, strata, strict=True)
+        for each, stratum in zip(pairs.pairs, strata, strict=True)
     ]
-    overall = estimate_effect(_independent(found.pairs, strata, metric), metric, rng, force=force)
+    overall = estimate_effect(_independent(pairs.pairs, strata, metric), metric, rng, force=force)
     overall = replace(
         overall, runs=(sum(part.runs[0] for part in parts), sum(part.runs[1] for part in parts))
     )
     if force and overall.over == "windows":
         against.append("one run a side: how runs differ from one another is not in the interval")
     notes = [
-        *found.notes,
+        *pairs.notes,
         *_versions(left, right),
         *(_when(left, right) if metric.column.machine_dependent else []),
     ]
     return Comparison(
-        a.text, b.text, metric, overall, parts, [*left_out, *right_out, *found.alone], notes, against
+        a.text, b.text, metric, overall, parts, [*left_out, *right_out, *pairs.alone], notes, against
     )
 
 
@@ -101,20 +103,20 @@ def estimate_effect(
     force: bool = False,
 ) -> Effect:
     """The effect over some configurations, each of which has the same weight."""
-    found = estimate_difference(strata, rng)
-    why = _why(found.over, found.estimate, found.error, force=force)
+    difference = estimate_difference(strata, rng)
+    why = _why(difference.over, difference.estimate, difference.error, force=force)
     verdict = CANNOT_TELL
-    if not why and (found.low > 0 or found.high < 0):
-        verdict = metric.better if (found.estimate > 0) != metric.less else metric.worse
+    if not why and (difference.low > 0 or difference.high < 0):
+        verdict = metric.better if (difference.estimate > 0) != metric.less else metric.worse
     return Effect(
         label,
         a=_back(float(np.mean([_mean(stratum.a).value for stratum in strata])), metric),
         b=_back(float(np.mean([_mean(stratum.b).value for stratum in strata])), metric),
         runs=(sum(len(stratum.a) for stratum in strata), sum(len(stratum.b) for stratum in strata)),
-        estimate=_back(found.estimate, metric),
-        low=_back(found.low, metric),
-        high=_back(found.high, metric),
-        over=found.over,
+        estimate=_back(difference.estimate, metric),
+        low=_back(difference.low, metric),
+        high=_back(difference.high, metric),
+        over=difference.over,
         paired=all(stratum.paired for stratum in strata),
         verdict=verdict,
         why=why,
@@ -132,10 +134,10 @@ def _why(over: str, estimate: float, error: float, *, force: bool) -> str:
     return ""
 
 
-def gate_values(found: Effect, metric: Metric) -> tuple[float, float, float]:
+def gate_values(effect: Effect, metric: Metric) -> tuple[float, float, float]:
     """Estimate, low and high as a gate reads them: the more the better, a ratio of 1 or a difference of 0
     where both sides are alike."""
-    values = found.estimate, found.low, found.high
+    values = effect.estimate, effect.low, effect.high
     if metric.less:
         low, high = (1 / values[2], 1 / values[1]) if metric.ratio else (-values[2], -values[1])
         return (1 / values[0] if metric.ratio else -values[0]), low, high
@@ -148,11 +150,11 @@ def _back(value: float, metric: Metric) -> float:
 
 def _usable(side: RunSelection, metric: Metric) -> tuple[RunSelection, list[str], list[str]]:
     """The side's runs with the figure; in words those without, and what stands against comparing."""
-    frame, said, against = side.frame, [], []
+    frame, left_out, against = side.frame, [], []
     for status, count in frame["status"].value_counts().items():
         runs = f"{_count(count, 'run')} of {side.text}"
         if status != "ok":
-            said.append(f"{runs}: {status}")
+            left_out.append(f"{runs}: {status}")
         if status == "parity_failed":
             against.append(f"parity_failed: {runs} did not compute what the reference does")
     good = frame[frame["status"] == "ok"]
@@ -164,10 +166,10 @@ def _usable(side: RunSelection, metric: Metric) -> tuple[RunSelection, list[str]
             f"{side.text}: no ok run has a {metric.name} ({statuses}); python -m harness table shows them"
         )
     if not usable.all():
-        said.append(f"{_count(int((~usable).sum()), 'run')} of {side.text}: without a {metric.name}")
+        left_out.append(f"{_count(int((~usable).sum()), 'run')} of {side.text}: without a {metric.name}")
     if metric.ratio and (values[usable] <= 0).any():
         raise CompareError(f"{side.text}: a {metric.name} of 0 or less, which no ratio can be taken of")
-    return RunSelection(side.text, good[usable], side.named), said, against
+    return RunSelection(side.text, good[usable], side.named), left_out, against
 
 
 def _contended(side: RunSelection, rows: Sequence[int]) -> list[str]:
@@ -190,9 +192,8 @@ def _independent(pairs: Sequence[Pair], strata: Sequence[Stratum], metric: Metri
     the same problem and seeds count as one, their mean."""
     if metric.column.machine_dependent or not metric.column.seeded:
         return list(strata)
-    alike: dict[object, list[Stratum]] = {}
-    for each, stratum in zip(pairs, strata, strict=True):
-        alike.setdefault((each.problem, each.seeds) if each.seeds else each.label, []).append(stratum)
+    labels = [(each.problem, each.seeds) if each.seeds else each.label for each in pairs]
+    alike = grouped(zip(labels, strata, strict=True), lambda each: each[0])
     return [
         Stratum(
             [_mean(made) for made in zip(*(stratum.a for stratum in copies), strict=True)],
@@ -201,7 +202,7 @@ def _independent(pairs: Sequence[Pair], strata: Sequence[Stratum], metric: Metri
         )
         if len(copies) > 1
         else copies[0]
-        for copies in alike.values()
+        for copies in ([stratum for _, stratum in same] for same in alike.values())
     ]
 
 
@@ -215,16 +216,16 @@ def resample_runs(side: RunSelection, metric: Metric, rng: np.random.Generator) 
     """Every attempt by its row label; raises CompareError for one whose raw timings are damaged."""
     values = metric.values(side.frame)
     columns = (side.frame[name] for name in ("timing", "config", "record_path"))
-    found = {}
+    resampled = {}
     for row, value, timing, config, place in zip(side.frame.index, values, *columns, strict=True):
         if metric.ratio:
             if wrong := invalid_timing(timing):
                 raise CompareError(f"{place}: not a whole record: {wrong} is of the wrong type")
             raw, statistic = samples(metric, timing, config) or (None, np.asarray)
-            found[row] = resample_run(math.log(value), raw, partial(_log, statistic), rng)
+            resampled[row] = resample_run(math.log(value), raw, partial(_log, statistic), rng)
         else:
-            found[row] = resample_run(value, None, np.asarray, rng)
-    return found
+            resampled[row] = resample_run(value, None, np.asarray, rng)
+    return resampled
 
 
 def _log(statistic: Statistic, drawn: np.ndarray) -> np.ndarray:
@@ -233,14 +234,14 @@ def _log(statistic: Statistic, drawn: np.ndarray) -> np.ndarray:
 
 def _versions(a: RunSelection, b: RunSelection) -> list[str]:
     """What was installed on one side and not on the other."""
-    said = []
-    of = [_installed(side) for side in (a, b)]
-    for name in sorted(of[0].keys() | of[1].keys()):
-        one, other = (each.get(name, set()) for each in of)
+    first, second = (installed_versions(side.frame) for side in (a, b))
+    differences = []
+    for name in sorted(first.keys() | second.keys()):
+        one, other = first.get(name, set()), second.get(name, set())
         if not one & other:
-            first, second = (", ".join(sorted(each)) or "–" for each in (one, other))
-            said.append(f"{name}: {first} in {a.text}; {second} in {b.text}")
-    return said
+            versions = [", ".join(sorted(each)) or "–" for each in (one, other)]
+            differences.append(f"{name}: {versions[0]} in {a.text}; {versions[1]} in {b.text}")
+    return differences
 
 
 def _when(a: RunSelection, b: RunSelection) -> list[str]:
@@ -255,15 +256,6 @@ def _when(a: RunSelection, b: RunSelection) -> list[str]:
 
 def _minute(moment: str) -> str:
     return moment[:16].replace("T", " ")
-
-
-def _installed(side: RunSelection) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for environment in side.frame["environment"]:
-        for name, version in environment.get("versions", {}).items():
-            found.setdefault(name, set()).add(version)
-        found.setdefault("harness at", set()).add(str(environment.get("git_revision")))
-    return found
 
 
 def _count(n: int, what: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.report.format import text
+from harness.report.grouping import grouped
 from harness.report.page import (
     confusion,
     gradient_flow,
@@ -41,9 +42,9 @@ def report(output: Path, results: str, filters: Sequence[str], plots: Path | Non
     _check_packages()
     if plots is not None:
         matplotlib.check(plots)
-    found = read(results, filters)
-    figures = make_figures(found)
-    html = render(found, figures, filters)
+    runs = read(results, filters)
+    figures = make_figures(runs)
+    html = render(runs, figures, filters)
     files.write_output(output, html.encode())
     return [output, *(matplotlib.write(plots, figures) if plots is not None else [])]
 
@@ -59,23 +60,23 @@ def _check_packages() -> None:
         ) from error
 
 
-def make_figures(found: Sequence[RunRecord]) -> list[Figure]:
+def make_figures(runs: Sequence[RunRecord]) -> list[Figure]:
     """All figures, with or without data."""
-    trained, timed = comparable_sets(found, "train"), comparable_sets(found, *TIMED)
+    trained, timed = comparable_sets(runs, "train"), comparable_sets(runs, *TIMED)
     return [
         learning_curves.learning_curves_figure(trained),
         throughput.throughput_figure(timed),
-        scaling.scaling_figure(found),
+        scaling.scaling_figure(runs),
         roofline.roofline_figure(timed),
         gradient_flow.gradient_flow_figure(
             [one for one in trained if any("gradient_flow_after" in run.details for run in one.runs)]
         ),
-        stream.stream_figure(comparable_sets(found, "stream")),
+        stream.stream_figure(comparable_sets(runs, "stream")),
         confusion.confusion_figure(trained),
     ]
 
 
-def render(found: Sequence[RunRecord], figures: Sequence[Figure], filters: Sequence[str]) -> str:
+def render(runs: Sequence[RunRecord], figures: Sequence[Figure], filters: Sequence[str]) -> str:
     """The page: one document that asks for nothing."""
     import altair
     import vl_convert
@@ -83,7 +84,7 @@ def render(found: Sequence[RunRecord], figures: Sequence[Figure], filters: Seque
 
     from harness.report.page.vega import specification
 
-    timed = comparable_sets(found, *TIMED)
+    timed = comparable_sets(runs, *TIMED)
     compared = summary.compared(timed)
     specs: dict[str, Any] = {}
     shown = []
@@ -100,7 +101,7 @@ def render(found: Sequence[RunRecord], figures: Sequence[Figure], filters: Seque
                 {
                     "name": name,
                     "title": panel.title,
-                    "says": description,
+                    "description": description,
                     "legend": legend,
                     "heads": heads,
                     "rows": lines,
@@ -125,17 +126,17 @@ def render(found: Sequence[RunRecord], figures: Sequence[Figure], filters: Seque
         policy=_policy(scripts, style),
         style=style,
         scripts=scripts,
-        counts=summary.counts(found),
+        counts=summary.counts(runs),
         filters=[text(item) for item in filters],
-        period=_period(found),
+        period=_period(runs),
         sentences=summary.summary_sentences(timed),
         compared=compared.name if compared else "",
-        grid=result_matrix(found, comparable_sets(found, *TIMED, "stream")),
+        grid=result_matrix(runs, comparable_sets(runs, *TIMED, "stream")),
         figures=shown,
         specs=specs,
-        not_ok=_not_ok(found),
-        table=run_table.run_table(found),
-        environments=run_table.environments(found),
+        not_ok=_not_ok(runs),
+        table=run_table.run_table(runs),
+        environments=run_table.environments(runs),
     )
 
 
@@ -153,8 +154,8 @@ def describe(figure: Figure, title: str, chart: Chart) -> str:
 def _legend(chart: Chart, keys: Sequence[str]) -> list[tuple[str, str, str]]:
     """(class of its colour, marker, what it stands for)."""
     markers = [SHAPES[shape_index(k)][2] if isinstance(chart, Lines) else "■" for k in range(len(keys))]
-    own = [k for k, key in enumerate(keys) if key in chart.keys]
-    entries = [(f"k{color_index(k)}", markers[k], keys[k]) for k in own if len(own) > 1]
+    drawn = [k for k, key in enumerate(keys) if key in chart.keys]
+    entries = [(f"k{color_index(k)}", markers[k], keys[k]) for k in drawn if len(drawn) > 1]
     against = chart.against if isinstance(chart, Bars) else ()
     return entries + [("ink", REFERENCE_MARKERS[k][2], name) for k, name in enumerate(against)]
 
@@ -164,21 +165,18 @@ def _same(legends: Sequence[object]) -> bool:
     return bool(legends) and all(legend == legends[0] for legend in legends)
 
 
-def _not_ok(found: Sequence[RunRecord]) -> list[tuple[str, str, int, list[str]]]:
+def _not_ok(runs: Sequence[RunRecord]) -> list[tuple[str, str, int, list[str]]]:
     """(status, reason, how many, which) of the runs that did not end ok, the most frequent first."""
-    alike: dict[tuple[str, str], list[RunRecord]] = {}
-    for run in found:
-        if not run.ok:
-            alike.setdefault((run.status, text(run.reason)), []).append(run)
-    order = sorted(alike.items(), key=lambda item: -len(item[1]))
+    bad = [run for run in runs if not run.ok]
+    by_reason = grouped(bad, lambda run: (run.status, text(run.reason))).items()
     return [
-        (status, reason, len(own), list(dict.fromkeys(f"{run.backend} {run.cell}" for run in own)))
-        for (status, reason), own in order
+        (status, reason, len(same), list(dict.fromkeys(f"{run.backend} {run.cell}" for run in same)))
+        for (status, reason), same in sorted(by_reason, key=lambda item: -len(item[1]))
     ]
 
 
-def _period(found: Sequence[RunRecord]) -> str:
-    first, last = found[0].started[:10], found[-1].started[:10]
+def _period(runs: Sequence[RunRecord]) -> str:
+    first, last = runs[0].started[:10], runs[-1].started[:10]
     return text(first if first == last else f"{first} to {last}")
 
 

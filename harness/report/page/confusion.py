@@ -12,19 +12,19 @@ MOST_CLASSES = 20  # with more, the matrix cannot be read
 NAMED = 3
 
 
-def confusion_figure(found: Sequence[ComparableSet]) -> Figure:
+def confusion_figure(sets: Sequence[ComparableSet]) -> Figure:
     """A panel for the most accurate series of every set, summed over its runs."""
     panels: list[Panel] = []
-    said: list[str] = []
-    for one in found[:MOST]:
+    notes: list[str] = []
+    for one in sets[:MOST]:
         best = _best(one)
         if best is None:
             continue
         counts = _counts(best)
         name = one.of(best.label)
-        said += [f"{name}. {text}" for text in _missed(counts)]
+        notes += [f"{name}. {text}" for text in _missed(counts)]
         if len(counts) > MOST_CLASSES:
-            said.append(f"{name}: a matrix of {len(counts)} classes is not drawn.")
+            notes.append(f"{name}: a matrix of {len(counts)} classes is not drawn.")
             continue
         classes = tuple(str(k) for k in range(len(counts)))
         texts = tuple(tuple(f"{n:,}" if n else "" for n in row) for row in counts.tolist())
@@ -40,14 +40,14 @@ def confusion_figure(found: Sequence[ComparableSet]) -> Figure:
         "column for what it was taken for. Only mistakes are shaded.",
         "python run.py",
         tuple(panels),
-        tuple(said),
+        tuple(notes),
     )
 
 
 def _best(one: ComparableSet) -> Series | None:
     known = [series for series in one.series if any(run.details.get("confusion") for run in series.runs)]
-    scores = {k: found.value for k, series in enumerate(known) if (found := accuracy_estimate("", [series]))}
-    return known[max(scores, key=lambda k: scores[k])] if scores else None
+    scores = [(score.value, each) for each in known if (score := accuracy_estimate("", [each]))]
+    return max(scores, key=lambda score: score[0])[1] if scores else None
 
 
 def _counts(series: Series) -> np.ndarray:

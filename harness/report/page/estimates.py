@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.measure.bootstrap import DRAWS, DifferenceEstimate, ResampledRun, Stratum, estimate_difference
 from harness.report.format import MARK
+from harness.report.grouping import grouped
 from harness.report.page.figures import format_number, value_range
 from harness.report.page.series import Series
 
@@ -47,15 +48,12 @@ def throughput_estimate(series: Series, column: str, label: str) -> SeriesEstima
     )
 
 
-def accuracy_estimate(label: str, all_of_it: Iterable[Series]) -> SeriesEstimate | None:
+def accuracy_estimate(label: str, series: Iterable[Series]) -> SeriesEstimate | None:
     """The mean test accuracy over the seeds of one or more series; the interval is their range. Runs of one
     seed are no two: backends begin with the same weights and see the same batches."""
-    found: dict[int, list[float]] = {}
-    for series in all_of_it:
-        for run in series.runs:
-            if run.test_accuracy is not None:
-                found.setdefault(run.seed, []).append(run.test_accuracy)
-    values = {seed: fmean(own) for seed, own in sorted(found.items())}
+    accuracies = [(run.seed, run.test_accuracy) for each in series for run in each.runs]
+    by_seed = grouped(((seed, a) for seed, a in accuracies if a is not None), lambda each: each[0])
+    values = {seed: fmean(a for _, a in same) for seed, same in sorted(by_seed.items())}
     return (
         SeriesEstimate(label, fmean(values.values()), value_range(list(values.values())), values, seeded=True)
         if values
@@ -66,22 +64,21 @@ def accuracy_estimate(label: str, all_of_it: Iterable[Series]) -> SeriesEstimate
 def ratio_text(first: SeriesEstimate, second: SeriesEstimate) -> tuple[str, str]:
     """How many times the second the first is, with the 95 % interval where there is one, and whether that is
     more than noise."""
-    found = _between(first, second, math.log)
-    if found is None:
-        return f"{first.value / second.value:.2f} times", _verdict(first, second, found)
-    low, high = math.exp(found.low), math.exp(found.high)
-    return f"{math.exp(found.estimate):.2f} times [{low:.2f}, {high:.2f}]", _verdict(first, second, found)
+    difference = _between(first, second, math.log)
+    ratio = f"{first.value / second.value:.2f} times"
+    if difference:
+        low, high = math.exp(difference.low), math.exp(difference.high)
+        ratio = f"{math.exp(difference.estimate):.2f} times [{low:.2f}, {high:.2f}]"
+    return ratio, _verdict(first, second, difference)
 
 
 def difference_text(first: SeriesEstimate, second: SeriesEstimate) -> tuple[str, str]:
     """How many percentage points the first is above the second, and so on."""
-    found = _between(first, second, lambda value: 100 * value)
-    if found is None:
-        return f"{100 * (first.value - second.value):.2f} points above", _verdict(first, second, found)
-    return (
-        f"{found.estimate:.2f} points [{found.low:.2f}, {found.high:.2f}] above",
-        _verdict(first, second, found),
-    )
+    difference = _between(first, second, lambda value: 100 * value)
+    points = f"{100 * (first.value - second.value):.2f} points"
+    if difference:
+        points = f"{difference.estimate:.2f} points [{difference.low:.2f}, {difference.high:.2f}]"
+    return f"{points} above", _verdict(first, second, difference)
 
 
 def _between(
@@ -98,12 +95,12 @@ def _between(
     return estimate_difference([Stratum(a, b, paired)], np.random.default_rng(0))
 
 
-def _verdict(first: SeriesEstimate, second: SeriesEstimate, found: DifferenceEstimate | None) -> str:
+def _verdict(first: SeriesEstimate, second: SeriesEstimate, difference: DifferenceEstimate | None) -> str:
     if first.contended or second.contended:
         return f"others used the cores meanwhile ({MARK}), so do not trust it"
-    if found is None:
+    if difference is None:
         return "from a single run nobody knows how much runs differ"
-    return SURE if found.low > 0 or found.high < 0 else UNSURE
+    return SURE if difference.low > 0 or difference.high < 0 else UNSURE
 
 
 def with_interval(one: SeriesEstimate, unit: str, form: Callable[[float], str] = format_number) -> str:

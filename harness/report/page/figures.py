@@ -117,15 +117,15 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels under one heading: `says` how to read them, `found` what follows, and, where no run has the
-    data, the command that `makes` it. `wide` panels need the whole width."""
+    """Panels under one heading: the `caption` says how to read them, the `notes` what follows from them;
+    `command` makes the data where no run has it. `wide` panels need the whole width."""
 
     name: str
     title: str
-    says: str
-    makes: str
+    caption: str
+    command: str
     panels: tuple[Panel, ...] = ()
-    found: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     wide: bool = False
 
     def keys(self, panel: Panel) -> list[str]:

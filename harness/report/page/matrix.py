@@ -8,6 +8,7 @@ from statistics import fmean
 
 from harness.config.matrix import Matrix, build_matrix
 from harness.report.format import MARK, text
+from harness.report.grouping import grouped
 from harness.report.page.figures import format_number
 from harness.report.page.series import ComparableSet, Series
 from harness.store.record import RunRecord
@@ -31,50 +32,48 @@ class ResultMatrix:
     notes: list[str]
 
 
-def result_matrix(runs: Sequence[RunRecord], found: Sequence[ComparableSet]) -> ResultMatrix:
+def result_matrix(runs: Sequence[RunRecord], sets: Sequence[ComparableSet]) -> ResultMatrix:
     """The grid of all runs. Figures of a square are those of one series, that with the most runs in the first
     set that it has runs of; where that is another set than the first, its number says which."""
-    there = build_matrix()
+    offer = build_matrix()
     place = {
         run.key: (n, k)
-        for n, one in enumerate(found)
+        for n, one in enumerate(sets)
         for k, series in enumerate(one.series)
         for run in series.runs
     }
-    ran: dict[tuple[str, str, str], list[RunRecord]] = {}
-    for run in runs:
-        ran.setdefault((run.cell, run.backend, _implementation(run, there)), []).append(run)
-    columns = list(dict.fromkeys([*there.columns, *((b, i) for _, b, i in ran)]))
-    cells = sorted({*there.rows.values(), *(cell for cell, _, _ in ran)})
+    ran = grouped(runs, lambda run: (run.cell, run.backend, _implementation(run, offer)))
+    columns = list(dict.fromkeys([*offer.columns, *((b, i) for _, b, i in ran)]))
+    cells = sorted({*offer.rows.values(), *(cell for cell, _, _ in ran)})
     rows = []
     for cell in cells:
         squares = []
         for backend, implementation in columns:
-            own = ran.get((cell, backend, implementation), [])
-            offered = backend in there.unavailable or (cell, backend, implementation) in there.offered
+            those = ran.get((cell, backend, implementation), [])
+            offered = backend in offer.unavailable or (cell, backend, implementation) in offer.offered
             squares.append(
-                _square(own, place, found) if own else _empty(cell, backend, implementation, offered)
+                _square(those, place, sets) if those else _empty(cell, backend, implementation, offered)
             )
         rows.append((cell, squares))
     used = sorted({place[run.key][0] for run in runs if run.key in place})
-    notes = [f"{n + 1}: {found[n].name}" for n in used] if len(used) > 1 else [found[n].name for n in used]
+    notes = [f"{n + 1}: {sets[n].name}" for n in used] if len(used) > 1 else [sets[n].name for n in used]
     return ResultMatrix(columns, rows, notes)
 
 
-def _implementation(run: RunRecord, there: Matrix) -> str:
+def _implementation(run: RunRecord, offer: Matrix) -> str:
     """What ran, or for a run that did not get so far what would have."""
     if run.implementation != "auto":
         return run.implementation
-    own = [implementation for backend, implementation in there.columns if backend == run.backend]
-    offered = [each for each in own if (run.cell, run.backend, each) in there.offered]
-    return next(iter([*offered, *own]), "auto")
+    implementations = [implementation for backend, implementation in offer.columns if backend == run.backend]
+    offered = [each for each in implementations if (run.cell, run.backend, each) in offer.offered]
+    return next(iter([*offered, *implementations]), "auto")
 
 
 def _square(
-    own: Sequence[RunRecord], place: dict[str, tuple[int, int]], found: Sequence[ComparableSet]
+    runs: Sequence[RunRecord], place: dict[str, tuple[int, int]], sets: Sequence[ComparableSet]
 ) -> Square:
-    good = [run for run in own if run.key in place]
-    bad = [run for run in own if not run.ok]
+    good = [run for run in runs if run.key in place]
+    bad = [run for run in runs if not run.ok]
     wrong = (
         [f"{len(bad)} {bad[0].status}" if len({r.status for r in bad}) == 1 else f"{len(bad)} not ok"]
         if bad
@@ -87,18 +86,18 @@ def _square(
     first = min(place[run.key] for run in good)[0]
     counts = Counter(place[run.key] for run in good if place[run.key][0] == first)
     which = max(sorted(counts), key=lambda at: counts[at])
-    series = found[first].series[which[1]]
-    chosen = [run for run in good if place[run.key] == which]
-    accuracies = [run.test_accuracy for run in chosen if run.test_accuracy is not None]
-    rates = [run.train_throughput for run in chosen if run.train_throughput is not None]
-    mark = f" {MARK}" if any(run.contended for run in chosen) else ""
+    series = sets[first].series[which[1]]
+    shown = [run for run in good if place[run.key] == which]
+    accuracies = [run.test_accuracy for run in shown if run.test_accuracy is not None]
+    rates = [run.train_throughput for run in shown if run.train_throughput is not None]
+    mark = f" {MARK}" if any(run.contended for run in shown) else ""
     lines = [
         f"{fmean(accuracies):.4f}" if accuracies else "no accuracy",
         f"{format_number(fmean(rates))}/s{mark}" if rates else "no training steps",
     ]
-    others = len(good) - len(chosen)
+    others = len(good) - len(shown)
     what = _named(series) if others else ""
-    more = [f"{len(chosen)} run{'s' * (len(chosen) > 1)}{f' of {what}' if what else ''}"]
+    more = [f"{len(shown)} run{'s' * (len(shown) > 1)}{f' of {what}' if what else ''}"]
     more += [f"{others} of other configurations or under other conditions"] if others else []
     more += [reasons] if reasons else []
     where = [series.settings] if series.settings else []

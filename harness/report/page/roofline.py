@@ -1,26 +1,18 @@
 """What the runs make of the device: FLOP/s against those of matrix products alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from harness.report.format import MARK
 from harness.report.page.figures import Axis, Bar, Bars, Figure, Panel, largest, omission_note
-from harness.report.page.series import MOST, ComparableSet, Series
+from harness.report.page.series import ComparableSet, Series, panels_of
 
 MOST_BARS = 30  # of a panel
 AGAINST = ("product of the run's own shape", "best product measured")
 
 
-def roofline_figure(found: Sequence[ComparableSet]) -> Figure:
+def roofline_figure(sets: Sequence[ComparableSet]) -> Figure:
     """A panel for every set; of a series the means over its runs."""
-    panels: list[Panel] = []
-    left: list[str] = []
-    for one in found[:MOST]:
-        bars = [bar for series in one.series if (bar := _bar(series))]
-        if bars:
-            kept = largest(bars, MOST_BARS, lambda bar: bar.value)
-            panels.append(Panel(one.title or one.name, Bars(Axis("GFLOP/s"), kept, AGAINST)))
-            left += omission_note(len(bars), MOST_BARS, f"series{one.among}, the best used,")
+    panels, notes = panels_of(sets, _panels)
     return Figure(
         "roofline",
         "Share of peak performance",
@@ -28,10 +20,18 @@ def roofline_figure(found: Sequence[ComparableSet]) -> Figure:
         "threads: of the shape that the run repeats most, and the best of several. Sums over time are larger "
         "products than those of a step, so a bar may pass the former.",
         "python run.py -m backend=numpy,torch,keras cell=lstm,gru",
-        tuple(panels),
-        (*left, *omission_note(len(found), MOST, "sets of comparable runs")),
+        panels,
+        notes,
         wide=True,
     )
+
+
+def _panels(one: ComparableSet) -> Iterator[tuple[Panel, tuple[str, ...]]]:
+    bars = [bar for series in one.series if (bar := _bar(series))]
+    if bars:
+        shown = largest(bars, MOST_BARS, lambda bar: bar.value)
+        omitted = omission_note(len(bars), MOST_BARS, f"series{one.among}, the best used,")
+        yield Panel(one.title or one.name, Bars(Axis("GFLOP/s"), shown, AGAINST)), omitted
 
 
 def _bar(series: Series) -> Bar | None:
@@ -40,6 +40,5 @@ def _bar(series: Series) -> Bar | None:
     known = [rate for rate in rates if None not in rate]
     if not known:
         return None
-    value, own, peak = (1e-9 * fmean(each) for each in zip(*known, strict=True))
-    label = series.label + (f" {MARK}" if series.contended else "")
-    return Bar(label, series.by, value, against=(own, peak))
+    value, own_shape, peak = (1e-9 * fmean(each) for each in zip(*known, strict=True))
+    return Bar(series.marked_label, series.by, value, against=(own_shape, peak))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.report.format import MARK, text
+from harness.report.grouping import grouped
 from harness.store.record import RunRecord, column
 
 # (column, heading, how its values are shown)
@@ -76,12 +77,8 @@ def run_table(runs: Sequence[RunRecord]) -> dict[str, Any]:
 
 def environments(runs: Sequence[RunRecord]) -> list[Environment]:
     """The environments of the runs, in the order in which `run_table` numbers them."""
-    known: dict[str, tuple[dict[str, Any], int]] = {}
-    for run in runs:
-        name = _canonical(run.environment)
-        found, count = known.get(name, (run.environment, 0))
-        known[name] = found, count + 1
-    return [Environment(tuple(_pairs(found)), count) for found, count in known.values()]
+    alike = grouped((run.environment for run in runs), _canonical).values()
+    return [Environment(tuple(_pairs(same[0])), len(same)) for same in alike]
 
 
 def _canonical(environment: dict[str, Any]) -> str:

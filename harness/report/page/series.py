@@ -6,14 +6,15 @@ configuration, over seeds. Its name says in what it differs from other series of
 and in its size from those of other cells.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas
 
 from harness.config import identity
-from harness.report.format import text
+from harness.report.format import MARK, text
 from harness.report.frame import split_by_settings
+from harness.report.page.figures import Panel, omission_note
 from harness.store.record import RunRecord
 
 SAME = identity.columns("task", "length", "machine")
@@ -41,11 +42,16 @@ class Series:
     def contended(self) -> bool:
         return any(run.contended for run in self.runs)
 
+    @property
+    def marked_label(self) -> str:
+        """The label, marked where others may have spoilt the timing."""
+        return f"{self.label} {MARK}" if self.contended else self.label
+
 
 @dataclass(frozen=True)
 class ComparableSet:
-    """Series that may be compared, by cell. `name` says what they have in common, `title` what of that other
-    sets have not: nothing where there is one set."""
+    """Series that may be compared, by cell. `name` says what they have in common, `title` the part of it in
+    which sets differ: nothing where there is one set."""
 
     name: str
     title: str
@@ -56,9 +62,12 @@ class ComparableSet:
         for all cells where one contender made them."""
         if len(self.contenders) == 1:
             who = self.contenders[0] if len(self.cells) > 1 else f"{self.cells[0]} · {self.contenders[0]}"
-            return [(self.of(who), _told([(series.cell, series) for series in self.series]))]
+            return [(self.of(who), _distinct_keys([(series.cell, series) for series in self.series]))]
         return [
-            (self.of(cell), _told([(series.by, series) for series in self.series if series.cell == cell]))
+            (
+                self.of(cell),
+                _distinct_keys([(series.by, series) for series in self.series if series.cell == cell]),
+            )
             for cell in self.cells
         ]
 
@@ -84,11 +93,23 @@ class ComparableSet:
         return list(dict.fromkeys(series.by for series in self.series))
 
 
-def _told(series: list[tuple[str, Series]]) -> list[tuple[str, Series]]:
-    """The same by keys that tell them from one another."""
+def _distinct_keys(series: list[tuple[str, Series]]) -> list[tuple[str, Series]]:
+    """The same by keys that are all different."""
     if len({key for key, _ in series}) == len(series):
         return series
     return [(", ".join(filter(None, (key, one.settings))), one) for key, one in series]
+
+
+def panels_of(
+    sets: Sequence[ComparableSet], draw: Callable[[ComparableSet], Iterable[tuple[Panel, tuple[str, ...]]]]
+) -> tuple[tuple[Panel, ...], tuple[str, ...]]:
+    """The panels of the first MOST sets, and notes on what is not shown. `draw` gives those of one set."""
+    drawn = [each for one in sets[:MOST] for each in draw(one)]
+    notes = [note for _, omitted in drawn for note in omitted]
+    return tuple(panel for panel, _ in drawn), (
+        *notes,
+        *omission_note(len(sets), MOST, "sets of comparable runs"),
+    )
 
 
 def comparable_sets(runs: Sequence[RunRecord], *modes: str) -> list[ComparableSet]:
@@ -104,13 +125,13 @@ def comparable_sets(runs: Sequence[RunRecord], *modes: str) -> list[ComparableSe
         ]
     )
     frame, settings = _settings(frame)
-    found: dict[tuple[str, ...], dict[tuple[str, ...], dict[tuple[str, ...], list[RunRecord]]]] = {}
-    told = zip(*(frame[name].map(text) for name in (*SAME, *WHO, *settings)), strict=True)
-    for run, all_of_it in zip(good, told, strict=True):
-        same, who = all_of_it[: len(SAME)], all_of_it[len(SAME) : len(SAME) + len(WHO)]
-        alike = found.setdefault(same, {}).setdefault(who, {})
-        alike.setdefault(all_of_it[len(SAME) + len(WHO) :], []).append(run)
-    parts = {same: _parts(same) for same in found}
+    by_set: dict[tuple[str, ...], dict[tuple[str, ...], dict[tuple[str, ...], list[RunRecord]]]] = {}
+    rows = zip(*(frame[name].map(text) for name in (*SAME, *WHO, *settings)), strict=True)
+    for run, row in zip(good, rows, strict=True):
+        same, who = row[: len(SAME)], row[len(SAME) : len(SAME) + len(WHO)]
+        alike = by_set.setdefault(same, {}).setdefault(who, {})
+        alike.setdefault(row[len(SAME) + len(WHO) :], []).append(run)
+    parts = {same: _parts(same) for same in by_set}
     differ = [k for k, other in enumerate(zip(*parts.values(), strict=True)) if len(set(other)) > 1]
     made = [
         ComparableSet(
@@ -118,7 +139,7 @@ def comparable_sets(runs: Sequence[RunRecord], *modes: str) -> list[ComparableSe
             ", ".join(filter(None, (parts[same][k] for k in differ))),
             tuple(_series(members, settings)),
         )
-        for same, members in found.items()
+        for same, members in by_set.items()
     ]
     return sorted(made, key=lambda one: (modes.index(one.runs[0].mode), -len(one.series), -len(one.runs)))
 
@@ -151,10 +172,10 @@ def _series(
             if len({values[k] for of, values in every if of == cell or name == SIZE}) > 1
         ]
         for values, runs in sorted(alike.items(), key=lambda item: [_natural(value) for value in item[0]]):
-            own = ", ".join(
+            label = ", ".join(
                 f"{settings[k].removeprefix('cell.').removeprefix('sequence.')}={values[k]}" for k in differ
             )
-            yield Series(cell, " ".join(by), own, tuple(runs))
+            yield Series(cell, " ".join(by), label, tuple(runs))
 
 
 def _parts(same: tuple[str, ...]) -> tuple[str, ...]:

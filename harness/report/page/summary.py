@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from harness.report.grouping import grouped
 from harness.report.page.estimates import (
     SeriesEstimate,
     accuracy_estimate,
@@ -11,7 +12,7 @@ from harness.report.page.estimates import (
     throughput_estimate,
     with_interval,
 )
-from harness.report.page.series import ComparableSet, Series
+from harness.report.page.series import ComparableSet
 from harness.store.record import RunRecord
 
 MOST_CELLS = 6  # that get a sentence each
@@ -26,19 +27,19 @@ def counts(runs: Sequence[RunRecord]) -> str:
         return "One run, which ended ok." if good else f"One run: {next(iter(ended))}."
     rest = ", ".join(f"{count:,} {status}" for status, count in ended.most_common())
     shared = sum(run.contended is True for run in runs)
-    said = f"{len(runs):,} runs, {f'{good:,} of them ok; {rest}' if rest else 'all of them ok'}."
-    return said + (f" {shared:,} shared their cores with others (†)." if shared else "")
+    text = f"{len(runs):,} runs, {f'{good:,} of them ok; {rest}' if rest else 'all of them ok'}."
+    return text + (f" {shared:,} shared their cores with others (†)." if shared else "")
 
 
-def compared(found: Sequence[ComparableSet]) -> ComparableSet | None:
+def compared(sets: Sequence[ComparableSet]) -> ComparableSet | None:
     """The first set in which there is something to compare, or the first."""
-    return next((one for one in found if len(one.series) > 1), found[0] if found else None)
+    return next((one for one in sets if len(one.series) > 1), sets[0] if sets else None)
 
 
-def summary_sentences(found: Sequence[ComparableSet]) -> list[tuple[str, str]]:
+def summary_sentences(sets: Sequence[ComparableSet]) -> list[tuple[str, str]]:
     """(what, sentence) for the largest set: who is fastest, who is the most accurate, and whether that is
     more than noise."""
-    largest = compared(found)
+    largest = compared(sets)
     if largest is None:
         return [("Nothing to compare", f"No run ended ok. This makes some: {COMPARE}")]
     if len(largest.series) < 2:
@@ -52,18 +53,18 @@ def _fastest(one: ComparableSet) -> list[tuple[str, str]]:
     """For every cell the fastest contender; across cells where nobody else took part."""
     if len(one.contenders) == 1:
         rates = [throughput_estimate(series, "train_throughput", series.label) for series in one.series]
-        return [("Fastest to train", said)] if (said := _ahead(rates)) else []
+        return [("Fastest to train", text)] if (text := _ahead(rates)) else []
     lines = []
     for cell in sorted(one.cells, key=lambda cell: -sum(series.cell == cell for series in one.series)):
-        own = [series for series in one.series if series.cell == cell]
+        same_cell = [series for series in one.series if series.cell == cell]
         rates = [
             throughput_estimate(
                 series, "train_throughput", ", ".join(filter(None, (series.by, series.settings)))
             )
-            for series in own
+            for series in same_cell
         ]
-        if said := _ahead(rates):
-            lines.append((f"Fastest to train, {cell}", said))
+        if text := _ahead(rates):
+            lines.append((f"Fastest to train, {cell}", text))
     return lines[:MOST_CELLS]
 
 
@@ -83,28 +84,26 @@ def _ahead(rates: Sequence[SeriesEstimate | None]) -> str | None:
 def _most_accurate(one: ComparableSet) -> list[tuple[str, str]]:
     """Whoever computed them, runs of one cell with the same settings are runs of one seed or another. Of each
     cell the best settings; of a single cell all of them."""
-    alike: dict[tuple[str, str], list[Series]] = {}
-    for series in one.series:
-        alike.setdefault((series.cell, series.settings), []).append(series)
+    alike = grouped(one.series, lambda series: (series.cell, series.settings))
     made = [
-        (cell, accuracy_estimate(", ".join(filter(None, (cell, own))), all_of_it))
-        for (cell, own), all_of_it in alike.items()
+        (cell, accuracy_estimate(", ".join(filter(None, (cell, settings))), series))
+        for (cell, settings), series in alike.items()
     ]
-    order = sorted(((cell, found) for cell, found in made if found), key=lambda each: -each[1].value)
+    order = sorted(((cell, estimate) for cell, estimate in made if estimate), key=lambda each: -each[1].value)
     if len(one.cells) > 1:
         best: dict[str, SeriesEstimate] = {}
-        for cell, found in order:
-            best.setdefault(cell, found)
+        for cell, estimate in order:
+            best.setdefault(cell, estimate)
         order = list(best.items())
     if len(order) < 2:
         return []
-    first, second = (found for _, found in order[:2])
+    first, second = (estimate for _, estimate in order[:2])
     ahead, sure = difference_text(first, second)
-    said = (
+    text = (
         f"{first.label} with {with_interval(first, 'of the test set', _accuracy)}, mean of {first.n} "
         f"seed{'s' * (first.n > 1)}, {ahead} {second.label}: {sure}."
     )
-    return [("Most accurate", said)]
+    return [("Most accurate", text)]
 
 
 def _accuracy(value: float) -> str:

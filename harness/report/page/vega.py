@@ -31,8 +31,8 @@ def specification(chart: Chart, keys: Sequence[str], description: str) -> dict[s
         drawn = _cells(chart)
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")  # the width is the page's, the height its own
     whole = drawn.properties(width="container", autosize=fit, description=description)
-    found: dict[str, Any] = whole.to_dict()
-    return {name: part for name, part in found.items() if name not in ("$schema", "config")}
+    parts: dict[str, Any] = whole.to_dict()
+    return {name: part for name, part in parts.items() if name not in ("$schema", "config")}
 
 
 def _lines(chart: Lines, keys: Sequence[str]) -> Drawn:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from harness.errors import ScalingError
 from harness.report.scaling import plot
-from harness.report.scaling.errors import ScalingError
 from harness.report.scaling.lines import group_lines
 from harness.report.scaling.render import render
 from harness.store import frames

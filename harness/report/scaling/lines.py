@@ -1,18 +1,15 @@
 """Runs of `mode=throughput` grouped into lines: those of a line differ along one axis alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
-from typing import TypeVar
 
 from harness.config import identity
 from harness.report.format import text
+from harness.report.grouping import grouped
 from harness.report.scaling.fit import Fit, fit_seconds, half_arithmetic_size
 from harness.store.record import RunRecord
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 AXES = {"batch": "batch size", "hidden": "hidden units", "steps": "time steps"}
 # the keys of the axes
@@ -93,11 +90,11 @@ def group_lines(records: Sequence[RunRecord]) -> list[Line]:
         labels = _labels(runs)
         for axis in AXES:
             fixed_axes = [other for other in AXES if other != axis]
-            for fixed_sizes, along in _grouped(runs, partial(_sizes, fixed_axes)).items():
+            for fixed_sizes, along in grouped(runs, partial(_sizes, fixed_axes)).items():
                 if len({size(run, axis) for run in along}) < 2:
                     continue
                 fixed = ", ".join(map(describe_size, fixed_axes, fixed_sizes))
-                curves = sorted(_grouped(along, _identity).items())
+                curves = sorted(grouped(along, _identity).items())
                 lines.append(
                     Line(axis, family, fixed, tuple(_curve(axis, labels[key], same) for key, same in curves))
                 )
@@ -130,7 +127,7 @@ def _complete(record: RunRecord) -> bool:
 def _families(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     """Runs by what is the same along a line: `lstm, mnist` and the settings that differ among those."""
     families: dict[str, list[RunRecord]] = {}
-    for name, members in _grouped(runs, lambda run: f"{run.cell}, {run.data}").items():
+    for name, members in grouped(runs, lambda run: f"{run.cell}, {run.data}").items():
         settings = [_settings(run) for run in members]
         differing = [key for key in settings[0] if len({s.get(key) for s in settings}) > 1]
         for run, own in zip(members, settings, strict=True):
@@ -147,7 +144,7 @@ def _settings(record: RunRecord) -> dict[str, str]:
 
 def _curve(axis: str, label: str, runs: Sequence[RunRecord]) -> ScalingCurve:
     points = []
-    for place, same in sorted(_grouped(runs, lambda run: size(run, axis)).items()):
+    for place, same in sorted(grouped(runs, lambda run: size(run, axis)).items()):
         batch, flops_per_sequence = same[0].batch_size, same[0].flops_per_sequence
         seconds = batch / fmean(run.train_throughput for run in same if run.train_throughput)
         peak = max(run.peak_flops_per_second for run in same if run.peak_flops_per_second)
@@ -182,10 +179,3 @@ def _labels(runs: Sequence[RunRecord]) -> dict[tuple[str, ...], str]:
         ]
         labels[own] = " ".join([own[0], *rest])
     return labels
-
-
-def _grouped(items: Sequence[V], key: Callable[[V], K]) -> dict[K, list[V]]:
-    groups: dict[K, list[V]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups

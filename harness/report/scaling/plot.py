@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.errors import ScalingError
 from harness.report.matplotlib_style import DASHED, INK, INSTALL, STYLE, save
 from harness.report.palette import COLORS, SHAPES, color_index, shape_index
-from harness.report.scaling.errors import ScalingError
 from harness.report.scaling.lines import AXES, Line, ScalingCurve
 
 if TYPE_CHECKING:

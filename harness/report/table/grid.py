@@ -1,4 +1,4 @@
-"""What is on a page with a table: heads, rows of texts, and what is said below. No format is known here."""
+"""What is on a page with a table: heads, rows of texts, and notes below. No format is known here."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import pandas
 
 from harness.report.format import MARK, MISSING, Best, figure, percent, text
+from harness.report.frame import installed_versions
 from harness.report.table.groups import TARGET, Groups
 from harness.store.record import column
 
@@ -123,22 +124,22 @@ def _square(row: Mapping[str, Any] | None, statuses: Counter[str] | None, metric
         return MISSING + (
             f" ({', '.join(f'{n} {status}' for status, n in statuses.items())})" if statuses else ""
         )
-    said = _cell(row, metric, counted=True)
+    cell = _cell(row, metric, counted=True)
     if not row[f"{metric}_n"]:
-        return f"{said} (0 of {row['n']})"
+        return f"{cell} (0 of {row['n']})"
     other = row["n"] != usual_n and row[f"{metric}_n"] == row["n"]
-    return type(said)(f"{said} (n = {row['n']})") if other else said
+    return type(cell)(f"{cell} (n = {row['n']})") if other else cell
 
 
 def _cell(row: Mapping[str, Any], metric: str, *, counted: bool) -> str:
     """`mean ± deviation`; how many runs have it where not all do, a mark where others may have spoilt it."""
-    said = figure(metric, row[metric], row[f"{metric}_sd"])
-    found, n = row[f"{metric}_n"], row["n"]
-    if counted and 0 < found < n:
-        said += f" ({found} of {n})"
-    if found and row["n_contended"] and column(metric).timed:
-        said += f" {MARK}"
-    return Best(said) if row[f"{metric}_best"] else said
+    cell = figure(metric, row[metric], row[f"{metric}_sd"])
+    count, n = row[f"{metric}_n"], row["n"]
+    if counted and 0 < count < n:
+        cell += f" ({count} of {n})"
+    if count and row["n_contended"] and column(metric).timed:
+        cell += f" {MARK}"
+    return Best(cell) if row[f"{metric}_best"] else cell
 
 
 def _rows(table: pandas.DataFrame) -> list[dict[str, Any]]:
@@ -152,10 +153,10 @@ def _value(name: str, value: object) -> str:
 def _shared(groups: Groups) -> str:
     """The note on figures that are marked; "" where none is."""
     runs = groups.runs[groups.runs["status"] == "ok"]
-    found = int(runs["contended"].eq(True).sum())
-    if not found or not any(column(metric).timed for metric in groups.metrics):
+    contended = int(runs["contended"].eq(True).sum())
+    if not contended or not any(column(metric).timed for metric in groups.metrics):
         return ""
-    return f"{MARK} Others used the cores of {found} of {len(runs)} runs: do not trust their timing."
+    return f"{MARK} Others used the cores of {contended} of {len(runs)} runs: do not trust their timing."
 
 
 def _untimed(groups: Groups) -> str:
@@ -163,14 +164,11 @@ def _untimed(groups: Groups) -> str:
 
 
 def provenance(frame: pandas.DataFrame) -> str:
-    """On what and with what the `ok` runs were measured, each said once."""
+    """On what and with what the `ok` runs were measured."""
     ok_runs = frame[frame["status"] == "ok"]
     pairs = zip(ok_runs["device_name"], ok_runs["threads"], strict=True)
     devices = dict.fromkeys(f"{text(name)}, {threads} threads" for name, threads in pairs)
-    found: dict[str, set[str]] = {}
-    for environment in ok_runs["environment"]:
-        for name, version in environment.get("versions", {}).items():
-            found.setdefault(text(name), set()).add(text(version))
-        found.setdefault("harness at", set()).add(text(str(environment.get("git_revision"))))
-    versions = ", ".join(f"{name} {' and '.join(sorted(each))}" for name, each in found.items())
+    versions = ", ".join(
+        f"{name} {' and '.join(sorted(each))}" for name, each in installed_versions(ok_runs).items()
+    )
     return f"Measured on {'; '.join(devices)}. Versions: {versions}."

@@ -13,7 +13,7 @@ from harness.model.initializers import stream as random_stream
 from harness.model.network import ModelSpec
 from harness.runner.context import Context
 from harness.runner.evaluation import ranges
-from harness.runner.protocol import Job, Note, Phase, Update
+from harness.runner.protocol import Job, Update
 
 # largest allowed difference between predictions step by step and at once, relative to the largest logit
 LIMITS = {"float32": 1e-5, "float64": 1e-5, "tf32": 5e-3, "bfloat16": 5e-2}
@@ -76,8 +76,7 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
     context.restart()
     config, session, model = context.config, context.session, context.model
     x, y = context.sequences("test"), context.dataset.test.labels
-    context.emit(Phase("streaming"))
-    context.emit(Note("streaming"))
+    context.begin("streaming", "streaming")
     size = min(config.evaluate.batch_size, len(x))
     rows = random_stream(config.seed, "stream").permutation(len(x))[:SINGLE]
     at_once = session.predict("test", ranges(len(x), size))

@@ -20,8 +20,8 @@ from harness.measure.statistics import estimate, pooled
 from harness.model.initializers import stream
 from harness.runner import training
 from harness.runner.context import Context
-from harness.runner.evaluation import ranges
-from harness.runner.protocol import Job, Note, Phase, Update
+from harness.runner.evaluation import full_ranges
+from harness.runner.protocol import Job, Update
 
 MIN_WINDOWS = 3  # unless they would take as many times longer than `measure.seconds`
 
@@ -36,8 +36,7 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
     step_seconds = warm_up(context)
     context.restart()
     config, session, emit = context.config, context.session, context.emit
-    emit(Phase("training"))
-    emit(Note("timing updates"))
+    context.begin("training", "timing updates")
     size = config.train.batch_size
     steps, seconds = _windows(updates(context, "throughput"), step_seconds, config)
     emit(
@@ -46,8 +45,7 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
             timing={"windows": _raw(steps, seconds, size)},
         )
     )
-    emit(Phase("inference"))
-    emit(Note("timing inference"))
+    context.begin("inference", "timing inference")
     count = len(context.dataset.test.labels)
     size = min(config.evaluate.batch_size, count)
     predictions = _predictions(session, count, size)
@@ -65,8 +63,7 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
 
 def warm_up(context: Context) -> float:
     """Seconds of one steady update. Trains on random batches: `Context.restart` puts the weights back."""
-    context.emit(Phase("warm_up"))
-    context.emit(Note("warming up"))
+    context.begin("warm_up", "warming up")
     first, steps, seconds, step_seconds = _steady(updates(context, "warm-up"), context.config)
     training.report_warm_up(context, first=first, steps=steps, seconds=seconds)
     return step_seconds
@@ -91,7 +88,7 @@ def updates(context: Context, stream_name: str) -> Work:
 
 
 def _predictions(session: Session, examples: int, size: int) -> Work:
-    full = [(start, stop) for start, stop in ranges(examples, size) if stop - start == size]
+    full = full_ranges(examples, size)
 
     def work(count: int) -> float:
         batches = list(islice(cycle(full), count))
@@ -117,7 +114,7 @@ def _steady(work: Work, config: Config) -> tuple[float, int, float, float]:
 
 def _windows(work: Work, step_seconds: float, config: Config) -> tuple[list[int], list[float]]:
     """Steps and seconds of windows, each of at least `measure.window_seconds`, `measure.seconds` in all."""
-    count = max(1, math.ceil(config.measure.window_seconds / max(step_seconds, 1e-9)))
+    count = training.steps_per_window(config, step_seconds)
     seconds: list[float] = []
     wanted = config.measure.seconds
     while math.fsum(seconds) < (MIN_WINDOWS * wanted if len(seconds) < MIN_WINDOWS else wanted):

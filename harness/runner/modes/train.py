@@ -3,7 +3,7 @@
 from harness.measure.contention import ContentionMonitor
 from harness.runner import checkpointing, diagnostics, evaluation, ridge, training
 from harness.runner.context import Context
-from harness.runner.protocol import Job, Note, Phase, Update
+from harness.runner.protocol import Job, Phase, Update
 from harness.store import weights
 
 COUNTER_SEQUENCES = 1000  # test sequences over which a cell's counters are averaged
@@ -43,8 +43,7 @@ def _gradient_flow(context: Context, when: str) -> None:
     """How far gradients flow back on the first training batch, if the configuration asks for it."""
     if context.config.diagnostics != "gradient_flow":
         return
-    context.emit(Phase("diagnostics"))
-    context.emit(Note("following gradients"))
+    context.begin("diagnostics", "following gradients")
     size = context.config.train.batch_size
     x, y = context.sequences("train", size), context.train_labels[:size]
     norms = diagnostics.gradient_flow(context.setup, context.session.weights(), x, y)

@@ -13,12 +13,6 @@ from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
 
 
-def project(xs: Tensor, p: Packed) -> Tensor:
-    """What the inputs add to dh/dt: xs (…, I), of one step or of all -> (…, H)."""
-    W_xh, _, b_h, _ = p
-    return ops.matmul(xs, W_xh) + b_h
-
-
 def precompute(p: Packed) -> list[Tensor]:
     """W_hh (H, H) and 1 / τ (H,)."""
     _, W_hh, _, log_tau = p

@@ -11,12 +11,6 @@ from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
 
 
-def project(xs: Tensor, p: Packed) -> Tensor:
-    """What the inputs add to h_t: xs (…, I), of one step or of all -> (…, H)."""
-    W_xh, _, b_h = p
-    return ops.matmul(xs, W_xh) + b_h
-
-
 def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
     """One time step: the projected input xw (B, H) and the state (h (B, H),) -> h and the next state."""
     (h,), α = state, float(options["leak"])

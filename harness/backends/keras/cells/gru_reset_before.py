@@ -18,12 +18,6 @@ from harness.backends.keras.cells import Options, Packed, State, Tensor
 from harness.model.network import ModelSpec
 
 
-def project(xs: Tensor, p: Packed) -> Tensor:
-    """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 3H)."""
-    W_x, _, b = p
-    return ops.matmul(xs, W_x) + b
-
-
 def precompute(p: Packed) -> list[Tensor]:
     """The recurrent weights of z and r side by side (H, 2H), and those of n (H, H)."""
     W_hz, W_hr, W_hn = ops.split(p[1], 3, axis=-1)

@@ -13,12 +13,6 @@ from harness.backends.keras import gates
 from harness.backends.keras.cells import Options, Packed, State, Tensor
 
 
-def project(xs: Tensor, p: Packed) -> Tensor:
-    """What the inputs add to u: xs (…, I), of one step or of all -> (…, H)."""
-    W_xh, _, b_h = p
-    return ops.matmul(xs, W_xh) + b_h
-
-
 def precompute(p: Packed) -> list[Tensor]:
     """S (H, H)."""
     _, W_hh, _ = p

@@ -20,12 +20,6 @@ from harness.backends.keras.cells import Options, Packed, State, Tensor
 from harness.model.network import ModelSpec
 
 
-def project(xs: Tensor, p: Packed) -> Tensor:
-    """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 4H)."""
-    W_x, _, b = p
-    return ops.matmul(xs, W_x) + b
-
-
 def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
     """One time step: the projected input xw (B, 4H) and the state (h, c), each (B, H) -> h and the next
     state."""

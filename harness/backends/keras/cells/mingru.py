@@ -10,8 +10,8 @@ Stored are W_x (I, 2H), b (2H,).
 from keras import ops
 
 from harness.backends.keras import gates
-from harness.backends.keras.cells import Options, Packed, State, Tensor
-from harness.backends.keras.scan import linear_recurrence
+from harness.backends.keras.cells import Packed, Tensor
+from harness.backends.keras.scan import linear_cell
 
 
 def project(xs: Tensor, p: Packed) -> Tensor:
@@ -20,27 +20,12 @@ def project(xs: Tensor, p: Packed) -> Tensor:
     return ops.matmul(xs, W_x) + b
 
 
-def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
-    """One time step: the gates xw (B, 2H) and the state (h (B, H),) -> h and the next state."""
-    (h,) = state
-    keep, new = _coefficients(xw)
-    h = keep * h + new
-    return h, (h,)
-
-
-def scan(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
-    """All time steps at once: the gates xw (T, B, 2H) and the state (h (B, H),) -> all h (T, B, H) and
-    the last state."""
-    (h,) = state
-    hs = linear_recurrence(*_coefficients(xw), h)
-    return hs, (hs[-1],)
-
-
-def _coefficients(xw: Tensor) -> tuple[Tensor, Tensor]:
+def coefficients(xw: Tensor) -> tuple[Tensor, Tensor]:
     """What multiplies h_{t-1}, and what is added, of the gates (…, 2H)."""
     z, n = ops.split(xw, 2, axis=-1)
     z = ops.sigmoid(z)
     return 1 - z, z * n
 
 
+step, scan = linear_cell(coefficients)
 pack, unpack = gates.packing("W_xz W_xn", "b_z b_n")

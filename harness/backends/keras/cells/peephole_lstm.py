@@ -23,12 +23,6 @@ PEEPHOLES = ("p_i", "p_f", "p_o")
 pack_gates, unpack_gates = gates.packing("W_xi W_xf W_xg W_xo", "W_hi W_hf W_hg W_ho", "b_i b_f b_g b_o")
 
 
-def project(xs: Tensor, p: Packed) -> Tensor:
-    """What the inputs add to the gates: xs (…, I), of one step or of all -> (…, 4H)."""
-    W_x, _, b, _ = p
-    return ops.matmul(xs, W_x) + b
-
-
 def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor, State]:
     """One time step: the projected input xw (B, 4H) and the state (h, c), each (B, H) -> h and the next
     state."""

@@ -53,12 +53,14 @@ class Engine(Protocol):
 
     def rows(self, x: Tensor, start: int, size: int) -> Tensor:
         """Rows start … start + size - 1 of x (N, …), without compiling anything for each start."""
+        return x[start : start + size]
 
     def scan(self, jit: bool) -> Scan | None:
         """The engine's own time loop; None where it runs one step after the other, as Python says."""
 
     def compile_part(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
         """A part of a forward pass, as an engine needs it that compiles parts and not the whole."""
+        return function
 
     def compile(
         self, function: Callable[..., Any], jit: bool, *, any_length: bool = False
@@ -84,7 +86,8 @@ class Engine(Protocol):
 
     def device_peak_memory_bytes(self) -> int | None: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives back what can be; some frameworks keep their pools and memory until the process ends."""
 
 
 def environment(engine: str, threads: int) -> dict[str, str]:

@@ -10,11 +10,11 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
+from harness.backends.keras import engines
 from harness.backends.keras.engines import (
     CellStep,
     Loss,
     Scan,
-    SequenceFunction,
     State,
     Tensor,
     TrainingState,
@@ -29,8 +29,8 @@ from harness.measure.machine import cpu_name
 _started: list[int] = []  # threads of XLA's CPU pool, which is made once in a process
 
 
-class Engine:
-    """See `harness.backends.keras.engines.Engine`."""
+class Engine(engines.Engine):
+    """JAX on one device."""
 
     name = "jax"
 
@@ -82,9 +82,6 @@ class Engine:
 
         return scan if jit else None
 
-    def compile_part(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
-        return function
-
     def compile(
         self, function: Callable[..., Any], jit: bool, *, any_length: bool = False
     ) -> Callable[..., Any]:
@@ -134,6 +131,3 @@ class Engine:
         if not self.on_gpu:
             return None
         return int(self.jax_device.memory_stats()["peak_bytes_in_use"])
-
-    def close(self) -> None:
-        """XLA keeps its pool until the process ends."""

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from harness.backends.keras import engines
 from harness.backends.keras.engines import (
     CellStep,
     Loss,
     Scan,
-    SequenceFunction,
     State,
     Tensor,
     TrainingState,
@@ -25,8 +25,8 @@ from harness.errors import Unavailable
 from harness.measure.machine import cpu_name
 
 
-class Engine:
-    """See `harness.backends.keras.engines.Engine`."""
+class Engine(engines.Engine):
+    """TensorFlow on one device."""
 
     name = "tensorflow"
 
@@ -65,9 +65,6 @@ class Engine:
     def put(self, array: np.ndarray) -> Tensor:
         return tf.constant(array)
 
-    def rows(self, x: Tensor, start: int, size: int) -> Tensor:
-        return x[start : start + size]
-
     def scan(self, jit: bool) -> Scan:
         def scan(
             step: CellStep, xs: Tensor, state: State, params: Sequence[Tensor], *, reverse: bool
@@ -81,9 +78,6 @@ class Engine:
             return tf.concat(parts[::-1] if reverse else parts, axis=0), state
 
         return scan
-
-    def compile_part(self, function: SequenceFunction, jit: bool) -> SequenceFunction:
-        return function
 
     def compile(
         self, function: Callable[..., Any], jit: bool, *, any_length: bool = False
@@ -116,8 +110,7 @@ class Engine:
 
         compiled = self.compile(run, jit)
         return calls_of_fixed_size(
-            lambda carry, data, plan, count: compiled(carry, data, plan, tf.constant(count)),
-            self.put,
+            lambda carry, data, plan, count: compiled(carry, data, plan, tf.constant(count)), self.put
         )
 
     def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -145,9 +138,6 @@ class Engine:
         if self.gpu is None:
             return None
         return int(tf.config.experimental.get_memory_info(f"GPU:{self.gpu}")["peak"])
-
-    def close(self) -> None:
-        """TensorFlow keeps its pools and its memory until the process ends."""
 
 
 def _any_length(function: Any) -> Callable[..., Any]:

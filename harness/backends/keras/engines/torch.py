@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import torch
 
+from harness.backends.keras import engines
 from harness.backends.keras.engines import (
     STEPS_PER_GRAPH,
     CellStep,
@@ -29,8 +30,8 @@ from harness.errors import Unavailable
 from harness.measure.machine import cpu_name
 
 
-class Engine:
-    """See `harness.backends.keras.engines.Engine`."""
+class Engine(engines.Engine):
+    """PyTorch on one device."""
 
     name = "torch"
     use_cudnn: bool | str = "auto"
@@ -53,9 +54,6 @@ class Engine:
 
     def put(self, array: np.ndarray) -> Tensor:
         return torch.tensor(array, device=self.device)
-
-    def rows(self, x: Tensor, start: int, size: int) -> Tensor:
-        return x[start : start + size]
 
     def scan(self, jit: bool) -> Scan | None:
         if not jit:
