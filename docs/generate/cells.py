@@ -30,7 +30,7 @@ def _section(spec: CellSpec) -> str:
     ]
     if spec.options:
         rows = (
-            (f"`cell.{name}`", allowed(cell_option(option)), option.meaning)
+            (f"`cell.{name}`", allowed(cell_option(option)), option.description)
             for name, option in spec.options.items()
         )
         parts.append(table(("option", "allowed", "meaning"), rows))

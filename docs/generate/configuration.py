@@ -74,4 +74,4 @@ def _rows(section: type, values: Mapping[str, Any], prefix: str) -> Iterator[tup
     for f in described:
         default = values[f.name]
         shown = default if isinstance(default, str) else json.dumps(default)
-        yield f"`{prefix}{f.name}`", f"`{shown}`", allowed(f.metadata["check"]), f.metadata["meaning"]
+        yield f"`{prefix}{f.name}`", f"`{shown}`", allowed(f.metadata["check"]), f.metadata["description"]

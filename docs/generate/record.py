@@ -22,7 +22,7 @@ def columns() -> str:
 
 def _row(f: "Field[Any]") -> tuple[str, str, str, str, str]:
     column = f.metadata["column"]
-    return f"`{f.name}`", _type(f.type), column.unit, column.better, column.meaning
+    return f"`{f.name}`", _type(f.type), column.unit, column.better, column.description
 
 
 def _type(hint: Any) -> str:

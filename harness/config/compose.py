@@ -64,9 +64,9 @@ def from_hydra(composed: DictConfig) -> Config:
 
 def task_overrides(hydra: Any) -> list[str]:
     """The overrides of a run as they were typed: `list` would replace what is in them."""
-    found = OmegaConf.to_container(hydra.overrides.task, resolve=False)
-    assert isinstance(found, list)
-    return found
+    overrides = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    return overrides
 
 
 def command_line(overrides: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ def check(config: "Config") -> None:
 
 
 def _cell(config: "Config") -> None:
-    chosen: dict[str, tuple[str, Any, bool]] = {
+    choices: dict[str, tuple[str, Any, bool]] = {
         "layers": ("model.layers", config.model.layers, config.model.layers > 1),
         "bidirectional": ("model.bidirectional", config.model.bidirectional, config.model.bidirectional),
         "readout": ("model.readout", config.model.readout, config.model.readout != "last"),
@@ -35,7 +35,7 @@ def _cell(config: "Config") -> None:
         "gradient_flow": ("diagnostics", config.diagnostics, config.diagnostics == "gradient_flow"),
     }
     for name, reason in cell_spec(config.cell.name).refuses.items():
-        key, value, used = chosen[name]
+        key, value, used = choices[name]
         if used:
             raise config_error(key, value, f"has no meaning for {config.cell.name}: {reason}")
 

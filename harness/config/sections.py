@@ -1,5 +1,5 @@
 """The groups of keys of a configuration: frozen dataclasses that only hold. Each key has the check of its
-values and its meaning beside it."""
+values and its description beside it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +20,9 @@ RERUN = ("failed", "all")
 SOLVERS = ("gradient", "ridge")
 
 
-def option(check: Check, meaning: str) -> Any:
+def option(check: Check, description: str) -> Any:
     """A key: what its values may be, and what it means, in one sentence; its default is in `conf/`."""
-    return field(metadata={"check": check, "meaning": meaning})
+    return field(metadata={"check": check, "description": description})
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,10 @@ class State:
 
 @dataclass(frozen=True)
 class Choice:
-    """An option that is one of several words; `meaning` says what it decides."""
+    """An option that is one of several words; `description` says what it decides."""
 
     allowed: tuple[str, ...]
-    meaning: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Integer:
 
     low: int
     high: int
-    meaning: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Number:
 
     low: float
     high: float
-    meaning: str
+    description: str
     open_low: bool = True
 
 

@@ -98,20 +98,20 @@ class ModelSpec:
         Every layer and direction has the cell's parameters and then, where it is learned, the start of
         its states (`layers.0.forward.initial_h`).
         """
-        found: dict[str, tuple[Param, Shape]] = {}
+        params: dict[str, tuple[Param, Shape]] = {}
         for prefix, features in self.blocks():
             shapes = self.cell_shapes(features)
             for param in self.spec.params:
-                found[f"{prefix}.{param.name}"] = (param, shapes[param.name])
+                params[f"{prefix}.{param.name}"] = (param, shapes[param.name])
             lengths = self.state_sizes(features)
             for state in self.spec.state:
                 if state.name in self.learned_states():
                     param = Param(f"initial_{state.name}", (state.size,), "initial state")
-                    found[f"{prefix}.{param.name}"] = (param, (lengths[state.name],))
+                    params[f"{prefix}.{param.name}"] = (param, (lengths[state.name],))
         sizes = self._sizes(self.features)
         for name, param in READOUT[self.readout == "attention"].items():
-            found[name] = (param, tuple(sizes[s] for s in param.shape))
-        return found
+            params[name] = (param, tuple(sizes[s] for s in param.shape))
+        return params
 
     def shapes(self) -> dict[str, Shape]:
         """Canonical name -> shape, in canonical order."""

@@ -53,11 +53,11 @@ def own_shape(model: ModelSpec, *, batch: int, steps: int) -> Shape:
     shapes = model.cell_shapes(model.layer_features(model.layers - 1))
     matrices = [(param, shapes[param.name]) for param in model.spec.params if len(param.shape) >= 2]
     states = [each for each in matrices if each[0].role in ("recurrent", "symmetric", "reservoir")]
-    chosen = states or matrices
-    looped = bool(states) or all(param.applied == "once" for param, _ in chosen)
+    projected = states or matrices
+    looped = bool(states) or all(param.applied == "once" for param, _ in projected)
     rows = batch if looped else batch * steps
-    k = math.prod(chosen[0][1][:-1])
-    return min(rows, ROWS), k, sum(shape[-1] for _, shape in chosen)
+    k = math.prod(projected[0][1][:-1])
+    return min(rows, ROWS), k, sum(shape[-1] for _, shape in projected)
 
 
 def measure(session: Session, own_shape: Shape) -> Roofline:

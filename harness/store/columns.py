@@ -21,7 +21,7 @@ BY_TARGET = " by target"  # behind the unit of a column that holds one figure pe
 
 @dataclass(frozen=True)
 class Column:
-    """`meaning` in words and the `unit`, then what reports need to know.
+    """`description` in words and the `unit`, then what reports need to know.
 
     `better`: whether more or less of it is better; "" where neither is. `compared`: whether `compare` divides
     or subtracts two sides; "" for a column that it does not compare. `timed`: other processes on the same
@@ -29,7 +29,7 @@ class Column:
     run with that seed adds nothing. `counted`: known exactly, not measured.
     """
 
-    meaning: str
+    description: str
     unit: str = ""
     better: Literal["more", "less", ""] = ""
     compared: Literal["ratio", "difference", ""] = ""
@@ -43,9 +43,9 @@ class Column:
         return self.timed or self.unit == BYTES
 
 
-def required(meaning: str, unit: str = "", *, counted: bool = False) -> Any:
+def required(description: str, unit: str = "", *, counted: bool = False) -> Any:
     """A field that every record has."""
-    return field(metadata={"column": Column(meaning, unit, counted=counted)})
+    return field(metadata={"column": Column(description, unit, counted=counted)})
 
 
 def optional(*facts: Any, default: Any = None, **more: Any) -> Any:
@@ -53,36 +53,36 @@ def optional(*facts: Any, default: Any = None, **more: Any) -> Any:
     return field(default=default, metadata={"column": Column(*facts, **more)})
 
 
-def part(kind: type, meaning: str, unit: str = "") -> Any:
+def part(kind: type, description: str, unit: str = "") -> Any:
     """A part of the document, empty by default."""
-    return field(default_factory=kind, metadata={"column": Column(meaning, unit)})
+    return field(default_factory=kind, metadata={"column": Column(description, unit)})
 
 
-def accuracy(meaning: str) -> Any:
-    return optional(meaning, SHARE, "more", "difference", seeded=True)
+def accuracy(description: str) -> Any:
+    return optional(description, SHARE, "more", "difference", seeded=True)
 
 
-def loss(meaning: str) -> Any:
-    return optional(meaning, "nats", "less", "difference", seeded=True)
+def loss(description: str) -> Any:
+    return optional(description, "nats", "less", "difference", seeded=True)
 
 
-def speed(meaning: str, unit: str = RATE) -> Any:
+def speed(description: str, unit: str = RATE) -> Any:
     """A rate, or a share of one."""
-    return optional(meaning, unit, "more", "ratio", timed=True)
+    return optional(description, unit, "more", "ratio", timed=True)
 
 
-def duration(meaning: str) -> Any:
-    return optional(meaning, SECONDS, "less", "ratio", timed=True)
+def duration(description: str) -> Any:
+    return optional(description, SECONDS, "less", "ratio", timed=True)
 
 
-def by_target(meaning: str, unit: str, *, timed: bool = False) -> Any:
+def by_target(description: str, unit: str, *, timed: bool = False) -> Any:
     """A mapping that holds the cost of reaching each target accuracy."""
-    return optional(meaning, unit + BY_TARGET, "less", "ratio", timed=timed, seeded=True)
+    return optional(description, unit + BY_TARGET, "less", "ratio", timed=timed, seeded=True)
 
 
-def memory(meaning: str) -> Any:
-    return optional(meaning, BYTES, "less", "ratio")
+def memory(description: str) -> Any:
+    return optional(description, BYTES, "less", "ratio")
 
 
-def parity(meaning: str) -> Any:
-    return optional(meaning, RELATIVE, "less", "ratio", seeded=True)
+def parity(description: str) -> Any:
+    return optional(description, RELATIVE, "less", "ratio", seeded=True)

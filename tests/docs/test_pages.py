@@ -64,7 +64,7 @@ def test_every_column_and_status_is_explained() -> None:
     text = PARTS["columns"]()
     for f in fields(RunRecord):
         (row,) = re.findall(rf"^\| `{f.name}` \|.*$", text, re.MULTILINE)
-        assert f.metadata["column"].meaning
+        assert f.metadata["column"].description
         if f.name.endswith(("_seconds", "_bytes", "_throughput", "_per_second", "_accuracy", "_loss")):
             assert f.metadata["column"].unit, row
     assert "| `seconds_to_target` | mapping or null | s by target |" in text

@@ -17,22 +17,22 @@ FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 def csv(groups: Groups) -> str:
     """Groups, with the status `ok`, and below them each run that is not."""
-    found = _whole(groups).map(_no_formula)
-    return str(found.rename(columns=_no_formula).to_csv(index=False)).rstrip("\n")
+    table = _whole(groups).map(_no_formula)
+    return str(table.rename(columns=_no_formula).to_csv(index=False)).rstrip("\n")
 
 
 def json(groups: Groups) -> str:
     """`rows` and `not_ok`; what is missing or not finite is null."""
-    found = {"rows": _records(groups.table), "not_ok": _records(groups.not_ok)}
-    return plain.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+    table = {"rows": _records(groups.table), "not_ok": _records(groups.not_ok)}
+    return plain.dumps(table, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def parquet(groups: Groups) -> bytes:
     """What `csv` gives, with types. Raises TableError where pyarrow is not installed."""
-    found = _whole(groups).map(_line).rename(columns=_line)
-    found = found.apply(lambda column: _uniform(column) if column.dtype == object else column)
+    table = _whole(groups).map(_line).rename(columns=_line)
+    table = table.apply(lambda column: _uniform(column) if column.dtype == object else column)
     try:
-        return bytes(found.to_parquet(engine="pyarrow", index=False))
+        return bytes(table.to_parquet(engine="pyarrow", index=False))
     except ImportError as error:
         raise TableError(
             f"--format parquet: pyarrow cannot be imported here ({one_line(str(error))}); "
@@ -42,10 +42,10 @@ def parquet(groups: Groups) -> bytes:
 
 def _whole(groups: Groups) -> pandas.DataFrame:
     """Groups and the runs that are not ok in one frame; whole numbers and flags stay what they are."""
-    found = pandas.concat([groups.table.assign(status="ok"), groups.not_ok], ignore_index=True)
+    table = pandas.concat([groups.table.assign(status="ok"), groups.not_ok], ignore_index=True)
     kinds = {f"{metric}_n": "Int64" for metric in groups.metrics} | {"n": "Int64", "n_contended": "Int64"}
     kinds |= {f"{metric}_best": "boolean" for metric in groups.metrics} | {"seed": "Int64"}
-    return found.astype(kinds)
+    return table.astype(kinds)
 
 
 def _records(table: pandas.DataFrame) -> list[dict[str, Any]]:
