@@ -83,7 +83,7 @@ def test_a_killed_download_is_continued(server: Server, tmp_path: Path) -> None:
 def test_a_disk_that_is_full(server: Server, tmp_path: Path) -> None:
     limited = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n" + FETCH
     done = subprocess.run(
-        [sys.executable, "-c", limited, server.url, str(tmp_path)],
+        [sys.executable, "-B", "-c", limited, server.url, str(tmp_path)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

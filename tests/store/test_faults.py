@@ -353,12 +353,13 @@ def test_a_full_disk(run: Shell, small: Path, cache: Path) -> None:
 
 
 def test_where_nothing_at_all_can_be_written(run: Shell, results: Path, cache: Path) -> None:
-    """No file may be larger than 2,000 bytes: neither the record nor its copy in the cache."""
+    """No file may be larger than 2,000 bytes: neither the record nor its copy in the cache, nor a module's
+    bytecode, which Python would leave behind cut off."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
-    done = run("backend=numpy", preexec_fn=limit)
+    done = run("backend=numpy", preexec_fn=limit, env={"PYTHONDONTWRITEBYTECODE": "1"})
     assert done.returncode == 1, done.stderr
     assert "File too large" in done.stdout
     assert f"nor be kept in {cache}" in done.stdout
