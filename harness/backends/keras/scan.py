@@ -26,7 +26,11 @@ def linear_recurrence(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
 
 
 def linear_cell(coefficients: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Callable, Callable]:
-    """`step` and `scan` of a cell whose a and b (…, H) come from its projected inputs alone."""
+    """`step` and `scan` of a cell with the state h (B, H), whose a and b (…, H) come from its inputs alone.
+
+    Projected inputs xw (B, G·H) of one step give h and the next state, xw (T, B, G·H) of all steps give all
+    h (T, B, H) and the last state.
+    """
 
     def step(xw: Tensor, state: State, p: Sequence[Tensor], options: Any) -> tuple[Tensor, State]:
         a, b = coefficients(xw)
