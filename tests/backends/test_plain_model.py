@@ -186,7 +186,7 @@ def test_a_keras_gru_of_two_units_without_biases() -> None:
     np.testing.assert_allclose(reference(model, weights), keras_logits(plain), rtol=RTOL)
     arrays = plain_keras(model, (False, True, True)).get_weights()
     text = refusal(lambda: conversions.from_keras_weights(arrays, model))
-    assert text == "get_weights(): 1 biases are missing, of which layers is unclear"
+    assert text == "get_weights(): 7 of 8 arrays: which layers have biases is unclear"
 
 
 # --- a run's own file ----------------------------------------------------------------------------------

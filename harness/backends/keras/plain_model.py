@@ -100,7 +100,7 @@ def _stored_names(
         compare_shapes("get_weights()", dict(zip([*names, *theirs], found, strict=False)), shapes)
     if len(readings) > 1:
         raise WeightsError(
-            f"get_weights(): {len(names) - len(found)} biases are missing, of which layers is unclear"
+            f"get_weights(): {len(found)} of {len(names)} arrays: which layers have biases is unclear"
         )
     return readings[0]
 
