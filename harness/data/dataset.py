@@ -72,11 +72,11 @@ def load(name: str, root: Path, limit: int | None = None) -> Dataset:
 
 def load_files(files: mnist.DatasetFiles, root: Path, limit: int | None = None) -> Dataset:
     """The dataset in these files; otherwise as `load`."""
-    if files.missing(root):
+    paths = {file: path for file in files.files if (path := files.find(root, file))}
+    if len(paths) < len(files.files):
         raise fetch.missing_error(files, root, "Nothing was fetched.")
-    folder = files.folder(root)
     try:
-        images, labels, test_images, test_labels = (file.read(folder / file.name) for file in files.files)
+        images, labels, test_images, test_labels = (file.read(path) for file, path in paths.items())
     except DataError as error:
         raise DataError(
             f"{error}\nThe file was not used and stays as it is; remove it to fetch it again."

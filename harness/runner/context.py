@@ -70,7 +70,10 @@ class Context:
                 details={"parity": asdict(distances)},
             )
         )
-        parity.check_limit(distances)
+        cause = None
+        if not distances.within_limit and self.config.data.normalize == "none":
+            cause = parity.rounding_cause(distances, self.session, self.setup, self.initial_weights, x, y)
+        parity.check_limit(distances, cause)
 
 
 def prepare(config: Config, dataset: Dataset, *, threads: int, emit: Emit) -> Context:
