@@ -126,11 +126,7 @@ def _backend(name: str, engine: str | None) -> str:
     missing = catalogue.missing_packages(name, engine)
     if missing:
         raise Problem(f"{' and '.join(missing)} is not installed")
-    env = (
-        os.environ
-        | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-        | ({"KERAS_BACKEND": engine} if engine else {})
-    )
+    env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"KERAS_BACKEND": engine} if engine else {})
     try:
         process = subprocess.run(
             [sys.executable, "-c", PROBE, name], env=env, capture_output=True, text=True, timeout=120

@@ -8,8 +8,8 @@ from harness.config import catalogue, dataset
 from harness.config.identity import SPLIT, essential
 from harness.config.schema import Config
 from harness.data.own_sequences import NPZ
-from harness.measure import quota
 from harness.measure.machine import HARNESS_VERSION, machine_info, versions
+from harness.measure.quota import cpu_quota_entry
 from harness.store import weights
 
 
@@ -32,6 +32,6 @@ def run_key(config: Config, threads: int) -> str:
         "machine": {key: machine_info()[key] for key in ("architecture", "cpu", "cores")},
         "versions": versions(packages),
         "harness": HARNESS_VERSION,
-        **quota.description(),
+        **cpu_quota_entry(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness.measure import quota
+from harness.measure.quota import cpu_quota_entry
 
 PROJECT = Path(__file__).parents[2]
 HARNESS_VERSION = "0.7.0"
@@ -94,8 +94,7 @@ def git_revision() -> str | None:
 def describe_environment(
     cores: tuple[int, ...], gpu: str | None, backend_packages: Iterable[str]
 ) -> dict[str, Any]:
-    """The `environment` of a record: the machine, what the run holds of it, its CPU quota, and the
-    software versions."""
+    """The `environment` of a record: the machine, what the run holds of it, and the software versions."""
     return {
         "machine": machine_info(),
         "versions": all_versions(backend_packages),
@@ -103,5 +102,5 @@ def describe_environment(
         "load_average_before": load_average(),
         "cores": list(cores),
         "gpu": gpu,
-        **quota.description(),
+        **cpu_quota_entry(),
     }

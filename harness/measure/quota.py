@@ -46,7 +46,7 @@ def quotas() -> list[Quota]:
     return [Quota(group, limit) for group, limit in cores.items() if limit is not None]
 
 
-def description() -> dict[str, float]:
+def cpu_quota_entry() -> dict[str, float]:
     """The smallest quota, as an entry of a record and of a key; {} without a quota."""
     limits = [quota.cores for quota in quotas()]
     return {"cpu_quota_cores": min(limits)} if limits else {}

@@ -65,12 +65,12 @@ def test_the_smallest_quota_of_a_group_and_of_those_around_it(
     tree: Path, mounts: str, root: str, own: str, files: dict[str, str], found: float | None
 ) -> None:
     grow(tree, mounts, root, own, files)
-    assert quota.description() == ({} if found is None else {"cpu_quota_cores": found})
+    assert quota.cpu_quota_entry() == ({} if found is None else {"cpu_quota_cores": found})
 
 
 def test_a_system_without_control_groups(tree: Path) -> None:
     assert quotas() == []
-    assert quota.description() == {}
+    assert quota.cpu_quota_entry() == {}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ BUSY = """
 import os, sys, time
 from harness.measure.contention import ContentionMonitor
 from harness.measure.devices import core_count
-from harness.measure.quota import description
+from harness.measure.quota import cpu_quota_entry
 with open(sys.argv[1] + "/cgroup.procs", "w") as processes:
     processes.write(str(os.getpid()))  # not before: imports would take twenty times as long
 core = max(os.sched_getaffinity(0))
@@ -125,7 +125,7 @@ end = time.monotonic() + 1.2
 while time.monotonic() < end:
     pass
 found = monitor.result()
-print(core_count(), description(), found.contended, found.throttled_share_of_cores)
+print(core_count(), cpu_quota_entry(), found.contended, found.throttled_share_of_cores)
 """
 
 
