@@ -16,10 +16,10 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from harness.errors import LeaseError
+from harness.measure import quota
 from harness.measure.clock import sleep
 from harness.measure.devices import core_count, physical_gpus
 from harness.measure.machine import cores
-from harness.measure.quota import quotas
 
 PAUSE_SECONDS = 0.25
 
@@ -70,8 +70,8 @@ def lease(count: int, gpus: Sequence[str], waiting: Callable[[str], None]) -> It
         with ExitStack() as locks:
             taken = _take("core", map(str, cores()), count, locks)
             shares = [
-                _take(f"quota-{quota.identity}", map(str, range(quota.whole_cores)), count, locks)
-                for quota in quotas()
+                _take(f"quota-{limit.identity}", map(str, range(limit.whole_cores)), count, locks)
+                for limit in quota.quotas()
             ]
             enough = all(len(part) == count for part in (taken, *shares))
             gpu = _take("gpu", named, 1, locks) if gpus and enough else []

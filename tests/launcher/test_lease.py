@@ -11,10 +11,9 @@ import pytest
 from filelock import FileLock
 
 from harness.errors import LeaseError
-from harness.launcher import lease as leases
 from harness.launcher.lease import lease
 from harness.launcher.process import environment
-from harness.measure import devices
+from harness.measure import devices, quota
 from harness.measure.machine import cores
 from harness.measure.quota import Quota
 from harness.store.record import RunRecord
@@ -98,12 +97,12 @@ def test_runs_keep_to_a_cpu_quota_together(
     for group in groups:
         group.mkdir()
     wide, narrow, other = (Quota(group, limit) for group, limit in zip(groups, (2.5, 1.0, 0.5), strict=True))
-    for module in (leases, devices):
+    for module in (quota, devices):
         monkeypatch.setattr(module, "quotas", lambda: [wide, narrow])
     with lease(1, [], pytest.fail):
         with pytest.raises(Waits, match="waiting for 1 of 1 cores"), lease(1, [], refuse):
             pass
-        monkeypatch.setattr(leases, "quotas", lambda: [wide, other])  # a second container
+        monkeypatch.setattr(quota, "quotas", lambda: [wide, other])  # a second container
         with lease(1, [], pytest.fail):
             pass
 
