@@ -19,7 +19,7 @@ from harness.data.mnist import DATASETS
 from harness.errors import HarnessError
 from harness.launcher.lease import directory as lease_directory
 from harness.measure import machine
-from harness.measure.devices import gpus
+from harness.measure.devices import core_count, gpus
 from harness.store import attempts
 from harness.text import error_line, exit_description, one_line
 
@@ -73,7 +73,7 @@ def examine() -> list[Finding]:
 
 def _examinations() -> list[Examination]:
     return [
-        Examination("processor", lambda: f"{machine.cpu_name()}, {len(machine.cores())} cores to use"),
+        Examination("processor", lambda: f"{machine.cpu_name()}, {core_count()} cores to use"),
         Examination("GPUs", lambda: ", ".join(f"cuda:{n}" for n in range(len(gpus()))) or "no CUDA device"),
         Examination("NumPy's BLAS", _blas, "install NumPy from a wheel"),
         Examination("load", _load, "timings suffer: let other work finish first"),

@@ -9,6 +9,7 @@ from harness.config.identity import SPLIT, essential
 from harness.config.schema import Config
 from harness.data.own_sequences import NPZ
 from harness.measure.machine import HARNESS_VERSION, machine_info, versions
+from harness.measure.quota import cpu_quota_entry
 from harness.store import weights
 
 
@@ -31,5 +32,6 @@ def run_key(config: Config, threads: int) -> str:
         "machine": {key: machine_info()[key] for key in ("architecture", "cpu", "cores")},
         "versions": versions(packages),
         "harness": HARNESS_VERSION,
+        **cpu_quota_entry(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]

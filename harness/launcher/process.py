@@ -44,6 +44,7 @@ def environment(config: Config, lease: Lease) -> dict[str, str]:
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
         "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # the first call's seconds are those of compiling
         "CUDA_VISIBLE_DEVICES": lease.gpu or "",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the order in which harness/measure/devices.py numbers GPUs
         "PYTHONUNBUFFERED": "1",
     }
     if config.backend.engine:

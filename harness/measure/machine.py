@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness.measure.quota import cpu_quota_entry
+
 PROJECT = Path(__file__).parents[2]
 HARNESS_VERSION = "0.7.0"
 PACKAGES = ("numpy", "scipy", "hydra-core", "pandas", "safetensors", "threadpoolctl")  # used by every run
@@ -100,4 +102,5 @@ def describe_environment(
         "load_average_before": load_average(),
         "cores": list(cores),
         "gpu": gpu,
+        **cpu_quota_entry(),
     }

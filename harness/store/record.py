@@ -85,7 +85,9 @@ class RunRecord:
         "training step is captured as one"
     )
     device_name: str | None = optional("the processor or GPU, as the system calls it")
-    contended: bool | None = optional("whether others were on its cores while it trained")
+    contended: bool | None = optional(
+        "whether others were on its cores, or a CPU quota kept it off them, while it trained"
+    )
     # what it learnt
     test_accuracy: float | None = accuracy("on the test set, evaluated once, after the last epoch")
     test_loss: float | None = loss("mean cross-entropy there")

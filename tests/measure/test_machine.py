@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure import machine
+from harness.measure import machine, quota
 
 
 @pytest.fixture
@@ -19,7 +19,8 @@ def house(tmp_path: Path) -> Path:
         pytest.skip("git is missing")
     folder = tmp_path / "house"
     (folder / "harness" / "measure").mkdir(parents=True)
-    shutil.copy(Path(machine.__file__), folder / "harness" / "measure")
+    for module in (machine, quota):
+        shutil.copy(Path(module.__file__), folder / "harness" / "measure")
     for room in ("harness", "harness/measure"):
         (folder / room / "__init__.py").touch()
     git(folder, "init", "--quiet")

@@ -10,7 +10,7 @@ from typing import Any
 from harness.errors import Unavailable
 from harness.launcher.launch import threads_and_gpus
 from harness.measure.clock import sleep
-from harness.measure.machine import cores
+from harness.measure.devices import core_count
 from harness.sweep.run_one import make
 from harness.sweep.status_files import StatusFiles
 from harness.sweep.task import Task
@@ -50,7 +50,7 @@ def max_concurrent(tasks: Sequence[Task]) -> int:
             threads, gpus = threads_and_gpus(task.config)
         except Unavailable:
             continue
-        counts.append(min(len(cores()) // threads, len(gpus)) if gpus else len(cores()) // threads)
+        counts.append(min(core_count() // threads, len(gpus)) if gpus else core_count() // threads)
     return min(max(counts), len(tasks))
 
 

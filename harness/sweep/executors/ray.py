@@ -8,8 +8,7 @@ from typing import Any
 from harness.config import catalogue
 from harness.config.schema import Config
 from harness.errors import Unavailable
-from harness.measure.devices import gpus
-from harness.measure.machine import cores
+from harness.measure.devices import core_count, gpus
 from harness.sweep import extras
 from harness.sweep.run_one import make
 from harness.sweep.task import Task
@@ -33,7 +32,7 @@ def execute(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
     ray = extras.require("ray")
     address = options["address"]
     own_cluster: dict[str, Any] = {
-        "num_cpus": len(cores()),
+        "num_cpus": core_count(),
         "num_gpus": len(gpus()),
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
