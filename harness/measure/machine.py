@@ -18,18 +18,9 @@ PACKAGES = ("numpy", "scipy", "hydra-core", "pandas", "safetensors", "threadpool
 CPUINFO = Path("/proc/cpuinfo")
 # the fields of CPUINFO that tell processors apart where no name is given, as on ARM, POWER and RISC-V
 CPU_FIELDS = (
-    *(
-        "hardware",
-        "model",
-        "machine",
-        "cpu",
-        "cpu model",
-        "vendor_id",
-        "uarch",
-        "cpu implementer",
-        "cpu part",
-    ),
-    *("cpu variant", "cpu revision", "revision", "mvendorid", "marchid", "mimpid"),
+    *("hardware", "model", "machine", "cpu", "cpu model", "vendor_id", "uarch"),
+    *("cpu implementer", "cpu part", "cpu variant", "cpu revision", "revision"),
+    *("mvendorid", "marchid", "mimpid"),
 )
 # systems with one kind of core, and different processors around it
 SYSTEM_FILES = ("/sys/devices/soc0/soc_id", "/proc/device-tree/model", "/sys/class/dmi/id/product_name")
