@@ -3,8 +3,8 @@
 CLEARED variables place threads, size thread pools, switch a compiler off or choose another kernel or device
 than the configuration. The process of a run, or of a side of a race, starts without them: the launcher sets
 its own. RECORDED variables change arithmetic or speed in other ways. They reach the run, are written into its
-record, and are part of its key. Variables that fit no pattern, and those that only name a place or a version,
-do not count. An exact name among the RECORDED goes before any pattern.
+record, and are part of its key. UNCOUNTED variables, and those that fit no pattern, reach the run and do not
+count; an exact name among them goes before the patterns of CLEARED.
 """
 
 import os
@@ -40,7 +40,6 @@ CLEARED = {  # where they are documented -> names and patterns
 }
 
 RECORDED = {  # likewise
-    "openmp.llvm.org: a process that loads OpenMP twice ends without it": "KMP_DUPLICATE_LIB_OK",
     "openmathlib.org/OpenBLAS/docs/runtime_variables": "OPENBLAS_*",
     "github.com/flame/blis: docs/HardwareSupport.md": "BLIS_ARCH_*",
     "oneMKL Developer Guide: Obtaining Numerically Reproducible Results": "MKL_*",
@@ -84,7 +83,9 @@ UNCOUNTED = {
         "*_PATH *_PATHS *_DIR *_HOME *_ROOT *_CACHE *_URL *_HOST *_PORT *_VERSION *_LOG *_LOGS *_LOG_* "
         "*_LOGGING* *_BUILD_* JAX_TRACEBACK_* MKL_INTERFACE_LAYER"
     ),
-    "keras sets it in whichever process imports it": "TF_FORCE_GPU_ALLOW_GROWTH",
+    "scikit-learn and Keras set them in every process that imports them": (
+        "KMP_DUPLICATE_LIB_OK TF_FORCE_GPU_ALLOW_GROWTH"
+    ),
 }
 
 
@@ -99,11 +100,11 @@ def recorded() -> dict[str, str]:
 
 
 def _cleared(name: str) -> bool:
-    return _fits(name, CLEARED) and name not in _patterns(RECORDED)
+    return _fits(name, CLEARED) and name not in _patterns(UNCOUNTED)
 
 
 def _recorded(name: str) -> bool:
-    return name in _patterns(RECORDED) or (_fits(name, RECORDED) and not _fits(name, UNCOUNTED))
+    return _fits(name, RECORDED) and not _fits(name, UNCOUNTED)
 
 
 def _patterns(table: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,9 @@
 
 import ast
 import json
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from harness.launcher.variables import recorded
 from harness.measure.machine import cores
 from harness.store.record import RunRecord
 from tests.conftest import Shell
+from tests.conftest import environment as environment_of_a_command
 from tests.support.children import Shadow, sabotage
 from tests.support.configurations import DEFAULT
 
@@ -36,14 +40,14 @@ RECORDED = """
     CUDA_DEVICE_MAX_CONNECTIONS PYTORCH_NO_CUDA_MEMORY_CACHING PYTORCH_CUDA_ALLOC_CONF
     TORCHINDUCTOR_MAX_AUTOTUNE TORCHINDUCTOR_CPP_ENABLE_UNSAFE_MATH_OPT_FLAG CXX LRU_CACHE_CAPACITY
     THP_MEM_ALLOC_ENABLE MALLOC_ARENA_MAX MALLOC_CONF GLIBC_TUNABLES LD_PRELOAD PYTHONMALLOC
-    PYTHONTRACEMALLOC PYTHONOPTIMIZE KMP_DUPLICATE_LIB_OK
+    PYTHONTRACEMALLOC PYTHONOPTIMIZE
 """
 UNCOUNTED = """
     CUDA_HOME CUDA_VISIBLE_DEVICES CUDA_VERSION NVIDIA_VISIBLE_DEVICES NVIDIA_DRIVER_CAPABILITIES
     NVIDIA_REQUIRE_CUDA CUBLAS_VERSION TORCH_HOME TORCH_LOGS PYTORCH_VERSION TORCH_CUDA_ARCH_LIST
     KERAS_HOME TRITON_CACHE_DIR TORCHINDUCTOR_CACHE_DIR MKLROOT MKL_INTERFACE_LAYER JAX_LOG_COMPILES
     TF_CLI_CONFIG_FILE TF_TOKEN_example_com TF_VAR_region TORCHINDUCTOR_REDIS_URL TRITON_SERVER_USER
-    TF_CPP_MIN_LOG_LEVEL LD_LIBRARY_PATH PYTHONPATH HOME LANG
+    KMP_DUPLICATE_LIB_OK TF_FORCE_GPU_ALLOW_GROWTH TF_CPP_MIN_LOG_LEVEL LD_LIBRARY_PATH PYTHONPATH HOME LANG
 """
 
 
@@ -88,6 +92,18 @@ def test_places_and_versions_do_not_count(name: str, monkeypatch: pytest.MonkeyP
     before = key()
     monkeypatch.setenv(name, VALUE)
     assert (key(), recorded()) == (before, {})
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("library", ["sklearn.datasets", "joblib", "ray", "torch._inductor", "keras", "jax"])
+def test_a_library_that_the_launcher_imports_changes_no_key(library: str) -> None:
+    """Some set variables of their own."""
+    if find_spec(library.partition(".")[0]) is None:
+        pytest.skip(f"{library} is missing")
+    code = f"import {library}; from harness.launcher import variables; print(variables.recorded())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment_of_a_command(), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "{}"
 
 
 NOTE = """
