@@ -128,6 +128,7 @@ def _backend(name: str, engine: str | None) -> str:
             env=env,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=120,
         )
     except subprocess.TimeoutExpired as error:

@@ -37,6 +37,9 @@ CLEARED = {  # where they are documented -> names and patterns
         "XLA_PYTHON_CLIENT_PREALLOCATE NPROC PJRT_NPROC"
     ),
     "keras.io/getting_started, keras/src/backend/torch/core.py": "KERAS_BACKEND KERAS_TORCH_DEVICE",
+    "docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html": (
+        "CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER"
+    ),
 }
 
 RECORDED = {  # likewise
@@ -62,7 +65,7 @@ RECORDED = {  # likewise
     ),
     "docs.jax.dev/en/latest/config_options.html, xla_flags.html": "JAX_* XLA_*",
     "docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html": (
-        "CUDA_LAUNCH_BLOCKING CUDA_DEVICE_ORDER CUDA_DEVICE_MAX_* CUDA_DEVICE_DEFAULT_* "
+        "CUDA_LAUNCH_BLOCKING CUDA_DEVICE_MAX_* CUDA_DEVICE_DEFAULT_* "
         "CUDA_SCALE_LAUNCH_QUEUES CUDA_AUTO_BOOST CUDA_FORCE_* CUDA_DISABLE_* CUDA_CACHE_DISABLE "
         "CUDA_CACHE_MAXSIZE CUDA_MANAGED_* CUDA_GRAPHS_* CUDA_MPS_ACTIVE_*"
     ),
