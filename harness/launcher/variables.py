@@ -93,8 +93,14 @@ UNCOUNTED = {
 
 
 def inherited() -> dict[str, str]:
-    """What a run's process takes over from the environment of this one."""
-    return {name: value for name, value in os.environ.items() if not _cleared(name)}
+    """What a run's process takes over from the environment of this one.
+
+    An empty entry of PYTHONPATH, as `PYTHONPATH=$PYTHONPATH:/a/folder` makes it, would be the working directory.
+    """
+    env = {name: value for name, value in os.environ.items() if not _cleared(name)}
+    if "PYTHONPATH" in env:
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, env["PYTHONPATH"].split(os.pathsep)))
+    return env
 
 
 def recorded() -> dict[str, str]:

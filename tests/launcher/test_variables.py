@@ -94,6 +94,11 @@ def test_places_and_versions_do_not_count(name: str, monkeypatch: pytest.MonkeyP
     assert (key(), recorded()) == (before, {})
 
 
+def test_an_empty_entry_of_pythonpath_is_not_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", ":/one::/another:")
+    assert childs("PYTHONPATH") == "/one:/another"
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("library", ["sklearn.datasets", "joblib", "ray", "torch._inductor", "keras", "jax"])
 def test_a_library_that_the_launcher_imports_changes_no_key(library: str) -> None:
