@@ -95,7 +95,7 @@ UNCOUNTED = {
 def inherited() -> dict[str, str]:
     """What a run's process takes over from the environment of this one.
 
-    An empty entry of PYTHONPATH, as `PYTHONPATH=$PYTHONPATH:/a/folder` makes it, would be the working directory.
+    An empty entry of PYTHONPATH, as in `PYTHONPATH=$PYTHONPATH:/folder`, would be the working directory.
     """
     env = {name: value for name, value in os.environ.items() if not _cleared(name)}
     if "PYTHONPATH" in env:
