@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from harness.config import catalogue, dataset
 from harness.config.schema import Config
 from harness.errors import HarnessError, StoreError, Unavailable
-from harness.launcher import preflight
+from harness.launcher import preflight, variables
 from harness.launcher.key import run_key
 from harness.launcher.lease import lease
 from harness.launcher.loggers.thread import LoggerThread
@@ -95,7 +95,7 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
             with lease(threads, gpus, lambda text: display.note(Note(text, milestone=True))) as held:
                 builder.phases.begin("launch")
                 builder.values["environment"] = machine.describe_environment(
-                    held.cores, held.gpu, catalogue.all_packages()
+                    held.cores, held.gpu, catalogue.all_packages(), variables.recorded()
                 )
                 job = Job(
                     config,

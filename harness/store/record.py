@@ -164,7 +164,9 @@ class RunRecord:
     schema: int = optional("version of this list; a reader refuses one that it does not know", default=SCHEMA)
     config: dict[str, Any] = part(dict, "the whole resolved configuration")
     environment: dict[str, Any] = part(
-        dict, "processor, the cores and the GPU held, versions, git revision, load before the run"
+        dict,
+        "processor, the cores and the GPU held, versions, git revision, load before the run; `variables`: "
+        "environment variables that change speed or arithmetic, where any is set",
     )
     history: list[dict[str, Any]] = part(
         list,

@@ -18,6 +18,7 @@ from harness.store.record import RunRecord
 from tests.conftest import ROOT
 from tests.support.configurations import composed
 
+pytestmark = pytest.mark.usefixtures("plain_environment")
 PUBLISHED_VERSION = "0.6.0"
 JAX = ("backend=keras", "backend.engine=jax")
 
