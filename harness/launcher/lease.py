@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from harness.errors import LeaseError
 from harness.measure.clock import sleep
 from harness.measure.machine import cores
+from harness.paths import expand_user
 
 PAUSE_SECONDS = 0.25
 
@@ -32,9 +33,10 @@ class Lease:
 def directory() -> Path:
     """Where the locks lie: `$HARNESS_LEASES`, else below the system's temporary directory.
 
-    Raises LeaseError where it cannot be made.
+    Raises LeaseError where it cannot be made, ConfigError for a `~` that is nobody's home.
     """
-    path = Path(os.environ.get("HARNESS_LEASES") or Path(tempfile.gettempdir()) / "harness-leases")
+    default = Path(tempfile.gettempdir()) / "harness-leases"
+    path = expand_user(os.environ.get("HARNESS_LEASES") or default, "HARNESS_LEASES")
     try:
         path.mkdir(parents=True, exist_ok=True)
         if path.stat().st_uid == os.getuid():
