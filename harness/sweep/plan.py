@@ -71,6 +71,7 @@ def compose_task(
     composed = loader.load_sweep_config(sweep_config, list(overrides))
     config = from_hydra(composed)
     preflight.check(config)
+    roots.open_root(config.results.root)  # the directory's name is part of the sweep's: one error, not both
     command = command_of(composed.hydra)
     directory = status_files.status_directory(config.results.root, _sweep_directory(sweep_config))
     trial = SearchTrial.of(sweep_config.hydra, number)

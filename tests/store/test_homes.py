@@ -65,10 +65,9 @@ def test_every_path_of_a_run_and_of_a_table(home: Path, work: Path) -> None:
     )
     assert swept.returncode == 0, swept.stderr
     assert len(list(home.glob("bench/sweeps/one/run-*.json"))) == 2
-    own = command(
-        work, *NUMPY, "data=npz", 'data.path="~/mine.npz"', 'results.root="~/bench"', "train.batch_size=8"
-    )
-    assert own.returncode == 0, own.stderr
+    own = ("data=npz", 'data.path="~/mine.npz"', 'results.root="~/bench"', "train.batch_size=8")
+    planned = command(work, *NUMPY, *own, "sweep.dry_run=true")
+    assert planned.returncode == 0, planned.stdout
     shown = command(work, "table", "--results", "~/bench", "--output", "~/table.md")
     assert shown.returncode == 0, shown.stderr
     assert (home / "table.md").exists()
