@@ -44,6 +44,8 @@ def explain(error: OverrideParseException) -> str:
     if text is None:
         return f"{error.override}: {error}"
     reason = one_line(str(error).partition("\n")[0])
+    if reason.startswith("Lexer"):  # the name of an exception, and the override once more
+        reason = "a character that has to be in quotes"
     return f"{one_line(error.override)}: cannot be read ({reason}); for this value as it stands, type\n{text}"
 
 

@@ -51,6 +51,7 @@ def test_a_value_that_needs_quotes(override: str) -> None:
         harness.run(["backend=numpy", override])
     said, text = str(caught.value).splitlines()
     assert said.startswith(f"{override}: cannot be read (")
+    assert "Exception" not in said
     (typed,) = shlex.split(text)
     key, _, value = override.partition("=")
     assert OverridesParser.create().parse_override(typed).value() == value
