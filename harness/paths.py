@@ -3,6 +3,8 @@
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from platformdirs import user_cache_dir
@@ -38,6 +40,22 @@ def cache_directory() -> Path:
     except RuntimeError:  # there is no home; older versions return a path that begins with ~
         return _temporary_cache()
     return path if path.is_absolute() else _temporary_cache()
+
+
+@contextmanager
+def substitute_home() -> Iterator[None]:
+    """Within this context, the cache is the home of a user who has none: some libraries look for a home when
+    they are imported, and cannot do without."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = str(cache_directory())
+        try:
+            yield
+        finally:
+            del os.environ["HOME"]
+    else:
+        yield
 
 
 def _temporary_cache() -> Path:
