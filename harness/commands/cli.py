@@ -9,11 +9,18 @@ import typer
 from rich.console import Console
 
 from harness.errors import CompareError, HarnessError
+from harness.paths import expand_user
 
 Results = Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")]
 Where = Annotated[
     list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
 ]
+
+
+def _with_home(path: Path | None, parameter: typer.CallbackParam) -> Path | None:
+    """A path to write to, `~` replaced."""
+    return path and expand_user(path, parameter.opts[-1])
+
 
 app = typer.Typer(
     help="Tables from stored runs, cells explained, what there is and what works on this machine. "
@@ -54,7 +61,7 @@ def table(
             "--format", help="md, csv, latex, html, json or parquet; default: by FILE's suffix, else md."
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
+    output: Annotated[Path | None, typer.Option(callback=_with_home, help="Write it into this file.")] = None,
 ) -> None:
     """Mean ± standard deviation over the ok runs of a group, n, the best; then every run that is not ok."""
     from harness.report.table import command
@@ -79,7 +86,8 @@ def describe(
         list[str] | None, typer.Argument(help="As for run.py: cell=gru sequence=pixel model.layers=2 …")
     ] = None,
     svg: Annotated[
-        Path | None, typer.Option(help="Draw the model unrolled over time into this file.")
+        Path | None,
+        typer.Option(callback=_with_home, help="Draw the model unrolled over time into this file."),
     ] = None,
 ) -> None:
     """A cell explained: equations, shapes on the way of a batch, every weight and how it is stored."""
@@ -106,7 +114,9 @@ def matrix(style: Annotated[str, typer.Option("--format", help="md or text.")] =
 @app.command()
 def scaling(
     results: Results = "results",
-    plot: Annotated[Path | None, typer.Option(help="Draw it into this file: .svg, .png or .pdf.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=_with_home, help="Draw it into this file: .svg, .png or .pdf.")
+    ] = None,
 ) -> None:
     """Where launch overhead ends and arithmetic begins, from the runs of +experiment=scaling."""
     from harness.report.scaling import command
@@ -166,7 +176,9 @@ def race(
     limit: Annotated[
         float, typer.Option("--seconds", help="The longest that windows are timed, starts not counted.")
     ] = 300.0,
-    output: Annotated[Path | None, typer.Option(help="Write everything, raw windows too, as JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(callback=_with_home, help="Write everything, raw windows too, as JSON.")
+    ] = None,
 ) -> None:
     """Which of two trains faster? In alternating windows on the same cores: the way on a noisy machine."""
     from harness.commands.race import command
@@ -176,11 +188,16 @@ def race(
 
 @app.command()
 def report(
-    output: Annotated[Path, typer.Argument(help="The file to write, such as results/report.html.")],
+    output: Annotated[
+        Path, typer.Argument(callback=_with_home, help="The file to write, such as results/report.html.")
+    ],
     results: Results = "results",
     where: Where = None,
     plots: Annotated[
-        Path | None, typer.Option(help="Draw the charts into this directory too, as SVG and PDF for papers.")
+        Path | None,
+        typer.Option(
+            callback=_with_home, help="Draw the charts into this directory too, as SVG and PDF for papers."
+        ),
     ] = None,
 ) -> None:
     """One page that needs no network: who wins, every chart, every run with its command."""

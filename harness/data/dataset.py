@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.data import digits, fetch, mnist
 from harness.errors import ConfigError, DataError
+from harness.paths import cache_directory
 
 SPLITS = ("train", "validation", "test")
 
@@ -47,9 +48,7 @@ class Shape:
 
 def default_root() -> Path:
     """The default of `data.root`: $HARNESS_DATA, else a folder in this user's cache."""
-    import platformdirs
-
-    return Path(os.environ.get("HARNESS_DATA") or Path(platformdirs.user_cache_dir("harness")) / "data")
+    return Path(os.environ.get("HARNESS_DATA") or cache_directory() / "data")
 
 
 def load(name: str, root: Path, limit: int | None = None) -> Dataset:

@@ -41,10 +41,11 @@ def launch(config: Config, *, command: str, display: Display, pruner: Pruner | N
 
     Returns for every run that has a valid configuration, also when it was interrupted (status
     `interrupted`) and when its record could not be stored (never `ok`; the reason says where it is kept).
-    Raises ConfigError for a model that its data does not allow, DataError and WeightsError where a file
-    that the configuration names cannot be used: nothing has happened then.
+    Raises ConfigError for a model or a batch that its data does not allow, DataError and WeightsError where a
+    file that the configuration names cannot be used: nothing has happened then.
     """
     preflight.check(config)
+    preflight.check_inputs(config)
     try:
         return _launch(config, command=command, display=display, pruner=pruner)
     except StoreError as error:  # the results could be written to when the sweep began

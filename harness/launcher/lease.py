@@ -20,6 +20,7 @@ from harness.measure import quota
 from harness.measure.clock import sleep
 from harness.measure.devices import core_count, physical_gpus
 from harness.measure.machine import cores
+from harness.paths import expand_user
 
 PAUSE_SECONDS = 0.25
 
@@ -35,9 +36,10 @@ class Lease:
 def directory() -> Path:
     """Where the locks lie: `$HARNESS_LEASES`, else below the system's temporary directory.
 
-    Raises LeaseError where it cannot be made.
+    Raises LeaseError where it cannot be made, ConfigError for a `~` that is nobody's home.
     """
-    path = Path(os.environ.get("HARNESS_LEASES") or Path(tempfile.gettempdir()) / "harness-leases")
+    default = Path(tempfile.gettempdir()) / "harness-leases"
+    path = expand_user(os.environ.get("HARNESS_LEASES") or default, "HARNESS_LEASES")
     try:
         path.mkdir(parents=True, exist_ok=True)
         if path.stat().st_uid == os.getuid():

@@ -308,7 +308,10 @@ def test_uncommitted_changes_are_another_revision(compared: Compared) -> None:
         ((TORCH, NUMPY, "--metric", "test_accuracy"), "backend=torch: no ok run has a test_accuracy (ok 1)"),
         ((TORCH, NUMPY, "--format", "csv"), "--format 'csv': must be one of md, json"),
         ((TORCH, NUMPY, "--fail-below", "nan"), "--fail-below nan: must be a number"),
-        (("~nobody-is-called-so/x", NUMPY), "~nobody-is-called-so/x: no such results directory"),
+        (
+            ("~nobody-is-called-so/x", NUMPY),
+            "~ is a home directory, and no user is called nobody-is-called-so",
+        ),
         (("a" * 300, NUMPY), "is no filter (COLUMN=VALUE), no results directory or URL"),
     ],
 )

@@ -13,6 +13,7 @@ from harness.config.schema import Config
 from harness.errors import Unavailable
 from harness.measure.clock import seconds, sleep
 from harness.measure.devices import gpus
+from harness.paths import expand_user
 from harness.sweep import extras
 from harness.sweep.run_one import make
 from harness.sweep.task import Task
@@ -47,7 +48,9 @@ def execute(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         arrays[resources(task.config, default_minutes)].append(task)
     jobs = []
     for needed, array in arrays.items():
-        executor = submitit.AutoExecutor(folder=Path(folder).absolute(), cluster=cluster)
+        executor = submitit.AutoExecutor(
+            folder=expand_user(folder, "hydra.launcher.folder").absolute(), cluster=cluster
+        )
         parameters: dict[str, Any] = {
             "cpus_per_task": needed.cpus,
             "timeout_min": needed.minutes,
