@@ -3,6 +3,11 @@
 import sys
 
 from harness.commands.run import main
+from harness.text import make_streams_tolerant, unwritten_output
 
 if __name__ == "__main__":
-    sys.exit(main())
+    make_streams_tolerant()
+    status = main()
+    if problem := unwritten_output():  # the runs are stored: it does not change their status
+        sys.stderr.write(f"{problem}\n")
+    sys.exit(status)

@@ -129,7 +129,12 @@ def _backend(name: str, engine: str | None) -> str:
     env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"KERAS_BACKEND": engine} if engine else {})
     try:
         process = subprocess.run(
-            [sys.executable, "-c", PROBE, name], env=env, capture_output=True, text=True, timeout=120
+            [sys.executable, "-c", PROBE, name],
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120,
         )
     except subprocess.TimeoutExpired as error:
         raise Problem("did not import within 120 s") from error

@@ -18,6 +18,7 @@ from harness.measure.clock import seconds
 from harness.sweep.estimate import DurationEstimate, RunKind
 from harness.sweep.status_files import StatusFiles
 from harness.sweep.task import RunStatus, Task
+from harness.text import tolerant
 
 PLAIN_SECONDS = 10.0  # between two plain lines of one run within an epoch, and between two overall lines
 OVERALL_SECONDS = 60.0  # between two plain overall lines while no run ends
@@ -30,8 +31,14 @@ class ProgressDisplay:
     """The runs of one command. `total` is how many there will be, None if that is not known."""
 
     def __init__(self, total: int | None = None) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-        self.interactive = self.console.is_terminal
+        self.console = Console(
+            file=tolerant(Console(stderr=True).file),
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+            emoji=False,
+        )
+        self.interactive = self.console.is_terminal and not self.console.is_dumb_terminal
         self.total = total
         self.runs: dict[int, RunStatus] = {}  # that have started, by number
         self.expected: dict[int, RunStatus] = {}

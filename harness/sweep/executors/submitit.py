@@ -16,6 +16,7 @@ from harness.measure.devices import gpus
 from harness.sweep import extras
 from harness.sweep.run_one import make
 from harness.sweep.task import Task
+from harness.text import make_streams_tolerant
 
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 30.0  # for runs to end and to be stored after Ctrl-C
@@ -99,4 +100,5 @@ def _wait(jobs: Sequence[Any], timeout: float = math.inf) -> None:
 
 
 def _make(task: Task) -> None:
+    make_streams_tolerant()
     make(task)
