@@ -109,7 +109,7 @@ class ProgressDisplay:
         finally:
             stop.set()
             thread.join()
-            self.read(StatusFiles(status_directory))
+            self._try_to_read(StatusFiles(status_directory))
 
     def read(self, files: StatusFiles) -> None:
         """Updates the runs that other processes make from their status files. Raises OSError."""
@@ -160,15 +160,18 @@ class ProgressDisplay:
         files = StatusFiles(status_directory)
         pause = POLL_REMOTE_SECONDS if files.remote else POLL_SECONDS
         while not stop.wait(pause):
-            try:
-                self.read(files)
-            except OSError as error:  # it may be temporary, and `following` reads once more at the end
-                self.console.print(f"{status_directory}: cannot be read: {error}")
+            self._try_to_read(files)
             with self._lock:
                 if self.interactive and self.live:
                     self.live.update(self._lines(), refresh=True)
                 elif not self.interactive and seconds() - self._overall_printed > OVERALL_SECONDS:
                     self._print_overall()
+
+    def _try_to_read(self, files: StatusFiles) -> None:
+        try:
+            self.read(files)
+        except OSError as error:  # it may be temporary, and the end of the command reads once more
+            self.console.print(f"{files.location}: cannot be read: {error}")
 
     def _title(self, run: RunStatus) -> str:
         if self.total == 1:
