@@ -8,5 +8,10 @@ if __name__ == "__main__":
     if not sys.flags.safe_path:
         sys.path.append(sys.path.pop(0))  # what else lies beside this file is no library
     from harness.commands.run import main
+    from harness.text import make_streams_tolerant, unwritten_output
 
-    sys.exit(main())
+    make_streams_tolerant()
+    status = main()
+    if problem := unwritten_output():  # the runs are stored: it does not change their status
+        sys.stderr.write(f"{problem}\n")
+    sys.exit(status)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 HARNESS = ROOT / "harness"
 FLOORS = (  # from the ground up; rooms of one floor do not know each other
     {"errors", "text"},
-    {"model", "measure", "paths"},
+    {"model", "measure"},
     {"cells", "backends", "data"},
     {"config", "store"},
     {"runner", "report"},
@@ -53,7 +53,7 @@ def named(path: Path) -> Iterator[str]:
             yield node.value
 
 
-def test_there_are_twelve_rooms_and_six_modules() -> None:
+def test_there_are_twelve_rooms_and_five_modules() -> None:
     entries = {path.name for path in HARNESS.iterdir() if path.name not in ("__pycache__", "py.typed")}
     assert {name.removesuffix(".py") for name in entries} == set(FLOOR)
     assert sum(not name.endswith(".py") for name in entries) == 12

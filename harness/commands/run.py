@@ -23,7 +23,7 @@ from harness.config.compose import (
     explain,
     from_hydra,
 )
-from harness.paths import expand_user
+from harness.measure.directories import expand_user
 from harness.store.record import RunRecord
 from harness.sweep import dry_run, run_one, status_files
 from harness.sweep.display import ProgressDisplay

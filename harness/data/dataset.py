@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.data import digits, fetch, mnist
 from harness.errors import ConfigError, DataError
-from harness.paths import cache_directory
+from harness.measure.directories import cache_directory
 
 SPLITS = ("train", "validation", "test")
 

@@ -1,7 +1,6 @@
 """Downloads missing dataset files: tries the mirrors in turn, verifies, then moves each file into place."""
 
 import contextlib
-import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from harness.data import idx
 from harness.data.download import ServerError, download_file
 from harness.data.mnist import DataFile, DatasetFiles, files_of
 from harness.errors import DataError
+from harness.text import warn
 
 
 def fetch_missing(
@@ -117,7 +117,7 @@ def _download_lock(folder: Path, *, progress: bool) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         if progress:
-            sys.stderr.write(f"Another process is downloading into {folder}; waiting for it.\n")
+            warn(f"Another process is downloading into {folder}; waiting for it.")
         lock.acquire(poll_interval=0.2)
     try:
         yield

@@ -1,6 +1,5 @@
 """One run, from a configuration to a stored record, whatever happens to it."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from harness.measure.devices import candidate_gpus, cuda_device, thread_count
 from harness.runner.protocol import Job, Note, Update
 from harness.store import attempts, checkpoint, remote_checkpoints
 from harness.store.record import RunRecord
+from harness.text import warn
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _remove_checkpoints(root: str, key: str) -> None:
     try:
         remote_checkpoints.remove(root, key)
     except StoreError as error:
-        sys.stderr.write(f"{error}\n")
+        warn(str(error))
 
 
 def threads_and_gpus(config: Config) -> tuple[int, list[str]]:

@@ -19,8 +19,8 @@ from harness.errors import LeaseError
 from harness.measure import quota
 from harness.measure.clock import sleep
 from harness.measure.devices import core_count, physical_gpus
+from harness.measure.directories import expand_user
 from harness.measure.machine import cores
-from harness.paths import expand_user
 
 PAUSE_SECONDS = 0.25
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import orjson
 
 from harness.measure import clock
-from harness.paths import cache_directory
+from harness.measure.directories import cache_directory
 from harness.store import files
 from harness.store.record import COLUMNS, DETAIL, SCHEMA, RunRecord
 

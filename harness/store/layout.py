@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.paths import cache_directory
+from harness.measure.directories import cache_directory
 
 RECORD = "record.json"
 LOG = "output.log"

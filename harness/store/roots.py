@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.paths import expand_user
+from harness.measure.directories import expand_user
 from harness.store.local import LocalRoot
 from harness.store.remote import RemoteRoot, remote_root
 

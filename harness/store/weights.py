@@ -17,8 +17,8 @@ from harness.backends.base import Weights
 from harness.backends.keras.plain_model import from_keras_weights, to_keras_weights
 from harness.backends.torch.plain_model import from_torch_state_dict, to_torch_state_dict
 from harness.errors import WeightsError
+from harness.measure.directories import expand_user
 from harness.model.network import ModelSpec
-from harness.paths import expand_user
 
 __all__ = [
     "check",

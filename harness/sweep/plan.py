@@ -16,7 +16,7 @@ from harness.config import hydra_paths, override_syntax
 from harness.config.compose import CONFIG_NAME, command_of, config_loader, from_hydra, task_overrides
 from harness.config.schema import Config
 from harness.launcher import preflight
-from harness.paths import cache_directory
+from harness.measure.directories import cache_directory
 from harness.store import attempts, roots
 from harness.sweep import search_space, status_files
 from harness.sweep.pruning import SearchTrial

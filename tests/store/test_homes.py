@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import paths
 from harness.config.compose import configuration
 from harness.errors import ConfigError, HarnessError, StoreError
 from harness.launcher.key import run_key
+from harness.measure import directories
 from harness.store import index, layout, roots
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, SMALL, environment, python
@@ -110,8 +110,8 @@ def test_what_nobody_is_told() -> None:
     with pytest.raises(
         ConfigError, match=r"^weights=~nobody-such/x: .* no user is called nobody-such; write \./~"
     ):
-        paths.expand_user("~nobody-such/x", "weights")
-    assert paths.expand_user("a/~/b", "weights") == Path("a/~/b")
+        directories.expand_user("~nobody-such/x", "weights")
+    assert directories.expand_user("a/~/b", "weights") == Path("a/~/b")
 
 
 # a user without a home
@@ -135,7 +135,7 @@ def test_a_cache_that_only_this_user_can_enter(homeless: Path) -> None:
     assert layout.staging_directory("x").is_relative_to(cache)
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     cache.chmod(0o777)
-    assert paths.cache_directory() == cache
+    assert directories.cache_directory() == cache
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
 
 
@@ -143,14 +143,14 @@ def test_a_cache_that_is_anothers_is_refused(homeless: Path, monkeypatch: pytest
     cache = homeless / f"harness-cache-{os.getuid()}"
     cache.symlink_to(homeless)
     with pytest.raises(StoreError, match=f"{cache}: is not this user's own directory; set XDG_CACHE_HOME"):
-        paths.cache_directory()
+        directories.cache_directory()
     cache.unlink()
     cache.mkdir()
     mine = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: mine + 1)
     cache.rename(homeless / f"harness-cache-{mine + 1}")
     with pytest.raises(HarnessError, match="is not this user's own directory"):
-        paths.cache_directory()
+        directories.cache_directory()
 
 
 PUBLISHED = ("--results", str(ROOT / "results/published/frameworks"))

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from harness.config.checks import config_error
 from harness.config.schema import Config
 from harness.errors import ConfigError
-from harness.paths import cache_directory
+from harness.measure.directories import cache_directory
 from harness.store import roots
 from harness.store.record import RunRecord
 from harness.text import one_line

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from harness.paths import substitute_home
+from harness.measure.directories import substitute_home
 from harness.report.format import text
 from harness.report.grouping import grouped
 from harness.report.page import (

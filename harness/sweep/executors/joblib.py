@@ -14,6 +14,7 @@ from harness.measure.devices import core_count
 from harness.sweep.run_one import make
 from harness.sweep.status_files import StatusFiles
 from harness.sweep.task import Task
+from harness.text import make_streams_tolerant
 
 POLL_SECONDS = 1.0  # between two checks of whether the command is still there
 
@@ -55,6 +56,7 @@ def max_concurrent(tasks: Sequence[Task]) -> int:
 
 
 def _make(task: Task, command_pid: int) -> None:
+    make_streams_tolerant()
     if command_pid != os.getpid():
         _exit_with_parent(command_pid)
     make(task)

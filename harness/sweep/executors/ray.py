@@ -12,6 +12,7 @@ from harness.measure.devices import core_count, gpus
 from harness.sweep import extras
 from harness.sweep.run_one import make
 from harness.sweep.task import Task
+from harness.text import make_streams_tolerant
 
 OBJECT_STORE_BYTES = 80 * 2**20  # about the least that Ray accepts: the harness stores nothing there
 GRACE_SECONDS = 20.0  # for runs to end and to be stored after Ctrl-C
@@ -96,6 +97,7 @@ def resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> dict[str,
 def _make(task: Task) -> None:
     """Makes the run, and wakes this process once a second: Ray's request to stop does not interrupt a
     process that is waiting."""
+    make_streams_tolerant()
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, 1, 1)
     try:

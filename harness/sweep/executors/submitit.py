@@ -13,10 +13,11 @@ from harness.config.schema import Config
 from harness.errors import Unavailable
 from harness.measure.clock import seconds, sleep
 from harness.measure.devices import gpus
-from harness.paths import expand_user
+from harness.measure.directories import expand_user
 from harness.sweep import extras
 from harness.sweep.run_one import make
 from harness.sweep.task import Task
+from harness.text import make_streams_tolerant
 
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 30.0  # for runs to end and to be stored after Ctrl-C
@@ -102,4 +103,5 @@ def _wait(jobs: Sequence[Any], timeout: float = math.inf) -> None:
 
 
 def _make(task: Task) -> None:
+    make_streams_tolerant()
     make(task)
