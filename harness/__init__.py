@@ -8,12 +8,11 @@
 
 from typing import TYPE_CHECKING
 
-from harness.measure.machine import HARNESS_VERSION as __version__
-
 __all__ = ["RunRecord", "__version__", "load", "open_session", "run", "weights"]
 
 if TYPE_CHECKING:
     from harness.api import open_session, run
+    from harness.measure.machine import HARNESS_VERSION as __version__
     from harness.store import weights
     from harness.store.frames import load
     from harness.store.record import RunRecord
@@ -25,6 +24,8 @@ def __getattr__(name: str) -> object:
 
     if name == "weights":
         return import_module("harness.store.weights")
+    if name == "__version__":
+        return import_module("harness.measure.machine").HARNESS_VERSION
     rooms = {
         "run": "harness.api",
         "open_session": "harness.api",

@@ -1,6 +1,17 @@
 """`python -m harness …`."""
 
-from harness.commands.cli import main
+import sys
 
 if __name__ == "__main__":
-    main()
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the working directory: what lies there is no library
+    from harness.commands.cli import main
+    from harness.measure.machine import PROJECT
+    from harness.text import make_streams_tolerant, unwritten_output
+
+    sys.path.append(str(PROJECT))
+    make_streams_tolerant()
+    try:
+        main()
+    except SystemExit as end:
+        sys.exit(end.code or unwritten_output())

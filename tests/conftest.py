@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from harness.launcher.variables import recorded
 from tests.support import forked
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,13 @@ def environment(**more: str) -> dict[str, str]:
     but = ("HYDRA_", "XLA_", "PYTHONDONTWRITEBYTECODE")
     env = {key: value for key, value in os.environ.items() if not key.startswith(but)}
     return {**env, "COLUMNS": "200", **more}
+
+
+@pytest.fixture
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like that of a command under test, without the variables that are part of a run's key."""
+    for name in recorded():
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -70,7 +70,8 @@ class Gradients(NamedTuple):
 class Session(Protocol):
     """A model on a device, with its optimiser and its data.
 
-    Nothing here reads a clock: the runner does, between two calls of `synchronize`.
+    Nothing here reads a clock: the runner does, between two calls of `synchronize`. What does not fit the
+    model, or its data, is refused by ValueError with the same message in every backend, see `checks`.
     """
 
     implementation: str  # what "auto" became: one of the others

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.backends import checks
 from harness.backends.base import States
 from harness.model.network import ModelSpec
 
@@ -52,10 +53,7 @@ class CarriedStates:
 
         Raises ValueError for a name that there is not, another length, or other sequences than the rest.
         """
-        self._check_names(states)
-        for name, state in states.items():
-            if np.ndim(state) != 2 or state.shape[1] != self.sizes[name]:
-                raise ValueError(f"{name}: has shape {np.shape(state)}, must be (B, {self.sizes[name]})")
+        states = checks.states(states, self.sizes)
         batches = {len(state) for state in states.values()}
         if self.tensors is not None and set(states) != set(self.sizes):
             batches |= {self._batch()}
@@ -73,7 +71,7 @@ class CarriedStates:
     def reset(self, names: Iterable[str]) -> None:
         """Puts those of these names back to the initial ones, or all; raises ValueError for another name."""
         names_to_reset = set(names)
-        self._check_names(names_to_reset)
+        checks.state_names(names_to_reset, self.sizes)
         if not names_to_reset:
             self.tensors = None
         elif self.tensors is not None:
@@ -84,12 +82,6 @@ class CarriedStates:
     def _batch(self) -> Any:
         """B of the carried states; None of a model without states."""
         return next((tensor.shape[self._batch_axis] for tensor in self.tensors or ()), None)
-
-    def _check_names(self, names: Iterable[str]) -> None:
-        for name in names:
-            if name not in self.sizes:
-                known = ", ".join(self.sizes) or "none"
-                raise ValueError(f"{name}: is no state of this model, which has {known}")
 
 
 def flat(blocks: Sequence[Sequence[Tensor]]) -> list[Tensor]:

@@ -9,11 +9,18 @@ import typer
 from rich.console import Console
 
 from harness.errors import CompareError, HarnessError
+from harness.measure.directories import expand_user
 
 Results = Annotated[str, typer.Option(help="Directory or URL that runs were stored in.")]
 Where = Annotated[
     list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN=A,B; may be given more than once.")
 ]
+
+
+def _with_home(path: Path | None, parameter: typer.CallbackParam) -> Path | None:
+    """A path to write to, `~` replaced."""
+    return path and expand_user(path, parameter.opts[-1])
+
 
 app = typer.Typer(
     help="Tables from stored runs, cells explained, what there is and what works on this machine. "
@@ -24,7 +31,9 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(
+    help="Mean ± standard deviation over the ok runs of a group, n, the best; then every run that is not ok."
+)
 def table(
     results: Results = "results",
     by: Annotated[
@@ -54,9 +63,8 @@ def table(
             "--format", help="md, csv, latex, html, json or parquet; default: by FILE's suffix, else md."
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
+    output: Annotated[Path | None, typer.Option(callback=_with_home, help="Write it into this file.")] = None,
 ) -> None:
-    """Mean ± standard deviation over the ok runs of a group, n, the best; then every run that is not ok."""
     from harness.report.table import command
 
     text = command.table(
@@ -70,19 +78,21 @@ def table(
         style=style,
         output=output,
     )
-    typer.echo(text)
+    sys.stdout.write(f"{text}\n")
 
 
-@app.command()
+@app.command(
+    help="A cell explained: equations, shapes on the way of a batch, every weight and how it is stored."
+)
 def describe(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="As for run.py: cell=gru sequence=pixel model.layers=2 …")
     ] = None,
     svg: Annotated[
-        Path | None, typer.Option(help="Draw the model unrolled over time into this file.")
+        Path | None,
+        typer.Option(callback=_with_home, help="Draw the model unrolled over time into this file."),
     ] = None,
 ) -> None:
-    """A cell explained: equations, shapes on the way of a batch, every weight and how it is stored."""
     from harness.commands.describe import page, storage, unrolled
 
     for framework in storage.frameworks():
@@ -92,29 +102,31 @@ def describe(
         unrolled.write(svg, described.model)
     page.show(described)
     if svg is not None:
-        typer.echo(f"Drawn: {svg}")
+        sys.stdout.write(f"Drawn: {svg}\n")
 
 
-@app.command()
+@app.command(help="Which cell has which implementation in which backend; – marks one that is missing.")
 def matrix(style: Annotated[str, typer.Option("--format", help="md or text.")] = "text") -> None:
-    """Which cell has which implementation in which backend; – marks one that is missing."""
     from harness.commands import matrix
 
-    typer.echo(matrix.render(style))
+    sys.stdout.write(matrix.render(style) + "\n")
 
 
-@app.command()
+@app.command(help="Where launch overhead ends and arithmetic begins, from the runs of +experiment=scaling.")
 def scaling(
     results: Results = "results",
-    plot: Annotated[Path | None, typer.Option(help="Draw it into this file: .svg, .png or .pdf.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=_with_home, help="Draw it into this file: .svg, .png or .pdf.")
+    ] = None,
 ) -> None:
-    """Where launch overhead ends and arithmetic begins, from the runs of +experiment=scaling."""
     from harness.report.scaling import command
 
-    typer.echo(command.scaling(results, plot))
+    sys.stdout.write(command.scaling(results, plot) + "\n")
 
 
-@app.command()
+@app.command(
+    help="Is A better than B, by how much, and is it more than noise? In words, with a 95 % interval."
+)
 def compare(
     a: Annotated[
         str,
@@ -137,7 +149,6 @@ def compare(
     force: Annotated[bool, typer.Option("--force", help="Compare what is not comparable, and warn.")] = False,
     style: Annotated[str, typer.Option("--format", help="md or json.")] = "md",
 ) -> None:
-    """Is A better than B, by how much, and is it more than noise? In words, with a 95 % interval."""
     from harness.report import metrics
     from harness.report.compare import render, sides, verdict
 
@@ -148,12 +159,14 @@ def compare(
     compared = metrics.parse_metric(metric)
     comparison = verdict.compare(*sides.select_sides(a, b, results, where or []), compared, force=force)
     gate = None if fail_below is None else render.gate(comparison, fail_below)
-    typer.echo(render.render(comparison, style, gate))
+    sys.stdout.write(render.render(comparison, style, gate) + "\n")
     if gate and gate.failed:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(
+    help="Which of two trains faster? In alternating windows on the same cores: the way on a noisy machine."
+)
 def race(
     a: Annotated[str, typer.Argument(metavar="A", help='Overrides as for run.py: "backend=torch".')],
     b: Annotated[str, typer.Argument(metavar="B", help='"backend=keras backend.engine=jax"')],
@@ -166,33 +179,39 @@ def race(
     limit: Annotated[
         float, typer.Option("--seconds", help="The longest that windows are timed, starts not counted.")
     ] = 300.0,
-    output: Annotated[Path | None, typer.Option(help="Write everything, raw windows too, as JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(callback=_with_home, help="Write everything, raw windows too, as JSON.")
+    ] = None,
 ) -> None:
-    """Which of two trains faster? In alternating windows on the same cores: the way on a noisy machine."""
     from harness.commands.race import command
 
     raise typer.Exit(command.main(a, b, common or [], precision, limit, output))
 
 
-@app.command()
+@app.command(help="One page that needs no network: who wins, every chart, every run with its command.")
 def report(
-    output: Annotated[Path, typer.Argument(help="The file to write, such as results/report.html.")],
+    output: Annotated[
+        Path, typer.Argument(callback=_with_home, help="The file to write, such as results/report.html.")
+    ],
     results: Results = "results",
     where: Where = None,
     plots: Annotated[
-        Path | None, typer.Option(help="Draw the charts into this directory too, as SVG and PDF for papers.")
+        Path | None,
+        typer.Option(
+            callback=_with_home, help="Draw the charts into this directory too, as SVG and PDF for papers."
+        ),
     ] = None,
 ) -> None:
-    """One page that needs no network: who wins, every chart, every run with its command."""
     from harness.report.page import build
 
     for path in build.report(output, results, where or [], plots):
-        typer.echo(f"Written: {path}")
+        sys.stdout.write(f"Written: {path}\n")
 
 
-@app.command()
+@app.command(
+    help="What works here, and what to do about the rest. Exit status 1 where a backend does not work."
+)
 def doctor() -> None:
-    """What works here, and what to do about the rest. Exit status 1 where a backend does not work."""
     from harness.commands import doctor as checkup
 
     findings = checkup.examine()

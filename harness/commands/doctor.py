@@ -1,9 +1,7 @@
 """What works on this machine: backends, devices, BLAS, data, results. For `python -m harness doctor`."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,18 +15,13 @@ from harness.config import catalogue
 from harness.data.dataset import default_root, load
 from harness.data.mnist import DATASETS
 from harness.errors import HarnessError
+from harness.launcher import variables
 from harness.launcher.lease import directory as lease_directory
+from harness.launcher.process import python_command
 from harness.measure import machine
-from harness.measure.devices import gpus
+from harness.measure.devices import core_count, gpus
 from harness.store import attempts
 from harness.text import error_line, exit_description, one_line
-
-PROBE = """
-import json, sys
-from importlib import import_module
-module = import_module(f"harness.backends.{sys.argv[1]}.backend")
-print(json.dumps(module.devices()))
-"""
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ def examine() -> list[Finding]:
 
 def _examinations() -> list[Examination]:
     return [
-        Examination("processor", lambda: f"{machine.cpu_name()}, {len(machine.cores())} cores to use"),
+        Examination("processor", lambda: f"{machine.cpu_name()}, {core_count()} cores to use"),
         Examination("GPUs", lambda: ", ".join(f"cuda:{n}" for n in range(len(gpus()))) or "no CUDA device"),
         Examination("NumPy's BLAS", _blas, "install NumPy from a wheel"),
         Examination("load", _load, "timings suffer: let other work finish first"),
@@ -126,10 +119,17 @@ def _backend(name: str, engine: str | None) -> str:
     missing = catalogue.missing_packages(name, engine)
     if missing:
         raise Problem(f"{' and '.join(missing)} is not installed")
-    env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"KERAS_BACKEND": engine} if engine else {})
+    env = (
+        variables.inherited() | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"KERAS_BACKEND": engine} if engine else {})
+    )
     try:
         process = subprocess.run(
-            [sys.executable, "-c", PROBE, name], env=env, capture_output=True, text=True, timeout=120
+            python_command("harness.commands.backend_devices", name),
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120,
         )
     except subprocess.TimeoutExpired as error:
         raise Problem("did not import within 120 s") from error

@@ -10,10 +10,20 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from harness.config.compose import COMPOSITION_ERRORS, CONF, command_line, explain, from_hydra, task_overrides
+from harness.config.compose import (
+    COMPOSITION_ERRORS,
+    CONF,
+    CONFIG_NAME,
+    HYDRA_VERSION,
+    command_of,
+    explain,
+    from_hydra,
+)
+from harness.measure.directories import expand_user
 from harness.store.record import RunRecord
 from harness.sweep import dry_run, run_one, status_files
 from harness.sweep.display import ProgressDisplay
@@ -33,6 +43,7 @@ def main() -> int:
     display = ProgressDisplay()
     plan, interrupted, error = None, False, None
     try:
+        sys.argv += _absolute_options(sys.argv[1:])
         plan = make_plan(sys.argv[1:])
         if plan is not None and plan.dry_run:
             return dry_run.show(plan.tasks, plan.total)
@@ -66,15 +77,27 @@ def _make_runs(plan: Plan | None, display: ProgressDisplay) -> None:
             _set_sweep_directory(plan.directory)
     function = HydraTask(display, (plan and plan.tasks) or ())
     with display.following(plan.status_directory if plan else None):
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(function)()
+        hydra.main(version_base=HYDRA_VERSION, config_path=str(CONF), config_name=CONFIG_NAME)(function)()
 
 
 def _set_sweep_directory(directory: str) -> None:
-    """Adds the planned directory to the overrides, so that every process of the sweep uses the same one."""
-    quoted = directory.replace("'", "\\'")
+    """Adds the planned directory to the overrides, the last of which counts, so that every process of the
+    sweep uses the same one."""
+    quoted = QuotedString(directory, Quote.single).with_quotes()
     overrides = get_args_parser().parse_args(sys.argv[1:]).overrides
-    at = sys.argv.index(overrides[0]) if overrides else len(sys.argv)
-    sys.argv.insert(at, f"hydra.sweep.dir='{quoted}'")
+    at = sys.argv.index(overrides[0]) + len(overrides) if overrides else len(sys.argv)
+    sys.argv.insert(at, f"hydra.sweep.dir={quoted}")
+
+
+def _absolute_options(arguments: Sequence[str]) -> list[str]:
+    """Hydra's options that name directories, again with absolute paths: of an option that is given twice the
+    last counts. Hydra would look for a relative `--config-path` beside this file, and leaves `~` as it is."""
+    args = get_args_parser().parse_args(arguments)
+    options: list[str] = []
+    for option, path in (("--config-path", args.config_path), ("--config-dir", args.config_dir)):
+        if path is not None and "://" not in path:
+            options += [option, str(expand_user(path, option).absolute())]
+    return options
 
 
 class HydraTask:
@@ -102,7 +125,7 @@ def _task_of_search(composed: DictConfig, settings: HydraConf, number: int) -> T
     config = from_hydra(composed)
     directory = status_files.status_directory(config.results.root, str(settings.sweep.dir))
     trial = SearchTrial.of(settings, number)
-    return Task(number, config, command_line(task_overrides(settings)), directory, str(Path.cwd()), trial)
+    return Task(number, config, command_of(settings), directory, str(Path.cwd()), trial)
 
 
 def _print_table(records: list[RunRecord]) -> None:

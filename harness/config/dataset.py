@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from harness.config.schema import Config
-from harness.data import dataset, fetch, own_sequences, sequence
+from harness.data import dataset, fetch, mnist, own_sequences, sequence
 from harness.data.dataset import Shape
 from harness.data.own_sequences import NPZ
+from harness.errors import ConfigError
 from harness.model.precision import held_in
+
+DIGITS_TRAIN_SIZE = 1_318  # of 1,437; the other 119 validate
 
 
 def download_missing(config: Config, *, progress: bool = False) -> None:
@@ -38,6 +41,25 @@ def shape_of(config: Config) -> Shape:
     if config.data.name == NPZ:
         return own_sequences.inspect(_file(config), _split(config)).shape
     return Shape(*sequence.shape(config.sequence.name, config.sequence.rows_per_step), classes=10)
+
+
+def train_size(config: Config) -> int:
+    """How many sequences a run trains on, before anything runs; otherwise as `shape_of`."""
+    if config.data.name == NPZ:
+        size = own_sequences.inspect(_file(config), _split(config)).train
+    else:
+        files = mnist.files_of(config.data.name)
+        size = files.train_images.shape[0] - files.validation if files else DIGITS_TRAIN_SIZE
+    return size if config.data.limit is None else min(size, config.data.limit)
+
+
+def check_batch(config: Config, examples: int) -> None:
+    """Raises ConfigError for a batch larger than a training set of so many examples."""
+    if config.train.batch_size > examples:
+        raise ConfigError(
+            f"train.batch_size={config.train.batch_size}: larger than the training set; "
+            f"data={config.data.name} has {examples:,} training sequences here, so at most {examples}"
+        )
 
 
 def shape_in(config: Config, opened: dataset.Dataset) -> Shape:

@@ -1,5 +1,6 @@
 """What Hydra itself would write, and where: nothing outside of the results."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,20 @@ Rule = Callable[[Any, Path], bool]
 
 
 def _inside(value: Any, root: Path) -> bool:
-    return isinstance(value, str) and Path(value).resolve().is_relative_to(root.resolve())
+    if not isinstance(value, str):
+        return False
+    path = Path(os.path.expanduser(value))  # noqa: PTH111  pathlib's raises where nobody is called so
+    return path.resolve().is_relative_to(root.resolve())
 
 
 def _here_or_inside(value: Any, root: Path) -> bool:
-    return value == "." or _inside(value, root)
+    """For a directory that Hydra makes itself: it does not replace `~`."""
+    return value == "." or (not str(value).startswith("~") and _inside(value, root))
 
 
 # what may be said of Hydra's keys, and in which words
 RULES: dict[str, tuple[Rule, str]] = {
-    "hydra.run.dir": (_here_or_inside, "must be ., or lie in results.root"),
+    "hydra.run.dir": (_here_or_inside, "must be ., or lie in results.root, without ~"),
     "hydra.sweep.dir": (_inside, "must lie in results.root"),
     "hydra.sweep.subdir": (lambda value, _: value == ".", "must be ."),
     "hydra.output_subdir": (lambda value, _: value is None, "must be null: a record holds its configuration"),

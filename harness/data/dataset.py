@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.data import digits, fetch, mnist
 from harness.errors import ConfigError, DataError
+from harness.measure.directories import cache_directory
 
 SPLITS = ("train", "validation", "test")
 
@@ -47,9 +48,7 @@ class Shape:
 
 def default_root() -> Path:
     """The default of `data.root`: $HARNESS_DATA, else a folder in this user's cache."""
-    import platformdirs
-
-    return Path(os.environ.get("HARNESS_DATA") or Path(platformdirs.user_cache_dir("harness")) / "data")
+    return Path(os.environ.get("HARNESS_DATA") or cache_directory() / "data")
 
 
 def load(name: str, root: Path, limit: int | None = None) -> Dataset:
@@ -72,11 +71,11 @@ def load(name: str, root: Path, limit: int | None = None) -> Dataset:
 
 def load_files(files: mnist.DatasetFiles, root: Path, limit: int | None = None) -> Dataset:
     """The dataset in these files; otherwise as `load`."""
-    if files.missing(root):
+    paths = {file: path for file in files.files if (path := files.find(root, file))}
+    if len(paths) < len(files.files):
         raise fetch.missing_error(files, root, "Nothing was fetched.")
-    folder = files.folder(root)
     try:
-        images, labels, test_images, test_labels = (file.read(folder / file.name) for file in files.files)
+        images, labels, test_images, test_labels = (file.read(path) for file, path in paths.items())
     except DataError as error:
         raise DataError(
             f"{error}\nThe file was not used and stays as it is; remove it to fetch it again."

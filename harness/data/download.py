@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from harness.data import idx
 from harness.errors import DataError
+from harness.text import tolerant
 
 CONNECT_SECONDS = 3.05  # slightly above 3, the interval at which TCP retransmits
 READ_SECONDS = 15.0
@@ -43,7 +44,7 @@ def download_file(url: str, part: Path, *, limit: int, title: str | None = None)
                 raise DataError(f"{url}: has no bytes after the {start:,} fetched earlier.")
             if title and response.status_code in (200, 206):
                 total = int(response.headers.get("Content-Length", 0))
-                bar = tqdm(desc=title, total=total, unit="B", unit_scale=True, file=sys.stderr)
+                bar = tqdm(desc=title, total=total, unit="B", unit_scale=True, file=tolerant(sys.stderr))
                 fetch.progressbar = stack.enter_context(bar)
 
         fetch = pooch.HTTPDownloader(

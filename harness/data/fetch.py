@@ -1,7 +1,6 @@
 """Downloads missing dataset files: tries the mirrors in turn, verifies, then moves each file into place."""
 
 import contextlib
-import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from harness.data import idx
 from harness.data.download import ServerError, download_file
 from harness.data.mnist import DataFile, DatasetFiles, files_of
 from harness.errors import DataError
+from harness.text import warn
 
 
 def fetch_missing(
@@ -34,7 +34,7 @@ def fetch_files(
         return ()
     if not download:
         raise missing_error(files, root, "They may not be downloaded (data.download=false).")
-    folder = files.folder(root)
+    folder, _ = files.folders(root)
     mirrors = list(files.mirrors)
     fetched = []
     try:
@@ -53,9 +53,12 @@ def fetch_files(
 def missing_error(files: DatasetFiles, root: Path, *reasons: str) -> DataError:
     """The error for missing files: which ones, why, and what to do about it."""
     missing = files.missing(root)
-    folder = files.folder(root)
+    folder, torchvision = files.folders(root)
     lines = [f"{files.name}: {len(missing)} of {len(files.files)} files missing. {reasons[0]}"]
     lines += [f"  {line}" for line in reasons[1:]]
+    lines += [
+        f"Looked for in {folder} and {torchvision}: gzipped or not, named …-idx3-ubyte or ….idx3-ubyte."
+    ]
     lines += ["Put there by hand:", *(f"  {folder / file.name}" for file in missing)]
     lines += ["or choose data=digits, which needs no files."]
     return DataError("\n".join(lines))
@@ -114,7 +117,7 @@ def _download_lock(folder: Path, *, progress: bool) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         if progress:
-            sys.stderr.write(f"Another process is downloading into {folder}; waiting for it.\n")
+            warn(f"Another process is downloading into {folder}; waiting for it.")
         lock.acquire(poll_interval=0.2)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Gzipped IDX files, MNIST's format; anything unexpected raises DataError.
+"""IDX files, MNIST's format, gzipped or not; anything unexpected raises DataError.
 
 Layout, big-endian: `00 00 <type> <number of dimensions>`, one uint32 per dimension, then the values.
 Source: http://yann.lecun.com/exdb/mnist/ ("The IDX file format"). Only type 08 (uint8) is read.
@@ -15,6 +15,7 @@ import numpy as np
 from harness.errors import DataError
 
 UINT8 = 0x08
+ZEROS = bytes(2)  # the first bytes of an uncompressed file
 GZIP = 16 + zlib.MAX_WBITS  # selects gzip instead of zlib streams
 
 

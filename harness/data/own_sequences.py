@@ -54,10 +54,11 @@ class Content:
 
 @dataclass(frozen=True)
 class FileInfo:
-    """The shape that the sequences of a file ask of a model, and the file's SHA-256."""
+    """The shape that the sequences of a file ask of a model, its SHA-256, and how many sequences train."""
 
     shape: Shape
     sha256: str
+    train: int
 
 
 def load(path: Path, options: SplitOptions, limit: int | None = None) -> Dataset:
@@ -89,9 +90,9 @@ def inspect(path: Path, options: SplitOptions) -> FileInfo:
 @cache
 def _inspect(path: Path, options: SplitOptions, version: tuple[int, ...]) -> FileInfo:
     content = read(path)
-    split_rows(path, content, options)
+    train, _, _ = split_rows(path, content, options)
     _, steps, features = content.x.shape
-    return FileInfo(Shape(steps, features, content.classes), content.sha256)
+    return FileInfo(Shape(steps, features, content.classes), content.sha256, len(train))
 
 
 def read(path: Path) -> Content:

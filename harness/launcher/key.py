@@ -3,17 +3,21 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from harness.config import catalogue, dataset
 from harness.config.identity import SPLIT, essential
 from harness.config.schema import Config
 from harness.data.own_sequences import NPZ
+from harness.launcher import variables
 from harness.measure.machine import HARNESS_VERSION, machine_info, versions
+from harness.measure.quota import cpu_quota_entry
 from harness.store import weights
 
 
 def run_key(config: Config, threads: int) -> str:
-    """20 hexadecimal digits over configuration, contents of weights and data, machine and versions.
+    """20 hexadecimal digits over configuration, contents of weights and data, machine, versions and
+    environment variables.
 
     Raises WeightsError or DataError where the configuration names a file that cannot be read.
     """
@@ -25,11 +29,14 @@ def run_key(config: Config, threads: int) -> str:
     else:
         values["data"] = {key: value for key, value in values["data"].items() if key not in SPLIT}
     packages = {"numpy", *catalogue.packages(config.backend.name, config.backend.engine)}
-    parts = {
+    parts: dict[str, Any] = {
         "config": values,
         "threads": threads,
         "machine": {key: machine_info()[key] for key in ("architecture", "cpu", "cores")},
         "versions": versions(packages),
         "harness": HARNESS_VERSION,
+        **cpu_quota_entry(),
     }
+    if found := variables.recorded():
+        parts["variables"] = found
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]

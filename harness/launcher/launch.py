@@ -1,6 +1,5 @@
 """One run, from a configuration to a stored record, whatever happens to it."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from filelock import FileLock, Timeout
 from harness.config import catalogue, dataset
 from harness.config.schema import Config
 from harness.errors import HarnessError, StoreError, Unavailable
-from harness.launcher import preflight
+from harness.launcher import preflight, variables
 from harness.launcher.key import run_key
 from harness.launcher.lease import lease
 from harness.launcher.loggers.thread import LoggerThread
@@ -24,6 +23,7 @@ from harness.measure.devices import candidate_gpus, cuda_device, thread_count
 from harness.runner.protocol import Job, Note, Update
 from harness.store import attempts, checkpoint, remote_checkpoints
 from harness.store.record import RunRecord
+from harness.text import warn
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,11 @@ def launch(config: Config, *, command: str, display: Display, pruner: Pruner | N
 
     Returns for every run that has a valid configuration, also when it was interrupted (status
     `interrupted`) and when its record could not be stored (never `ok`; the reason says where it is kept).
-    Raises ConfigError for a model that its data does not allow, DataError and WeightsError where a file
-    that the configuration names cannot be used: nothing has happened then.
+    Raises ConfigError for a model or a batch that its data does not allow, DataError and WeightsError where a
+    file that the configuration names cannot be used: nothing has happened then.
     """
     preflight.check(config)
+    preflight.check_inputs(config)
     try:
         return _launch(config, command=command, display=display, pruner=pruner)
     except StoreError as error:  # the results could be written to when the sweep began
@@ -95,7 +96,7 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
             with lease(threads, gpus, lambda text: display.note(Note(text, milestone=True))) as held:
                 builder.phases.begin("launch")
                 builder.values["environment"] = machine.describe_environment(
-                    held.cores, held.gpu, catalogue.all_packages()
+                    held.cores, held.gpu, catalogue.all_packages(), variables.recorded()
                 )
                 job = Job(
                     config,
@@ -130,7 +131,7 @@ def _remove_checkpoints(root: str, key: str) -> None:
     try:
         remote_checkpoints.remove(root, key)
     except StoreError as error:
-        sys.stderr.write(f"{error}\n")
+        warn(str(error))
 
 
 def threads_and_gpus(config: Config) -> tuple[int, list[str]]:

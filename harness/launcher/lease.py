@@ -1,12 +1,13 @@
 """Leases: a run has the cores and the GPU that it is timed on to itself.
 
-One lock file per core and per GPU, in a directory that all users of the machine share. The system
-drops a lock when its holder dies, so nothing stale is left behind.
+One lock file per core and per GPU, in a directory that all users of the machine share. A CPU quota has one
+for each of its whole cores, of which a run holds as many as it has cores. The system drops a lock when its
+holder dies, so nothing stale is left behind.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,10 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from harness.errors import LeaseError
+from harness.measure import quota
 from harness.measure.clock import sleep
+from harness.measure.devices import core_count, physical_gpus
+from harness.measure.directories import expand_user
 from harness.measure.machine import cores
 
 PAUSE_SECONDS = 0.25
@@ -32,9 +36,10 @@ class Lease:
 def directory() -> Path:
     """Where the locks lie: `$HARNESS_LEASES`, else below the system's temporary directory.
 
-    Raises LeaseError where it cannot be made.
+    Raises LeaseError where it cannot be made, ConfigError for a `~` that is nobody's home.
     """
-    path = Path(os.environ.get("HARNESS_LEASES") or Path(tempfile.gettempdir()) / "harness-leases")
+    default = Path(tempfile.gettempdir()) / "harness-leases"
+    path = expand_user(os.environ.get("HARNESS_LEASES") or default, "HARNESS_LEASES")
     try:
         path.mkdir(parents=True, exist_ok=True)
         if path.stat().st_uid == os.getuid():
@@ -61,21 +66,28 @@ def lease(count: int, gpus: Sequence[str], waiting: Callable[[str], None]) -> It
     where locks cannot be had.
     """
     waited = False
+    physical = physical_gpus()
+    named = {physical.get(name, name): name for name in gpus}  # by their locks; a lost GPU ends in its child
     while True:
         with ExitStack() as locks:
-            taken = _take("core", [str(core) for core in cores()], count, locks)
-            gpu = _take("gpu", gpus, 1, locks) if gpus and len(taken) == count else []
-            if len(taken) == count and (gpu or not gpus):
-                yield Lease(tuple(int(core) for core in taken), gpu[0] if gpu else None)
+            taken = _take("core", map(str, cores()), count, locks)
+            shares = [
+                _take(f"quota-{limit.identity}", map(str, range(limit.whole_cores)), count, locks)
+                for limit in quota.quotas()
+            ]
+            enough = all(len(part) == count for part in (taken, *shares))
+            gpu = _take("gpu", named, 1, locks) if gpus and enough else []
+            if enough and (gpu or not gpus):
+                yield Lease(tuple(int(core) for core in taken), named[gpu[0]] if gpu else None)
                 return
         if not waited:
-            what = f"{count} of {len(cores())} cores" + (" and a GPU" if gpus else "")
+            what = f"{count} of {core_count()} cores" + (" and a GPU" if gpus else "")
             waiting(f"waiting for {what}: another run holds them")
             waited = True
         sleep(PAUSE_SECONDS)
 
 
-def _take(kind: str, names: Sequence[str], count: int, locks: ExitStack) -> list[str]:
+def _take(kind: str, names: Iterable[str], count: int, locks: ExitStack) -> list[str]:
     taken: list[str] = []
     for name in names:
         if len(taken) == count:

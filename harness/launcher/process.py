@@ -15,15 +15,32 @@ import psutil
 
 from harness.config.schema import Config
 from harness.errors import HarnessError
+from harness.launcher import variables
 from harness.launcher.lease import Lease
 from harness.launcher.output_log import Output
 from harness.measure.clock import seconds
+from harness.measure.machine import PROJECT
 from harness.runner import protocol
 from harness.runner.protocol import Job, Message
 
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 LONGEST_WAIT = 3600.0  # seconds that the system is asked to wait at once: it refuses some weeks
 TAIL = 4096  # bytes of the output that are looked at
+# imports `harness` from this project before the project is on the path, where it comes last
+BOOTSTRAP = """
+import runpy
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+project, module = sys.argv[1:3]
+del sys.argv[1:3]
+if "harness" not in sys.modules:
+    spec = PathFinder.find_spec("harness", [project])
+    sys.modules["harness"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["harness"])
+sys.path.append(project)
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
 MARK = "HARNESS_RUN"  # in the environment of a run's processes: the directory of its attempt
 
 
@@ -32,9 +49,10 @@ class TimedOut(Exception):
 
 
 def environment(config: Config, lease: Lease) -> dict[str, str]:
-    """What must be set before the child imports anything: threads, engine, visible devices."""
+    """The environment of a run or of a side: what the variables of this process may tell it, and what must be
+    set before it imports anything: threads, engine, visible devices."""
     threads = str(len(lease.cores))
-    env = dict(os.environ)
+    env = variables.inherited()
     for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"):
         env[f"{name}_NUM_THREADS"] = threads
     env |= {
@@ -44,11 +62,18 @@ def environment(config: Config, lease: Lease) -> dict[str, str]:
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
         "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # the first call's seconds are those of compiling
         "CUDA_VISIBLE_DEVICES": lease.gpu or "",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the order in which harness/measure/devices.py numbers GPUs
         "PYTHONUNBUFFERED": "1",
     }
     if config.backend.engine:
         env["KERAS_BACKEND"] = config.backend.engine
     return env
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """`python -m module arguments`, but what lies in the working directory or beside this project is never
+    imported in place of a library, and `harness` is this one, installed or not."""
+    return [sys.executable, "-P", "-c", BOOTSTRAP, str(PROJECT), module, *arguments]
 
 
 class Child:
@@ -66,7 +91,7 @@ class Child:
             self.output = Output(job.directory / "output.log", self.over_fd)
             with os.fdopen(self.output.pipe, "wb") as printed:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.runner", str(messages_fd)],
+                    python_command("harness.runner", str(messages_fd)),
                     stdin=subprocess.PIPE,
                     stdout=printed,
                     stderr=subprocess.STDOUT,

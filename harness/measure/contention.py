@@ -1,4 +1,4 @@
-"""Contention: whether other processes used the cores of this run while it trained."""
+"""Contention: whether other processes, or a CPU quota, kept a run off its cores while it trained."""
 
 import os
 import resource
@@ -6,15 +6,18 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from harness.measure.clock import seconds
 from harness.measure.cpu_time import cpu_seconds_of
+from harness.measure.quota import quotas
 
 MAX_OTHERS = 0.05  # of the cores' time
 MIN_OTHERS = 0.03  # of the cores' time: a sweep that watches several runs uses less
 MAX_SWITCHES = 50.0  # per second and core: 2 to 41 were measured alone, 54 and more beside busy processes
+MAX_THROTTLED = 0.05  # of the cores' time
 LOAD_MARGIN = 1.0  # above the number of cores of the machine
 
 
@@ -24,23 +27,30 @@ class Contention:
 
     `others_share_of_cores` is the fraction of the cores' time that other processes used;
     `involuntary_switches_per_second` how often, per core, the run's processes were interrupted by others;
-    `load_average` how many processes of the machine wanted a core, over the minute before the run.
+    `load_average` how many processes of the machine wanted a core, over the minute before the run;
+    `throttled_share_of_cores` the fraction of the cores' time in which a CPU quota kept the run off them,
+    None without a quota.
     """
 
     others_share_of_cores: float | None
     involuntary_switches_per_second: float | None
     load_average: float
+    throttled_share_of_cores: float | None = None
 
     @property
     def contended(self) -> bool | None:
-        """Whether other processes used the cores; None for a run that was too short to tell.
+        """Whether other processes used the cores, or a CPU quota kept the run off them; None for a run that
+        was too short to tell.
 
-        The share of the others decides, unless it is unknown or between `MIN_OTHERS` and `MAX_OTHERS`. Then
-        the switches and the load decide, which also count the run's own threads and what ended before it.
+        A throttled share above `MAX_THROTTLED` suffices. Otherwise the share of the others decides, unless it
+        is unknown or between `MIN_OTHERS` and `MAX_OTHERS`. Then the switches and the load decide, which also
+        count the run's own threads and what ended before it.
         """
         others, switches = self.others_share_of_cores, self.involuntary_switches_per_second
         if switches is None:
             return None
+        if self.throttled_share_of_cores is not None and self.throttled_share_of_cores > MAX_THROTTLED:
+            return True
         if others is not None and not MIN_OTHERS < others <= MAX_OTHERS:
             return others > MAX_OTHERS
         return switches > MAX_SWITCHES or self.load_average > (os.cpu_count() or 1) + LOAD_MARGIN
@@ -58,6 +68,7 @@ class ContentionMonitor:
         self.share_known = sys.platform == "linux"
         self.load_average = os.getloadavg()[0]
         self.switches = _switches()
+        self.throttled = _throttled()
         self.start = (seconds(), self._busy(), self._own()) if self.share_known else (seconds(), 0.0, 0.0)
 
     def result(self) -> Contention:
@@ -70,7 +81,11 @@ class ContentionMonitor:
         if self.share_known:
             others = (self._busy() - self.start[1]) - (self._own() - self.start[2])
             others = max(0.0, others / (elapsed * len(self.cores)))
-        return Contention(others, max(0.0, rate), self.load_average)
+        since = [
+            now - self.throttled[group] for group, now in _throttled().items() if group in self.throttled
+        ]
+        throttled = min(1.0, max(since) / (elapsed * len(self.cores))) if since else None
+        return Contention(others, max(0.0, rate), self.load_average, throttled)
 
     def _busy(self) -> float:
         times = psutil.cpu_times(percpu=True)
@@ -84,6 +99,12 @@ class ContentionMonitor:
         times = this.cpu_times()
         own = times.user + times.system + times.children_user + times.children_system
         return float(own + cpu_seconds_of(this.children(recursive=True)))
+
+
+def _throttled() -> dict[Path, float]:
+    """How long each CPU quota has kept its control group off the cores so far, in seconds."""
+    known = ((quota.group, quota.throttled_seconds()) for quota in quotas())
+    return {group: throttled for group, throttled in known if throttled is not None}
 
 
 def _switches() -> int:

@@ -167,10 +167,11 @@ def not_ok(frame: pandas.DataFrame, by: Sequence[str]) -> pandas.DataFrame:
 
 
 def installed_versions(frame: pandas.DataFrame) -> dict[str, set[str]]:
-    """The versions of each package with which runs were made, and of this project."""
+    """The versions of each package with which runs were made and of this project, and the environment
+    variables that count."""
     versions: dict[str, set[str]] = {}
     for environment in frame["environment"]:
-        for name, version in environment.get("versions", {}).items():
+        for name, version in (environment.get("versions", {}) | environment.get("variables", {})).items():
             versions.setdefault(text(name), set()).add(text(version))
         versions.setdefault("harness at", set()).add(text(str(environment.get("git_revision"))))
     return versions

@@ -11,7 +11,7 @@ from harness.config import catalogue
 from harness.config import dataset as datasets
 from harness.config.schema import Config
 from harness.data.dataset import Dataset, Shape
-from harness.errors import ConfigError, Unavailable
+from harness.errors import Unavailable
 from harness.model.initializers import draw
 from harness.model.network import ModelSpec
 from harness.model.precision import held_in
@@ -70,7 +70,10 @@ class Context:
                 details={"parity": asdict(distances)},
             )
         )
-        parity.check_limit(distances)
+        cause = None
+        if not distances.within_limit and self.config.data.normalize == "none":
+            cause = parity.rounding_cause(distances, self.session, self.setup, self.initial_weights, x, y)
+        parity.check_limit(distances, cause)
 
 
 def prepare(config: Config, dataset: Dataset, *, threads: int, emit: Emit) -> Context:
@@ -80,7 +83,7 @@ def prepare(config: Config, dataset: Dataset, *, threads: int, emit: Emit) -> Co
     here, WeightsError for a weights file that does not fit.
     """
     shape = datasets.shape_in(config, dataset)
-    _check_batch(config, dataset)
+    datasets.check_batch(config, len(dataset.train.labels))
     device = "cuda" if config.device.startswith("cuda") else config.device
     setup = config.setup(shape, threads=threads, device=device)
     start = initial_weights(config, setup)
@@ -109,15 +112,6 @@ def open_session(backend: str, setup: Setup) -> Session:
 
 def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _check_batch(config: Config, dataset: Dataset) -> None:
-    examples = len(dataset.train.labels)
-    if config.train.batch_size > examples:
-        raise ConfigError(
-            f"train.batch_size={config.train.batch_size}: larger than the training set; "
-            f"data={config.data.name} has {examples:,} training sequences here, so at most {examples}"
-        )
 
 
 def initial_weights(config: Config, setup: Setup) -> Weights:

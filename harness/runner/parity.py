@@ -6,6 +6,7 @@ import numpy as np
 
 from harness.backends.base import Session, Setup, Weights
 from harness.backends.numpy.backend import NumpySession, open_session
+from harness.data.own_sequences import to_float
 from harness.errors import ParityFailed
 from harness.model.network import ModelSpec
 
@@ -15,6 +16,7 @@ NUMBERS = 2**21  # of each kind that the reference keeps at most, for its backwa
 # 0.03 (products rounded to ten bits on a CPU) and 0.08. Wherever a ReLU or a maximum is decided otherwise
 # the gradient jumps; most models are ten times closer. A wrong gate is at 1.
 LIMITS = {"float32": 1e-4, "float64": 1e-7, "tf32": 5e-2, "bfloat16": 2e-1}
+ROUNDING_RATIO = 10  # between the rounding errors of two correct float32 sessions, at most
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,21 @@ class Parity:
     gradients: dict[str, float]  # by canonical name
     sequences: int  # over how many
 
+    @property
+    def within_limit(self) -> bool:
+        """False also for a distance that is no number."""
+        return self.gradient <= self.limit and self.loss <= self.limit
+
 
 def max_sequences(model: ModelSpec) -> int:
     """How many sequences are compared at most: what the reference keeps grows with all their outputs."""
     return max(1, NUMBERS // (model.steps * model.layers * model.width))
 
 
-def open_reference(setup: Setup, weights: Weights) -> NumpySession:
-    """The float64 NumPy session of a model, at these weights."""
+def open_reference(setup: Setup, weights: Weights, precision: str = "float64") -> NumpySession:
+    """The NumPy session of a model, at these weights."""
     reference = open_session(
-        replace(setup, implementation="auto", engine=None, device="cpu", precision="float64", threads=1)
+        replace(setup, implementation="auto", engine=None, device="cpu", precision=precision, threads=1)
     )
     reference.put_weights(weights)
     return reference
@@ -60,12 +67,40 @@ def measure(session: Session, setup: Setup, weights: Weights, x: np.ndarray, y: 
     )
 
 
-def check_limit(parity: Parity) -> None:
-    """Raises ParityFailed where a distance is above its limit, or is no number at all."""
-    if not parity.gradient <= parity.limit or not parity.loss <= parity.limit:
+def rounding_cause(
+    parity: Parity, session: Session, setup: Setup, weights: Weights, x: np.ndarray, y: np.ndarray
+) -> str | None:
+    """Why `session` is above its limit on x, where the cause is rounding at the scale of x; otherwise None.
+
+    It is the cause where the session is within its limit on the same batch standardised and, in float32, the
+    reference computed in float32 is about as far from float64 on x, or the gradient vanishes there.
+    """
+    if not measure(session, setup, weights, to_float(x, x, "standard", x.dtype), y).within_limit:
+        return None
+    cause = f"rounding of the batch's values, {x.min():.4g} to {x.max():.4g}"
+    if setup.precision == "float32":
+        reference, single = (open_reference(setup, weights, each) for each in ("float64", "float32"))
+        vanishes = not reference.gradients(x, y).gradients[parity.worst].any()
+        rounded = measure(single, setup, weights, x, y)
+        reference.close()
+        single.close()
+        expected = max(rounded.gradient, rounded.loss)
+        if max(parity.gradient, parity.loss) <= ROUNDING_RATIO * expected:
+            cause += f": the reference in float32 is {expected:.1e} away itself"
+        elif vanishes and parity.loss <= parity.limit:
+            cause += f": the gradient of {parity.worst} is 0 there"
+        else:
+            return None
+    return f"{cause}; use data.normalize=standard"
+
+
+def check_limit(parity: Parity, cause: str | None = None) -> None:
+    """Raises ParityFailed where a distance is above its limit, or is no number at all; the message says the
+    cause where it is known, otherwise the parameter that is furthest off."""
+    if not parity.within_limit:
         raise ParityFailed(
-            f"distance from the reference above {parity.limit:g}: "
-            f"loss {parity.loss:.1e}, gradient {parity.gradient:.1e} ({parity.worst})"
+            f"distance from the reference above {parity.limit:g}: loss {parity.loss:.1e}, "
+            f"gradient {parity.gradient:.1e} ({cause or parity.worst})"
         )
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
-import platformdirs
 
 from harness.measure import clock
+from harness.measure.directories import cache_directory
 from harness.store import files
 from harness.store.record import COLUMNS, DETAIL, SCHEMA, RunRecord
 
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
 
 def directory() -> Path:
     """The directory of these files."""
-    return Path(platformdirs.user_cache_dir("harness")) / "records"
+    return cache_directory() / "records"
 
 
 def read(root: str) -> dict[AttemptName, Entry]:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-import platformdirs
+from harness.measure.directories import cache_directory
 
 RECORD = "record.json"
 LOG = "output.log"
@@ -37,9 +37,9 @@ class Attempt(NamedTuple):
 class RootLayout:
     """What all roots have in common.
 
-    `name` is the path or URL as the user wrote it, `identity` the same however it was written. Attempts are
-    made, runs are locked and checkpoints are written in `workspace`, a local directory. Attempts that could
-    not be stored wait in `staging`.
+    `name` is the path or URL as the user wrote it, `~` replaced, `identity` the same however it was written.
+    Attempts are made, runs are locked and checkpoints are written in `workspace`, a local directory. Attempts
+    that could not be stored wait in `staging`.
     """
 
     name: str
@@ -69,7 +69,7 @@ class RootLayout:
 def staging_directory(identity: str) -> Path:
     """The directory in the user's cache for the attempts of a root that are not stored yet."""
     digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return Path(platformdirs.user_cache_dir("harness")) / "staging" / digest
+    return cache_directory() / "staging" / digest
 
 
 def new_attempt_directory(

@@ -85,7 +85,9 @@ class RunRecord:
         "training step is captured as one"
     )
     device_name: str | None = optional("the processor or GPU, as the system calls it")
-    contended: bool | None = optional("whether others were on its cores while it trained")
+    contended: bool | None = optional(
+        "whether others were on its cores, or a CPU quota kept it off them, while it trained"
+    )
     # what it learnt
     test_accuracy: float | None = accuracy("on the test set, evaluated once, after the last epoch")
     test_loss: float | None = loss("mean cross-entropy there")
@@ -162,7 +164,9 @@ class RunRecord:
     schema: int = optional("version of this list; a reader refuses one that it does not know", default=SCHEMA)
     config: dict[str, Any] = part(dict, "the whole resolved configuration")
     environment: dict[str, Any] = part(
-        dict, "processor, the cores and the GPU held, versions, git revision, load before the run"
+        dict,
+        "processor, the cores and the GPU held, versions, git revision, load before the run; `variables`: "
+        "environment variables that change speed or arithmetic, where any is set",
     )
     history: list[dict[str, Any]] = part(
         list,

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from harness.errors import StoreError
+from harness.measure.directories import expand_user
 from harness.store.local import LocalRoot
 from harness.store.remote import RemoteRoot, remote_root
 
@@ -17,14 +18,17 @@ def open_root(location: Location) -> Root:
     return remote_root(os.fspath(location)) if path is None else LocalRoot(path)
 
 
-def local_path(location: Location) -> Path | None:
-    """The path that a path or a URL of local files names; None for any other URL."""
+def local_path(location: Location, key: str = "results.root") -> Path | None:
+    """The path that a path or a URL of local files names, `~` replaced; None for any other URL.
+
+    Raises StoreError or ConfigError, which name `key`, for one that cannot be used.
+    """
     text = os.fspath(location)
     scheme, separator, path = text.partition("://")
     if not separator or "/" in scheme:
-        return Path(text)
+        return expand_user(text, key)
     if scheme not in ("file", "local"):
         return None
     if not path.startswith("/"):
-        raise StoreError(f"results.root={text}: must be an absolute path: {scheme}:///tmp/results")
+        raise StoreError(f"{key}={text}: must be an absolute path: {scheme}:///tmp/results")
     return Path(path)

@@ -1,6 +1,5 @@
 """Reads all records of a root, or of one run; names and passes over those that cannot be used."""
 
-import sys
 from collections.abc import Iterator, Sequence
 
 from harness.errors import StoreError
@@ -9,6 +8,7 @@ from harness.store.index import Entry
 from harness.store.layout import Attempt
 from harness.store.record import RunRecord
 from harness.store.roots import Root
+from harness.text import warn
 
 MAX_NAMED = 5  # of the records that are passed over
 REWRITE_SHARE = 0.02  # new records, as a share of the cached ones, from which on the cache is rewritten
@@ -23,12 +23,12 @@ class PassedOver:
     def warn(self, message: str) -> None:
         self.count += 1
         if self.count <= MAX_NAMED:
-            sys.stderr.write(f"passed over: {message}\n")
+            warn(f"passed over: {message}")
 
     def summarize(self, usable: int) -> None:
         if self.count:
             unnamed = f", {self.count - MAX_NAMED:,} of them not named here" if self.count > MAX_NAMED else ""
-            sys.stderr.write(f"passed over {self.count:,} of {self.count + usable:,} records{unnamed}\n")
+            warn(f"passed over {self.count:,} of {self.count + usable:,} records{unnamed}")
 
 
 def read_entries(root: Root) -> dict[Attempt, Entry]:

@@ -4,7 +4,11 @@ They can be converted from and to models of your own in plain PyTorch or Keras.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -13,9 +17,11 @@ from harness.backends.base import Weights
 from harness.backends.keras.plain_model import from_keras_weights, to_keras_weights
 from harness.backends.torch.plain_model import from_torch_state_dict, to_torch_state_dict
 from harness.errors import WeightsError
+from harness.measure.directories import expand_user
 from harness.model.network import ModelSpec
 
 __all__ = [
+    "check",
     "fingerprint",
     "from_keras_weights",
     "from_torch_state_dict",
@@ -36,26 +42,44 @@ def save(path: Path, weights: Weights, model: ModelSpec) -> None:
 def load(path: Path, model: ModelSpec) -> Weights:
     """Canonical weights for `model`, as stored; raises WeightsError for a file that does not fit it.
 
-    The number of time steps may differ: no weight depends on it.
+    The number of time steps may differ: no weight depends on it. `~` in the path is the user's home.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = set(file.keys())
-            metadata = file.metadata() or {}
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-            _check_model(path, shapes, metadata, model)
-            return {name: file.get_tensor(name) for name in model.shapes()}
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"weights={path}: cannot be read as safetensors: {error}") from error
+    with _open_checked(path, model) as file:
+        return {name: file.get_tensor(name) for name in model.shapes()}
+
+
+def check(path: Path, model: ModelSpec) -> None:
+    """Raises WeightsError for a file that `load` would refuse; reads no weights."""
+    _open_binary(path).close()
+    with _open_checked(path, model):
+        pass
 
 
 def fingerprint(path: Path) -> str:
     """SHA-256 of a file's content; raises WeightsError where it cannot be read."""
+    with _open_binary(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open_binary(path: Path) -> BufferedReader:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return expand_user(path, "weights").open("rb")
     except OSError as error:
         raise WeightsError(f"weights={path}: cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def _open_checked(path: Path, model: ModelSpec) -> Iterator[Any]:
+    """The open file, of which names, shapes and metadata are those of `model`."""
+    try:
+        with safe_open(expand_user(path, "weights"), framework="numpy") as file:
+            names = set(file.keys())
+            metadata = file.metadata() or {}
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            _check_model(path, shapes, metadata, model)
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"weights={path}: cannot be read as safetensors: {error}") from error
 
 
 def _check_model(

@@ -18,6 +18,7 @@ from harness.measure.clock import seconds
 from harness.sweep.estimate import DurationEstimate, RunKind
 from harness.sweep.status_files import StatusFiles
 from harness.sweep.task import RunStatus, Task
+from harness.text import tolerant
 
 PLAIN_SECONDS = 10.0  # between two plain lines of one run within an epoch, and between two overall lines
 OVERALL_SECONDS = 60.0  # between two plain overall lines while no run ends
@@ -30,8 +31,14 @@ class ProgressDisplay:
     """The runs of one command. `total` is how many there will be, None if that is not known."""
 
     def __init__(self, total: int | None = None) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-        self.interactive = self.console.is_terminal
+        self.console = Console(
+            file=tolerant(Console(stderr=True).file),
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+            emoji=False,
+        )
+        self.interactive = self.console.is_terminal and not self.console.is_dumb_terminal
         self.total = total
         self.runs: dict[int, RunStatus] = {}  # that have started, by number
         self.expected: dict[int, RunStatus] = {}
@@ -102,7 +109,7 @@ class ProgressDisplay:
         finally:
             stop.set()
             thread.join()
-            self.read(StatusFiles(status_directory))
+            self._try_to_read(StatusFiles(status_directory))
 
     def read(self, files: StatusFiles) -> None:
         """Updates the runs that other processes make from their status files. Raises OSError."""
@@ -153,15 +160,18 @@ class ProgressDisplay:
         files = StatusFiles(status_directory)
         pause = POLL_REMOTE_SECONDS if files.remote else POLL_SECONDS
         while not stop.wait(pause):
-            try:
-                self.read(files)
-            except OSError as error:  # it may be temporary, and `following` reads once more at the end
-                self.console.print(f"{status_directory}: cannot be read: {error}")
+            self._try_to_read(files)
             with self._lock:
                 if self.interactive and self.live:
                     self.live.update(self._lines(), refresh=True)
                 elif not self.interactive and seconds() - self._overall_printed > OVERALL_SECONDS:
                     self._print_overall()
+
+    def _try_to_read(self, files: StatusFiles) -> None:
+        try:
+            self.read(files)
+        except OSError as error:  # it may be temporary, and the end of the command reads once more
+            self.console.print(f"{files.location}: cannot be read: {error}")
 
     def _title(self, run: RunStatus) -> str:
         if self.total == 1:

@@ -12,6 +12,7 @@ from harness.backends.implementations import resolve_implementation
 from harness.config import catalogue
 from harness.config.schema import Config
 from harness.errors import HarnessError, Unavailable
+from harness.launcher import preflight
 from harness.launcher.key import run_key
 from harness.launcher.launch import threads_and_gpus
 from harness.launcher.titles import title_of
@@ -57,6 +58,7 @@ def _predict(config: Config, estimate: DurationEstimate, planned_keys: set[str])
     try:
         threads, _ = threads_and_gpus(config)
         _check_available(config)
+        preflight.check_inputs(config)
         key = run_key(config, threads)
         record = attempts.find_complete(config.results.root, key, with_weights=config.save_weights)
     except HarnessError as error:

@@ -1,7 +1,6 @@
 """Weights for plain PyTorch and Keras models, which know nothing of this project, and back.
 
-The plain models are written here the way anyone writes them; every one of their weights is random, both
-biases of each gate too.
+Every one of the plain models' weights is random, both biases of each gate too.
 """
 
 import json
@@ -17,62 +16,28 @@ import pytest
 from safetensors.numpy import load_file
 
 import harness
-from harness.backends.base import Setup, Weights
-from harness.backends.keras import plain_model as plain_keras
 from harness.backends.keras.backend import start_engine
-from harness.backends.numpy.backend import open_session
-from harness.backends.torch import plain_model as plain_torch
 from harness.data.dataset import load
 from harness.errors import HarnessError, WeightsError
-from harness.model.initializers import draw
 from harness.model.network import ModelSpec
-from harness.model.optimizer import OptimizerSpec
 from harness.store import weights as conversions
 from tests.conftest import Shell
+from tests.support.plain_models import (
+    HOUSE,
+    LAYERS,
+    keras_logits,
+    models,
+    plain_keras,
+    plain_torch,
+    random,
+    reference,
+    sequences,
+    there,
+    torch_logits,
+)
 
-LAYERS = {"torch": plain_torch.LAYERS, "keras": plain_keras.LAYERS}
-
-HOUSE = Path(harness.__file__).parent
 RTOL = 1e-9
 DIGITS = load("digits", Path())
-
-
-def there(framework: str) -> list[str]:
-    """The cells that a framework has a layer for, and whose file lies here."""
-    folder = HOUSE / "backends" / framework / "cells"
-    return [cell for cell in LAYERS[framework] if (folder / f"{cell}.py").exists()]
-
-
-def models(framework: str) -> list[Any]:
-    found = []
-    for cell in there(framework):
-        for layers in (1, 3):
-            for both in (False, True):
-                for activation in ("tanh", "relu") if cell == "rnn" else (None,):
-                    options = {"activation": activation} if activation else {}
-                    model = ModelSpec(cell, 7, 4, 5, 3, layers, both, options=options)
-                    name = f"{cell}{'-relu' * (activation == 'relu')}-{layers}{'-both' * both}"
-                    found.append(pytest.param(model, id=name))
-    return found
-
-
-def random(model: ModelSpec) -> Weights:
-    """No constant, no zero."""
-    rng = np.random.default_rng(5)
-    return {name: w + rng.normal(0, 0.3, w.shape) for name, w in draw(model, 3, "keras").items()}
-
-
-def sequences() -> np.ndarray:
-    return np.random.default_rng(2).normal(size=(6, 7, 4))
-
-
-def reference(model: ModelSpec, weights: Weights) -> np.ndarray:
-    """Logits (6, 3) of the NumPy reference in float64."""
-    session = open_session(Setup(model, OptimizerSpec(), precision="float64"))
-    session.put_weights(weights)
-    logits = session.outputs(sequences()).logits
-    session.close()
-    return logits
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -82,47 +47,6 @@ def _tensorflow() -> None:
 
 
 # --- plain PyTorch -------------------------------------------------------------------------------------
-
-
-def plain_torch(model: ModelSpec) -> Any:
-    """A classifier with `lstm` and `fc`, as in any tutorial."""
-    import torch
-    from torch import nn
-
-    torch.manual_seed(0)
-    kind = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[model.cell]
-    more = {"nonlinearity": model.options["activation"]} if model.cell == "rnn" else {}
-
-    class Classifier(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm = kind(
-                model.features,
-                model.hidden,
-                num_layers=model.layers,
-                bidirectional=model.bidirectional,
-                batch_first=True,
-                **more,
-            )
-            self.fc = nn.Linear(model.width, model.classes)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            _, state = self.lstm(x)
-            h = state[0] if isinstance(state, tuple) else state
-            return self.fc(torch.cat(list(h[-len(model.directions) :]), dim=1))
-
-    plain = Classifier().double()
-    with torch.no_grad():
-        for parameter in plain.parameters():
-            parameter.normal_(0, 0.4)
-    return plain
-
-
-def torch_logits(plain: Any) -> np.ndarray:
-    import torch
-
-    with torch.no_grad():
-        return plain(torch.tensor(sequences())).numpy()
 
 
 @pytest.mark.parametrize("model", models("torch"))
@@ -150,6 +74,39 @@ def test_there_and_back_is_the_same(model: ModelSpec) -> None:
     assert list(again) == list(weights)
     for name, expected in weights.items():
         np.testing.assert_array_equal(again[name], expected)
+
+
+@pytest.mark.parametrize("cell", there("torch"))
+def test_torch_layers_without_biases(cell: str) -> None:
+    options = {"activation": "tanh"} if cell == "rnn" else {}
+    model = ModelSpec(cell, 7, 4, 5, 3, layers=2, bidirectional=True, options=options)
+    plain = plain_torch(model, bias=False)
+    weights = conversions.from_torch_state_dict(plain.state_dict(), model, recurrent="lstm.", readout="fc.")
+    np.testing.assert_allclose(reference(model, weights), torch_logits(plain), rtol=RTOL)
+    single = plain.float().state_dict()
+    taken = conversions.from_torch_state_dict(single, model, recurrent="lstm.", readout="fc.")
+    assert {str(array.dtype) for array in taken.values()} == {"float32"}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("cell", there("torch"))
+def test_the_weights_of_a_torch_cell(cell: str, bias: bool) -> None:
+    import torch
+    from torch import nn
+
+    model = ModelSpec(cell, 7, 4, 5, 3, options={"activation": "tanh"} if cell == "rnn" else {})
+    kind = {"rnn": nn.RNNCell, "lstm": nn.LSTMCell, "gru": nn.GRUCell}[cell]
+    step, fc = kind(4, 5, bias=bias).double(), nn.Linear(5, 3).double()
+    state: Any = None
+    with torch.no_grad():
+        for parameter in step.parameters():
+            parameter.normal_(0, 0.4)
+        for x in torch.tensor(sequences()).unbind(1):
+            state = step(x, state)
+        logits = fc(state[0] if cell == "lstm" else state).numpy()
+    plain = nn.ModuleDict({"steps": nn.ModuleList([step]), "fc": fc}).state_dict()
+    weights = conversions.from_torch_state_dict(plain, model, recurrent="steps.0.", readout="fc.")
+    np.testing.assert_allclose(reference(model, weights), logits, rtol=RTOL)
 
 
 def test_a_bare_layer_and_arrays_and_other_modules_beside_it() -> None:
@@ -193,38 +150,6 @@ def test_a_tensors_precision_is_kept_where_numpy_has_it(kept: str, expected: str
 # --- plain Keras ---------------------------------------------------------------------------------------
 
 
-def plain_keras(model: ModelSpec) -> Any:
-    import keras
-    from keras import layers
-
-    keras.utils.set_random_seed(0)
-    kind: Callable[..., Any] = {
-        "rnn": layers.SimpleRNN,
-        "lstm": layers.LSTM,
-        "gru": layers.GRU,
-        "gru_reset_before": layers.GRU,
-    }[model.cell]
-    more = {
-        "rnn": {"activation": model.options.get("activation")},
-        "gru_reset_before": {"reset_after": False},
-    }
-    parts: list[Any] = [keras.Input((7, model.features), dtype="float64")]
-    for layer in range(model.layers):
-        keywords = {**more.get(model.cell, {}), "return_sequences": layer < model.layers - 1}
-        own = kind(model.hidden, dtype="float64", **keywords)
-        parts.append(layers.Bidirectional(own, dtype="float64") if model.bidirectional else own)
-    plain = keras.Sequential([*parts, layers.Dense(model.classes, dtype="float64")])
-    rng = np.random.default_rng(9)
-    plain.set_weights([rng.normal(0, 0.4, array.shape) for array in plain.get_weights()])
-    return plain
-
-
-def keras_logits(plain: Any) -> np.ndarray:
-    from keras import ops
-
-    return np.asarray(ops.convert_to_numpy(plain(sequences())))
-
-
 @pytest.mark.parametrize("model", models("keras"))
 def test_a_plain_keras_model_takes_our_weights(model: ModelSpec) -> None:
     weights, plain = random(model), plain_keras(model)
@@ -241,6 +166,27 @@ def test_we_take_a_plain_keras_models_weights(model: ModelSpec) -> None:
     again = conversions.from_keras_weights(conversions.to_keras_weights(weights, model), model)
     for name, expected in weights.items():
         np.testing.assert_array_equal(again[name], expected)
+
+
+@pytest.mark.parametrize("biases", [(False, False, False), (True, False, True), (False, True, False)])
+@pytest.mark.parametrize("cell", there("keras"))
+def test_keras_layers_without_biases(cell: str, biases: tuple[bool, ...]) -> None:
+    options = {"activation": "tanh"} if cell == "rnn" else {}
+    model = ModelSpec(cell, 7, 4, 5, 3, layers=2, bidirectional=True, options=options)
+    plain = plain_keras(model, biases)
+    weights = conversions.from_keras_weights(plain.get_weights(), model)
+    np.testing.assert_allclose(reference(model, weights), keras_logits(plain), rtol=RTOL)
+
+
+def test_a_keras_gru_of_two_units_without_biases() -> None:
+    """Its biases would have the shape of the next layer's kernel: one missing bias may be either layer's."""
+    model = ModelSpec("gru", 7, 4, 2, 3, layers=2)
+    plain = plain_keras(model, (False, False, True))
+    weights = conversions.from_keras_weights(plain.get_weights(), model)
+    np.testing.assert_allclose(reference(model, weights), keras_logits(plain), rtol=RTOL)
+    arrays = plain_keras(model, (False, True, True)).get_weights()
+    text = refusal(lambda: conversions.from_keras_weights(arrays, model))
+    assert text == "get_weights(): 7 of 8 arrays: which layers have biases is unclear"
 
 
 # --- a run's own file ----------------------------------------------------------------------------------
@@ -277,6 +223,39 @@ def refusal(call: Callable[[], object]) -> str:
     return str(caught.value)
 
 
+PREFIXES = {
+    ("lstm", "fc."): 'lstmweight_ih_l0 (20, 4) is missing; it is there with recurrent="lstm."',
+    ("", "fc."): 'weight_ih_l0 (20, 4) is missing; it is there with recurrent="lstm."',
+    ("rnn.", "fc."): 'rnn.weight_ih_l0 (20, 4) is missing; it is there with recurrent="lstm."',
+    ("lstm.", "fc"): 'fcweight (3, 5) is missing; it is there with readout="fc."',
+    ("lstm.", "head."): 'head.weight (3, 5) is missing; it is there with readout="fc."',
+}
+
+
+@pytest.mark.parametrize(("recurrent", "readout"), PREFIXES)
+@pytest.mark.parametrize("ending", ["_l0", ""])
+def test_a_prefix_that_is_not_there(recurrent: str, readout: str, ending: str) -> None:
+    state = conversions.to_torch_state_dict(random(MODEL), MODEL, recurrent="lstm.", readout="fc.")
+    state = {name.replace("_l0", ending): tensor for name, tensor in state.items()}
+    state |= {"embedding.weight": np.zeros((9, 4)), "norm.weight": np.zeros(5)}
+    text = refusal(
+        lambda: conversions.from_torch_state_dict(state, MODEL, recurrent=recurrent, readout=readout)
+    )
+    assert text == f"the state dict: {PREFIXES[recurrent, readout]}"
+
+
+def test_cells_in_place_of_a_stack() -> None:
+    from torch import nn
+
+    stack = replace(MODEL, layers=2)
+    state = nn.ModuleDict({"cells": nn.ModuleList([nn.LSTMCell(4, 5), nn.LSTMCell(5, 5)])}).state_dict()
+    text = refusal(lambda: conversions.from_torch_state_dict(state, stack, recurrent="cells."))
+    assert text == (
+        "the state dict: cells.0.weight_ih is a name of nn.LSTMCell, which is one layer and direction of "
+        "this model's 2: rename it to cells.weight_ih_l0, the others likewise, with the endings _l0, _l1"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -311,7 +290,13 @@ def test_keras_weights_that_do_not_fit() -> None:
     other = [arrays[0], arrays[1].T.copy(), *arrays[2:]]
     text = refusal(lambda: conversions.from_keras_weights(other, MODEL))
     assert all(part in text for part in ("recurrent_kernel", "(20, 5)", "(5, 20)")), text
-    assert "dense.bias (3,) is missing" in refusal(lambda: conversions.from_keras_weights(arrays[:-1], MODEL))
+    assert "dense.kernel (5, 3) is missing" in refusal(
+        lambda: conversions.from_keras_weights(arrays[:-2], MODEL)
+    )
+    both = replace(MODEL, bidirectional=True)
+    *layers, _, kernel, bias = conversions.to_keras_weights(random(both), both)
+    text = refusal(lambda: conversions.from_keras_weights([*layers, kernel, bias], both))  # of one direction
+    assert "layers.0.backward.bias is (10, 3) there and (20,) in this model" in text
     text = refusal(lambda: conversions.from_keras_weights([*arrays, np.zeros(2)], MODEL))
     assert "array 5 (2,) is none of this model's" in text
 

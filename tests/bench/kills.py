@@ -291,7 +291,9 @@ def kill(place: Path, kills: int, seed: int, swept: Sequence[str], runs: int, la
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Kills a sweep again and again, and compares the result with an undisturbed one."
+    )
     parser.add_argument("kills", type=int, nargs="?", default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--launcher", choices=("basic", "joblib"), default="basic")

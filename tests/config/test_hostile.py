@@ -286,20 +286,22 @@ def test_bytes_that_are_no_text(sandbox: Sandbox) -> None:
 
 
 def test_a_configuration_directory_of_anothers_making(sandbox: Sandbox) -> None:
-    evil = sandbox.place / "conf"
-    evil.mkdir()
+    evil = sandbox.place / "conf" / "choice"
+    evil.mkdir(parents=True)
     (evil / "evil.yaml").write_text(
         "# @package _global_\nseed: !!python/object/apply:os.system ['touch pwned']\n"
     )
     (evil / "cycle.yaml").write_text(
         "# @package _global_\ndata: {root: '${weights}'}\nweights: '${data.root}'\n"
     )
-    (evil / "anchor.yaml").write_text("# @package _global_\nseed: &a 3\nthreads: *a\n")
+    (evil / "anchor.yaml").write_text("# @package _global_\nseed: &a 1\nthreads: *a\n")
     sandbox.before = snapshot(sandbox.place)
-    for name, status in (("evil", 2), ("cycle", 2)):
-        done = sandbox.run("--config-dir", str(evil), f"+{name}={name}", "backend=numpy", "data=digits")
+    for name, status in (("evil", 2), ("cycle", 2), ("anchor", 0)):
+        chosen = ("--config-dir", str(evil.parent), f"+choice={name}")
+        done = sandbox.run(*chosen, "backend=numpy", "data=digits", "sweep.dry_run=true")
         assert done.returncode == status, done.stderr
         assert "Traceback" not in done.stderr
+        assert "Could not find" not in done.stderr
     assert sandbox.written() == []
 
 

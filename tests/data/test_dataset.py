@@ -1,5 +1,7 @@
 """Datasets as a run sees them: parts, limits, the default place, and real MNIST where it lies at hand."""
 
+import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +10,12 @@ import numpy as np
 import pytest
 
 from harness.data.dataset import default_root, load, load_files
+from harness.data.fetch import fetch_files
 from harness.data.mnist import DATASET_FILES, DATASETS, FASHION_MNIST, MNIST
 from harness.errors import ConfigError, DataError
-from tests.support.datasets import put, real_mnist, small_arrays, small_dataset
+from harness.store.record import RunRecord
+from tests.conftest import Shell
+from tests.support.datasets import put, real_mnist, small_arrays, small_dataset, small_files
 
 
 def test_parts(tmp_path: Path) -> None:
@@ -53,9 +58,68 @@ def test_missing_files_are_named_with_their_place(name: str, tmp_path: Path) -> 
         load(name, tmp_path)
     message = str(caught.value)
     assert message.startswith(f"{name}: 4 of 4 files missing.")
+    theirs = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[name]
+    assert f"\nLooked for in {tmp_path / name} and {tmp_path / theirs / 'raw'}: gzipped or not" in message
     for file in DATASET_FILES[name].files:
         assert f"\n  {tmp_path / name / file.name}\n" in message
     assert message.endswith("or choose data=digits, which needs no files.")
+
+
+PLACES = {
+    "uncompressed": ("small", "-idx", False),
+    "with dots": ("small", ".idx", True),
+    "uncompressed, with dots": ("small", ".idx", False),
+    "torchvision's": ("Small/raw", "-idx", False),
+    "torchvision's, with archives only": ("Small/raw", "-idx", True),
+}
+
+
+def named(separator: str, gzipped: bool) -> dict[str, bytes]:
+    """The small dataset's files under other names."""
+    return {
+        name.replace("-idx", separator).removesuffix("" if gzipped else ".gz"): packed
+        if gzipped
+        else gzip.decompress(packed)
+        for name, packed in small_files().items()
+    }
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_files_are_used_where_they_lie(place: str, tmp_path: Path) -> None:
+    below, separator, gzipped = PLACES[place]
+    folder = put(tmp_path, named(separator, gzipped), below)
+    before = sorted(tmp_path.rglob("*"))
+    assert fetch_files(small_dataset(("http://nowhere.invalid/",)), tmp_path) == ()
+    dataset = load_files(small_dataset(), tmp_path)
+    np.testing.assert_array_equal(dataset.test.examples, small_arrays()["t10k-images-idx3-ubyte.gz"])
+    assert sorted(tmp_path.rglob("*")) == before
+    for path in folder.iterdir():  # verified there too
+        kept = path.read_bytes()
+        path.write_bytes(kept[:-1])
+        with pytest.raises(DataError, match=f"{path}: found "):
+            load_files(small_dataset(), tmp_path)
+        path.write_bytes(kept)
+
+
+def test_the_first_place_counts(tmp_path: Path) -> None:
+    """Each file by itself; a directory of the file's name, as some archives unpack into, is not the file."""
+    files = small_dataset()
+    image = files.train_images
+    places = [
+        tmp_path / below / name.format("train-images")
+        for below in ("small", "Small/raw")
+        for name in ("{}-idx3-ubyte.gz", "{}-idx3-ubyte", "{}.idx3-ubyte.gz", "{}.idx3-ubyte")
+    ]
+    assert files.find(tmp_path, image) is None
+    for path in reversed(places):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        assert files.find(tmp_path, image) == path
+    places[0].unlink()
+    places[1].unlink()
+    places[1].mkdir()
+    assert files.find(tmp_path, image) == places[2]
+    assert files.missing(tmp_path) == files.files[1:]
 
 
 def test_a_home_that_is_not_there(tmp_path: Path) -> None:
@@ -88,7 +152,7 @@ def test_catalog() -> None:
         assert len({file.digest for file in collection.files}) == 4
         assert len(collection.mirrors) >= 3
         assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in collection.mirrors)
-    assert {len(file.digest) for file in FASHION_MNIST.files} == {32}
+        assert {len(file.digest) for file in collection.files} == {64}
 
 
 def test_real_mnist() -> None:
@@ -102,11 +166,25 @@ def test_real_mnist() -> None:
     np.testing.assert_allclose(dataset.train.examples.mean() / 255, 0.1307, atol=2e-4)
 
 
+@pytest.mark.long
+def test_a_run_reads_the_files_that_torchvision_unpacked(run: Shell, results: Path, tmp_path: Path) -> None:
+    given, folder = MNIST.folders(real_mnist())[0], tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for file in MNIST.files:
+        content = gzip.decompress((given / file.name).read_bytes())
+        (folder / file.name.removesuffix(".gz")).write_bytes(content)
+    few = ("data.limit=64", "train.batch_size=32", "cell=rnn", "data.download=false")
+    done = run("data=mnist", f"data.root={tmp_path}", *few, "backend=numpy")
+    assert done.returncode == 0, done.stderr
+    (path,) = results.glob("runs/*/*/record.json")
+    assert RunRecord.read(path).details["train_examples"] == 64
+
+
 def test_real_mnist_with_one_bit_flipped(tmp_path: Path) -> None:
     folder = tmp_path / "mnist"
     folder.mkdir()
     for file in MNIST.files:
-        (folder / file.name).symlink_to(MNIST.folder(real_mnist()) / file.name)
+        (folder / file.name).symlink_to(MNIST.folders(real_mnist())[0] / file.name)
     path = folder / "t10k-labels-idx1-ubyte.gz"
     packed = bytearray(path.read_bytes())
     packed[2000] ^= 1
@@ -115,6 +193,18 @@ def test_real_mnist_with_one_bit_flipped(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"{path}: found .*, expected "):
         load("mnist", tmp_path)
     assert path.read_bytes() == packed
+
+
+def test_real_fashion_mnist_compressed_by_another_program(tmp_path: Path) -> None:
+    root = Path(os.environ.get("HARNESS_DATA", ""))
+    if missing := FASHION_MNIST.missing(root):
+        pytest.skip(f"no {missing[0].name} in {FASHION_MNIST.folders(root)[0]}")
+    (tmp_path / "fashion_mnist").mkdir()
+    for file in FASHION_MNIST.files:
+        packed = FASHION_MNIST.find(root, file).read_bytes()  # type: ignore[union-attr]
+        other = gzip.compress(gzip.decompress(packed), 1)
+        (tmp_path / "fashion_mnist" / file.name).write_bytes(other)
+    assert load("fashion_mnist", tmp_path).test.labels[:5].tolist() == [9, 2, 1, 1, 6]
 
 
 def test_import_is_light() -> None:

@@ -81,18 +81,17 @@ BAD_MIRRORS = {
 }
 
 
-@pytest.mark.parametrize("hash", ["sha256 of the content", "md5 of the file"])
 @pytest.mark.parametrize("kind", BAD_MIRRORS)
-def test_the_next_mirror_is_tried(kind: str, hash: str, server: Server, tmp_path: Path) -> None:
+def test_the_next_mirror_is_tried(kind: str, server: Server, tmp_path: Path) -> None:
     spoil, reason = BAD_MIRRORS[kind]
     with serving(spoil(small_files())) as bad:
-        fetch_files(small_dataset((closed_address(), bad.url, server.url), hash), tmp_path)
+        fetch_files(small_dataset((closed_address(), bad.url, server.url)), tmp_path)
         assert contents(tmp_path / "small") == small_files()
         assert bad.asked == [(IMAGES, None)]  # a mirror that failed is not asked first again
 
         nowhere = closed_address()
         with pytest.raises(DataError) as caught:
-            fetch_files(small_dataset((nowhere, bad.url), hash), tmp_path / "new")
+            fetch_files(small_dataset((nowhere, bad.url)), tmp_path / "new")
     message = str(caught.value)
     folder = tmp_path / "new" / "small"
     assert f"\n  {nowhere}{IMAGES}: " in message
@@ -168,6 +167,8 @@ def test_without_permission_to_download_nothing_is_asked(server: Server, tmp_pat
         fetch_files(small_dataset((server.url,)), tmp_path, download=False)
     assert str(caught.value) == (
         "small: 1 of 4 files missing. They may not be downloaded (data.download=false).\n"
+        f"Looked for in {tmp_path / 'small'} and {tmp_path / 'Small' / 'raw'}: "
+        "gzipped or not, named …-idx3-ubyte or ….idx3-ubyte.\n"
         f"Put there by hand:\n  {tmp_path / 'small' / LABELS}\n"
         "or choose data=digits, which needs no files."
     )
@@ -194,7 +195,7 @@ def test_digits_need_nothing_and_unknown_names_are_refused(tmp_path: Path) -> No
 
 
 def test_real_mnist_from_a_mirror(tmp_path: Path) -> None:
-    folder = MNIST.folder(real_mnist())
+    folder, _ = MNIST.folders(real_mnist())
     with serving({file.name: (folder / file.name).read_bytes() for file in MNIST.files}) as server:
         assert len(fetch_files(replace(MNIST, mirrors=(server.url,)), tmp_path)) == 4
     assert len(load("mnist", tmp_path).train.examples) == 55_000

@@ -11,11 +11,14 @@ import harness.backends.numpy
 from harness.config.schema import Config
 from harness.launcher import key as keys
 from harness.launcher.key import run_key
+from harness.measure import quota
+from harness.measure.quota import Quota
 from harness.store import frames
 from harness.store.record import RunRecord
 from tests.conftest import ROOT
 from tests.support.configurations import composed
 
+pytestmark = pytest.mark.usefixtures("plain_environment")
 PUBLISHED_VERSION = "0.6.0"
 JAX = ("backend=keras", "backend.engine=jax")
 
@@ -61,6 +64,15 @@ def test_the_packages_of_a_backend_of_ones_own_are_in_the_key(monkeypatch: pytes
     assert key("backend=numpy") not in (before, changed)
 
 
+def test_a_cpu_quota_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    for cores in ([], [1.5], [2.0], [2.0, 1.5]):
+        monkeypatch.setattr(quota, "quotas", lambda cores=cores: [Quota(Path(), each) for each in cores])
+        seen.append(key("backend=numpy"))
+    assert len(set(seen)) == 3
+    assert seen[1] == seen[3]  # the smallest counts
+
+
 def test_the_version_is_the_projects() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert harness.__version__ == project["version"]
@@ -83,6 +95,7 @@ def test_a_published_run_would_have_the_same_key_today(monkeypatch: pytest.Monke
     packages since, see docs/results.md."""
     same = {True: 0, False: 0}
     monkeypatch.setattr(keys, "HARNESS_VERSION", PUBLISHED_VERSION)
+    monkeypatch.setattr(quota, "quotas", list)
     for record in map(RunRecord.read, published()):
         machine, installed = (record.environment[part] for part in ("machine", "versions"))
         monkeypatch.setattr(keys, "machine_info", lambda machine=machine: machine)

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -11,11 +12,14 @@ from filelock import FileLock
 
 from harness.errors import LeaseError
 from harness.launcher.lease import lease
-from harness.measure import devices
+from harness.launcher.process import environment
+from harness.measure import devices, quota
 from harness.measure.machine import cores
+from harness.measure.quota import Quota
 from harness.store.record import RunRecord
 from tests.conftest import Shell
-from tests.support.children import Shadow, sabotage, start
+from tests.support.children import Shadow, in_children, start
+from tests.support.configurations import composed
 
 
 def hold(directory: str, count: int, pipe: Connection) -> None:
@@ -76,7 +80,50 @@ def test_the_dead_hold_nothing(own_locks: Path) -> None:
         pass
 
 
-def test_a_gpu_is_leased_alone(own_locks: Path) -> None:
+class Waits(Exception):
+    """A lease would have to wait."""
+
+
+def refuse(text: str) -> None:
+    raise Waits(text)
+
+
+def test_runs_keep_to_a_cpu_quota_together(
+    own_locks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if len(cores()) < 2:
+        pytest.skip("one core only")
+    groups = [tmp_path / name for name in ("wide", "narrow", "other")]
+    for group in groups:
+        group.mkdir()
+    wide, narrow, other = (Quota(group, limit) for group, limit in zip(groups, (2.5, 1.0, 0.5), strict=True))
+    for module in (quota, devices):
+        monkeypatch.setattr(module, "quotas", lambda: [wide, narrow])
+    with lease(1, [], pytest.fail):
+        with pytest.raises(Waits, match="waiting for 1 of 1 cores"), lease(1, [], refuse):
+            pass
+        monkeypatch.setattr(quota, "quotas", lambda: [wide, other])  # a second container
+        with lease(1, [], pytest.fail):
+            pass
+
+
+@pytest.fixture
+def gpu_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets the GPUs that this process may open, by their minor numbers."""
+    monkeypatch.setattr(devices, "DRIVER_GPUS", tmp_path / "driver")
+
+    def make(*minors: int) -> None:
+        folder = tmp_path / f"dev-{minors}"
+        folder.mkdir()
+        for minor in minors:
+            (folder / f"nvidia{minor}").touch()
+        monkeypatch.setattr(devices, "DEVICE_FILES", folder)
+
+    return make
+
+
+def test_a_gpu_is_leased_alone(gpu_files: Callable[..., None]) -> None:
+    gpu_files(0, 1)
     with lease(1, ["0", "1"], pytest.fail) as first:
         if len(cores()) > 1:
             with lease(1, ["0", "1"], pytest.fail) as second:
@@ -84,17 +131,54 @@ def test_a_gpu_is_leased_alone(own_locks: Path) -> None:
         assert first.gpu == "0"
 
 
-def test_two_runs_with_device_auto_spread_over_the_gpus(
-    own_locks: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_gpu_has_one_lock_by_whatever_name(
+    gpu_files: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,../b")
+    if len(cores()) < 2:
+        pytest.skip("one core only")
+    gpu_files(3)
+    (tmp_path / "driver" / "0000:10:00.0").mkdir(parents=True)
+    (tmp_path / "driver" / "0000:10:00.0" / "information").write_text("GPU UUID: GPU-a1\nDevice Minor: 3\n")
+    with lease(1, devices.candidate_gpus("cuda", ("cpu", "cuda")), pytest.fail) as held:
+        assert held.gpu == "0"
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+        names = devices.candidate_gpus("cuda", ("cpu", "cuda"))
+        with pytest.raises(Waits, match="and a GPU"), lease(1, names, refuse):
+            pass
+
+
+def test_the_first_gpus_of_two_containers_are_two(gpu_files: Callable[..., None]) -> None:
+    if len(cores()) < 2:
+        pytest.skip("one core only")
+    gpu_files(3)
+    with lease(1, devices.candidate_gpus("cuda", ("cpu", "cuda")), pytest.fail) as first:
+        gpu_files(5)
+        with lease(1, devices.candidate_gpus("cuda", ("cpu", "cuda")), pytest.fail) as second:
+            for held in (first, second):
+                env = environment(composed(), held)
+                assert (env["CUDA_VISIBLE_DEVICES"], env["CUDA_DEVICE_ORDER"]) == ("0", "PCI_BUS_ID")
+
+
+@pytest.mark.parametrize("names", ["0,1", "NoDevFiles"])
+def test_a_machine_without_gpus_has_none_whatever_is_visible(run: Shell, names: str) -> None:
+    if devices.gpus():
+        pytest.skip("this machine has GPUs")
+    done = run("backend=torch", "device=cuda", env={"CUDA_VISIBLE_DEVICES": names})
+    assert "device=cuda: no such CUDA device; available: cpu" in done.stderr
+
+
+def test_two_runs_with_device_auto_spread_over_the_gpus(
+    own_locks: Path, gpu_files: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu_files(0, 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-a/../1,MIG-b")
     if len(cores()) < 2:
         pytest.skip("one core only")
     names = devices.candidate_gpus("auto", ("cpu", "cuda"))
     threads = devices.thread_count(None, gpu=True)
-    assert threads == len(cores()) // 2
+    assert threads == devices.core_count() // 2
     with lease(threads, names, pytest.fail) as first, lease(threads, names, pytest.fail) as second:
-        assert [first.gpu, second.gpu] == ["GPU-a", "../b"]
+        assert [first.gpu, second.gpu] == ["MIG-a/../1", "MIG-b"]
         assert not set(first.cores) & set(second.cores)
         assert [devices.cuda_device(held.gpu) for held in (first, second)] == ["cuda:0", "cuda:1"]
     assert {path.parent for path in own_locks.parent.rglob("*.lock")} == {own_locks}
@@ -106,10 +190,16 @@ def test_a_sweep_spreads_over_the_gpus(results: Path, tmp_path: Path, shadow: Sh
     if len(cores()) < 2:
         pytest.skip("one core only")
     code = "import time\nwhile len(list(__import__('pathlib').Path({0!r}).glob('*'))) < 2: time.sleep(0.05)\n"
-    there = tmp_path / "there"
+    there, files = tmp_path / "there", tmp_path / "dev"
     there.mkdir()
+    files.mkdir()
+    for minor in (3, 5):
+        (files / f"nvidia{minor}").touch()
     begun = f"import os; open({str(there)!r} + '/' + os.environ['CUDA_VISIBLE_DEVICES'], 'w').close()\n"
-    env = sabotage(shadow, begun + code.format(str(there)))
+    in_commands = (
+        f"import pathlib, harness.measure.devices as d; d.DEVICE_FILES = pathlib.Path({str(files)!r})\n"
+    )
+    env = shadow("sitecustomize", in_commands + in_children(begun + code.format(str(there))))
     more = {**env, "HARNESS_LEASES": str(tmp_path / "leases"), "CUDA_VISIBLE_DEVICES": "0,1"}
     both = [start(results / str(n), "backend=torch", "device=auto", f"seed={n}", env=more) for n in range(2)]
     for process in both:

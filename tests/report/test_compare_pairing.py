@@ -238,11 +238,14 @@ def test_nothing_alike_says_what_differs(compared: Compared) -> None:
 # sides
 
 
+def head_commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 def test_directories_urls_and_revisions_are_sides(compared: Compared, tmp_path: Path, results: Path) -> None:
     before = stored(tmp_path / "before", *several(1000, TORCH))
-    head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    head = head_commit()
     after = several(1220, TORCH, environment={**HERE, "git_revision": head})
     after = [replace(run, key=f"after {run.key}") for run in after]
     found = compared(after, str(results), str(before))
@@ -254,6 +257,17 @@ def test_directories_urls_and_revisions_are_sides(compared: Compared, tmp_path: 
         assert compared([], revision, "rev:aaaaaaa").overall.estimate == pytest.approx(1.22, abs=0.03)
     with pytest.raises(CompareError, match="have 5 runs in common"):
         compared([], "backend=torch", "HEAD")
+
+
+def test_a_revision_is_one_of_this_project(
+    compared: Compared, tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though a shell, or a hook of git, names another repository."""
+    after = several(1220, TORCH, environment={**HERE, "git_revision": head_commit()})
+    stored(results, *several(1000, NUMPY), *after)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    assert compared([], "HEAD", NUMPY).overall.verdict == "faster"
 
 
 def test_a_name_that_is_two_things_is_refused(
@@ -294,7 +308,10 @@ def test_uncommitted_changes_are_another_revision(compared: Compared) -> None:
         ((TORCH, NUMPY, "--metric", "test_accuracy"), "backend=torch: no ok run has a test_accuracy (ok 1)"),
         ((TORCH, NUMPY, "--format", "csv"), "--format 'csv': must be one of md, json"),
         ((TORCH, NUMPY, "--fail-below", "nan"), "--fail-below nan: must be a number"),
-        (("~nobody-is-called-so/x", NUMPY), "~nobody-is-called-so/x: no such results directory"),
+        (
+            ("~nobody-is-called-so/x", NUMPY),
+            "~ is a home directory, and no user is called nobody-is-called-so",
+        ),
         (("a" * 300, NUMPY), "is no filter (COLUMN=VALUE), no results directory or URL"),
     ],
 )

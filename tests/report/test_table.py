@@ -52,6 +52,9 @@ def test_a_published_table_says_on_what_it_was_measured() -> None:
     place = {"device_name": "Some CPU", "environment": {"versions": {"torch": "2.13"}, "git_revision": "abc"}}
     text = render(frame(record("ok", None, **place)), BY, METRICS, "md")
     assert "Measured on Some CPU, 2 threads. Versions: torch 2.13, harness at abc." in text
+    place["environment"]["variables"] = {"ONEDNN_MAX_CPU_ISA": "SSE41"}
+    text = render(frame(record("ok", None, **place)), BY, METRICS, "md")
+    assert "Versions: torch 2.13, ONEDNN_MAX_CPU_ISA SSE41, harness at abc." in text
 
 
 def test_csv_and_json_hold_the_same_figures() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from harness.data.mnist import MNIST, DataFile, DatasetFiles, Hash
+from harness.data.mnist import MNIST, DataFile, DatasetFiles
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -22,9 +22,6 @@ def parts(folder: Path) -> list[Path]:
 
 
 TRAIN, TEST = 12, 5
-
-
-HASHES: tuple[Hash, ...] = ("sha256 of the content", "md5 of the file")
 
 
 def encode(array: np.ndarray) -> bytes:
@@ -52,20 +49,17 @@ def small_files(level: int = 9) -> dict[str, bytes]:
     return {name: gzip.compress(encode(array), level, mtime=0) for name, array in small_arrays().items()}
 
 
-def small_dataset(mirrors: tuple[str, ...] = (), hash: Hash = HASHES[0]) -> DatasetFiles:
-    files = []
-    for (name, array), packed in zip(small_arrays().items(), small_files().values(), strict=True):
-        if hash == "md5 of the file":
-            digest = hashlib.md5(packed).hexdigest()
-        else:
-            digest = hashlib.sha256(encode(array)).hexdigest()
-        files.append(DataFile(name, array.shape, hash, digest))
-    return DatasetFiles("small", *files, mirrors=mirrors, validation=2)
+def small_dataset(mirrors: tuple[str, ...] = ()) -> DatasetFiles:
+    files = (
+        DataFile(name, array.shape, hashlib.sha256(encode(array)).hexdigest())
+        for name, array in small_arrays().items()
+    )
+    return DatasetFiles("small", *files, mirrors=mirrors, torchvision="Small", validation=2)
 
 
-def put(root: Path, contents: dict[str, bytes] | None = None) -> Path:
-    folder = root / "small"
-    folder.mkdir(parents=True)
+def put(root: Path, contents: dict[str, bytes] | None = None, below: str = "small") -> Path:
+    folder = root / below
+    folder.mkdir(parents=True, exist_ok=True)
     for name, packed in (contents or small_files()).items():
         (folder / name).write_bytes(packed)
     return folder
@@ -75,7 +69,7 @@ def real_mnist() -> Path:
     """The root below which real MNIST lies; skips the test that asks where it does not."""
     root = Path(os.environ.get("HARNESS_DATA") or Path(__file__).parents[3] / "shared" / "data")
     if missing := MNIST.missing(root):
-        pytest.skip(f"no {missing[0].name} in {MNIST.folder(root)}")
+        pytest.skip(f"no {missing[0].name} in {MNIST.folders(root)[0]}")
     return root
 
 

@@ -12,11 +12,11 @@ from fcntl import ioctl
 from tests.conftest import ROOT, environment
 
 
-def on_a_terminal(columns: int, *arguments: str) -> tuple[int, str]:
+def on_a_terminal(columns: int, *arguments: str, term: str = "xterm") -> tuple[int, str]:
     """Exit status and everything written to a terminal of that width."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    env = {key: value for key, value in environment(TERM="xterm").items() if key != "COLUMNS"}
+    env = {key: value for key, value in environment(TERM=term).items() if key != "COLUMNS"}
     process = subprocess.Popen(
         [sys.executable, "run.py", *arguments], cwd=ROOT, env=env, stdin=theirs, stdout=theirs, stderr=theirs
     )

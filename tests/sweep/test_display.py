@@ -84,3 +84,15 @@ def test_it_shows_what_other_processes_write(capsys: pytest.CaptureFixture[str],
         files.write(replace(other, status="ok", result="ok: far away"))
     assert "numpy lstm-8 digits row seed 0: ok: far away" in capsys.readouterr().err
     assert display.runs[0].status == "ok"
+
+
+def test_status_files_that_cannot_be_read_end_no_sweep(
+    capsys: pytest.CaptureFixture[str], results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no answer")
+
+    monkeypatch.setattr(StatusFiles, "read", unreachable)
+    with ProgressDisplay(total=1).following(str(results)):
+        pass
+    assert f"{results}: cannot be read: no answer" in capsys.readouterr().err

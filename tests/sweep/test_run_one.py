@@ -13,7 +13,7 @@ from harness.commands import run as run_command
 from harness.config.schema import Config
 from harness.store.record import RunRecord
 from tests.conftest import ROOT, SMALL, Shell, environment
-from tests.support.children import start
+from tests.support.children import Shadow, sabotage, start
 
 
 def test_a_single_run_leaves_no_sweep(run: Shell, results: Path) -> None:
@@ -51,10 +51,19 @@ def test_ctrl_c_before_the_first_run_has_its_cores(results: Path, tmp_path: Path
     assert found == ["interrupted"]
 
 
-def test_a_run_that_cannot_even_be_named_is_a_row_and_the_others_go_on(run: Shell, results: Path) -> None:
-    """Its weights, which its key is made of, are not there: it has no record, but a row."""
-    bad = results.parent / "none.safetensors"
-    done = run("-m", "backend=numpy", f"weights=null,{bad}")
+def test_a_run_that_cannot_even_be_named_is_a_row_and_the_others_go_on(
+    run: Shell, results: Path, shadow: Shadow
+) -> None:
+    """Its weights, which its key is made of, are gone when it starts: it has no record, but a row."""
+    bad = results.parent / "gone.safetensors"
+    assert (
+        run("backend=numpy", "save_weights=true", "results.root=" + str(results.parent / "first")).returncode
+        == 0
+    )
+    (stored,) = results.parent.glob("first/runs/*/*/weights.safetensors")
+    stored.rename(bad)
+    env = sabotage(shadow, f"import os\nos.remove({str(bad)!r})")
+    done = run("-m", "backend=numpy", f"weights=null,{bad}", env=env)
     assert done.returncode == 1, done.stderr
     assert "| failed |" in done.stdout
     assert str(bad) in done.stderr

@@ -25,6 +25,7 @@ from harness.backends.plain_model import (
     float_array,
     ones,
 )
+from harness.errors import WeightsError
 from harness.model.network import ModelSpec
 
 TITLE = "Keras"
@@ -53,20 +54,17 @@ def from_keras_weights(arrays: Sequence[np.ndarray], model: ModelSpec) -> Weight
     """The canonical weights in what `get_weights()` of a plain Keras model returns.
 
     The two biases of a gate are summed where that is the same mathematics: those of r and z of a GRU that
-    resets after the product. Raises WeightsError for arrays that are not such a model's.
+    resets after the product. The biases of a layer made with `use_bias=False` are zeros. Raises WeightsError
+    for arrays that are not such a model's.
     """
     check_convertible(model, TITLE, LAYERS)
     cell = load_cell(model.cell)
     expected = to_keras_weights(ones(model), model)
-    names = array_names(model)
-    shapes = {name: array.shape for name, array in zip(names, expected, strict=True)}
-    theirs = [f"array {n}" for n in range(len(names), len(arrays))]
-    compare_shapes(
-        "get_weights()",
-        {name: np.shape(array) for name, array in zip([*names, *theirs], arrays, strict=False)},
-        shapes,
-    )
-    stored = [float_array(name, array) for name, array in zip(names, arrays, strict=True)]
+    shapes = {name: array.shape for name, array in zip(array_names(model), expected, strict=True)}
+    names = _stored_names(model, shapes, [np.shape(array) for array in arrays])
+    there = {name: float_array(name, array) for name, array in zip(names, arrays, strict=True)}
+    dtype = there[names[0]].dtype
+    stored = [there[name] if name in there else np.zeros(shape, dtype) for name, shape in shapes.items()]
     each = (len(stored) - 2) // len(model.blocks())
     found: Weights = {"readout.W": stored[-2], "readout.b": stored[-1]}
     for number, (prefix, _) in enumerate(blocks({}, model)):
@@ -76,6 +74,35 @@ def from_keras_weights(arrays: Sequence[np.ndarray], model: ModelSpec) -> Weight
             bias = np.stack([bias[0] + np.where(kept, 0, bias[1]), np.where(kept, bias[1], 0)])
         found |= {f"{prefix}{name}": array for name, array in cell.unpack([*matrices, bias]).items()}
     return {name: np.array(found[name], order="C") for name in model.shapes()}
+
+
+def _stored_names(
+    model: ModelSpec, shapes: Mapping[str, tuple[int, ...]], found: Sequence[tuple[int, ...]]
+) -> list[str]:
+    """What arrays of the shapes `found` are, of all that a model has; a layer may be without its biases.
+
+    Raises WeightsError where they are no such model's, or it cannot be told which layer has biases.
+    """
+    names = list(shapes)
+    each = len(ARRAY_NAMES) * len(model.directions)
+    layers = [names[start : start + each] for start in range(0, len(names) - 2, each)] + [names[-2:]]
+    readings: list[list[str]] = [[]]  # every way to read the first layers
+    for layer in layers:
+        readings = [
+            [*reading, *own]
+            for reading in readings
+            for own in (layer, [name for name in layer if not name.endswith("bias")])
+            if [shapes[name] for name in own] == [*found[len(reading) : len(reading) + len(own)]]
+        ]
+    readings = [reading for reading in readings if len(reading) == len(found)]
+    if not readings:
+        theirs = [f"array {n}" for n in range(len(names), len(found))]
+        compare_shapes("get_weights()", dict(zip([*names, *theirs], found, strict=False)), shapes)
+    if len(readings) > 1:
+        raise WeightsError(
+            f"get_weights(): {len(found)} of {len(names)} arrays: which layers have biases is unclear"
+        )
+    return readings[0]
 
 
 def load_cell(cell: str) -> ModuleType:

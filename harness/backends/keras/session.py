@@ -11,7 +11,7 @@ from importlib import import_module
 import numpy as np
 from keras import ops
 
-from harness.backends import optimizer_state
+from harness.backends import checks, optimizer_state
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.keras import functions, loop, optimizer, packing
 from harness.backends.keras.dropout import stream
@@ -41,6 +41,7 @@ class KerasSession:
         self._engine = engine
         self._cell = import_module(f"harness.backends.keras.cells.{setup.model.cell}")
         self._splits: dict[str, tuple[Tensor, Tensor]] = {}
+        self._sizes: dict[str, int] = {}  # sequences of every split
         self._data: tuple[Tensor, ...] = ()  # what `train` takes its batches from
         self._operands: dict[tuple[int, int, int], tuple[Tensor, Tensor, Tensor]] = {}
         self._pending: list[Tensor] = []
@@ -61,6 +62,7 @@ class KerasSession:
     def put_weights(self, weights: Weights) -> None:
         """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to the
         beginning of epoch 0."""
+        weights = checks.weights(weights, self._model)
         with self._engine.scope():
             self._params = [self._put(w) for w in packing.pack(self._model, self._cell, weights)]
             self._slots = optimizer.start(self._optimizer, self._params)
@@ -96,7 +98,8 @@ class KerasSession:
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,)."""
-        labels = np.asarray(y, np.int64)
+        x, labels = checks.inputs(x, self._model), checks.labels(y, len(x), self._model)
+        self._sizes[split] = len(x)
         with self._engine.scope():
             self._splits[split] = self._put(x), self._engine.put(labels)
             if split == "train":
@@ -108,6 +111,7 @@ class KerasSession:
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Runs S updates, or T/k times as many: batches (S, B) of indices, rates (S,); returns the mean
         losses (S,) float64."""
+        checks.batches(batches, rates, checks.size(self._sizes, "train"))
         C, (S, B) = self._chunks, batches.shape
         number, chunk = np.arange(S * C) + self._updates, np.arange(S * C) % C
         scales = optimizer.scales(self._optimizer, self._steps, np.repeat(rates, C))
@@ -137,6 +141,7 @@ class KerasSession:
     ) -> np.ndarray:
         """All batches have the size of the largest range, so that no remainder is compiled for itself: a
         shorter one takes rows beside it along, whose results are dropped."""
+        checks.ranges(ranges, checks.size(self._sizes, split))
         x, _ = self._splits[split]
         size = max(stop - start for start, stop in ranges)
         results = []
@@ -151,11 +156,13 @@ class KerasSession:
 
     def outputs(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, T, I) from the model's initial states; carries nothing."""
+        x = checks.inputs(x, self._model, any_length=True)
         with self._engine.scope():
             return self._named(self._functions.outputs(self._params, self._initial(len(x)), self._put(x)))
 
     def advance(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, t, I), any t ≥ 1, read on from the carried states, which move along."""
+        x = checks.inputs(x, self._model, any_length=True)
         with self._engine.scope():
             results = self._functions.outputs(self._params, self._carried.before(len(x)), self._put(x))
         *_, self._carried.tensors = results
@@ -177,9 +184,9 @@ class KerasSession:
 
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
         """The loss of x (B, T, I), y (B,) and its gradients before clipping; changes nothing."""
+        x, y = checks.inputs(x, self._model), checks.labels(y, len(x), self._model)
         with self._engine.scope():
-            labels = self._engine.put(np.asarray(y, np.int64))
-            loss, gradients, _ = self._functions.gradients(self._params, self._put(x), labels)
+            loss, gradients, _ = self._functions.gradients(self._params, self._put(x), self._engine.put(y))
         return Gradients(float(loss), self._canonical(gradients))
 
     def matmul(self, m: int, k: int, n: int, repeats: int) -> None:

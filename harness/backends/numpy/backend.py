@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from harness.backends import optimizer_state
+from harness.backends import checks, optimizer_state
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.implementations import resolve_implementation
 from harness.backends.numpy.network import BlockStates, initial_states
@@ -69,6 +69,7 @@ class NumpySession:
         self.pool = WorkerPool(setup, self.layout.size)
         self.w, self.g = self.pool.arrays["weights"], self.pool.arrays["gradients"]
         self.version = 1  # of the weights
+        self.sizes: dict[str, int] = {}  # sequences of every split
         self.epoch, self.begun = 0, 0  # which streams drop, and how often they have begun anew
         self.mask = None if self.layout.mask is None else self.layout.mask.astype(self.dtype)
         self.optimizer = Optimizer(setup.optimizer, self.layout.size, self.dtype)
@@ -88,7 +89,7 @@ class NumpySession:
         return f"NumPy {library}, {self.shards} shard{'s' if self.shards > 1 else ''}"
 
     def put_weights(self, weights: Weights) -> None:
-        self.layout.pack(weights, self.w)
+        self.layout.pack(checks.weights(weights, self.model), self.w)
         self.version += 1
         self.optimizer.reset()
         self.begin_epoch(0)
@@ -110,10 +111,13 @@ class NumpySession:
         self.begun += 1
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
+        x, y = checks.inputs(x, self.model), checks.labels(y, len(x), self.model)
         self.pool.start(self.threads - 1)
         self._share(split, x, y)
+        self.sizes[split] = len(x)
 
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
+        checks.batches(batches, rates, checks.size(self.sizes, "train"))
         steps = self.model.steps
         k = self.truncate or steps
         chunks = [(first, min(first + k, steps)) for first in range(0, steps, k)]
@@ -134,9 +138,10 @@ class NumpySession:
         return self._forward(split, ranges, self.model.width, features=True)
 
     def outputs(self, x: np.ndarray) -> Outputs:
-        return self._outputs(x, None)[0]
+        return self._outputs(checks.inputs(x, self.model, any_length=True), None)[0]
 
     def advance(self, x: np.ndarray) -> Outputs:
+        x = checks.inputs(x, self.model, any_length=True)
         start = by_block(self.model, self.carried.before(len(x)))
         outputs, final = self._outputs(x, start)
         self.carried.tensors = flat(final)
@@ -152,6 +157,7 @@ class NumpySession:
         self.carried.reset(names)
 
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
+        x, y = checks.inputs(x, self.model), checks.labels(y, len(x), self.model)
         self._share("given", x, y)
         with self._single_threaded_blas():
             loss = self._gradients("given", np.arange(len(x)), (0, x.shape[1]))
@@ -218,6 +224,7 @@ class NumpySession:
         self, split: str, ranges: Sequence[tuple[int, int]], width: int, *, features: bool
     ) -> np.ndarray:
         """What the forward pass finds (N, width) over every range of a split, one below the other."""
+        checks.ranges(ranges, checks.size(self.sizes, split))
         count = sum(stop - start for start, stop in ranges)
         room = self.pool.buffer("result", count * width, self.dtype)
         each: list[list[tuple[int, int, int]]] = [[] for _ in range(self.threads)]

@@ -24,10 +24,12 @@ from harness.backends.plain_model import (
     float_array,
     ones,
 )
+from harness.errors import WeightsError
 from harness.model.network import ModelSpec
 
 TITLE = "PyTorch"
 LAYERS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+ARRAY_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of every such layer and direction
 READOUT_LAYER = "nn.Linear"
 INITIAL_STATE = "h_0"
 
@@ -68,30 +70,86 @@ def from_torch_state_dict(
     readout's from below `readout`, where one is named. What lies below other prefixes is not looked at.
 
     The two biases of a gate are summed where that is the same mathematics; the candidate of a GRU keeps
-    both. Raises WeightsError for what is missing, what is there beside it, and what has another shape.
+    both. The biases of a layer made with `bias=False` are zeros. For one layer and direction the names of
+    `nn.LSTMCell`, `nn.GRUCell` and `nn.RNNCell` are taken too. Raises WeightsError for what is missing,
+    what is there beside it, and what has another shape.
     """
     check_convertible(model, TITLE, LAYERS, readout=readout is not None)
     cell = load_cell(model.cell)
     expected = state_dict_arrays(ones(model), model, recurrent=recurrent, readout=readout)
+    prefixes = [recurrent] if readout is None else [recurrent, readout]
+    first = ("weight_ih_l0", "weight_ih")[: 2 if len(model.blocks()) == 1 else 1]
+    for key, prefix, names in zip(("recurrent", "readout"), prefixes, (first, ("weight",)), strict=False):
+        _check_prefix(state, key, prefix, names, expected[f"{prefix}{names[0]}"].shape)
+    state = _layer_names(state, model, recurrent)
     stored = {name: float_array(name, state[name]) for name in expected if name in state}
     own = {
         name: tuple(np.shape(value))
         for name, value in state.items()
-        for prefix in (recurrent, readout)
-        if prefix is not None and name.startswith(prefix) and "." not in name.removeprefix(prefix)
+        for prefix in prefixes
+        if name.startswith(prefix) and "." not in name.removeprefix(prefix)
     }
-    compare_shapes("the state dict", own, {name: array.shape for name, array in expected.items()})
+    absent = [  # of a layer made with bias=False
+        name
+        for bias in (f"{prefix}bias" for prefix in prefixes)
+        if not any(other.startswith(bias) for other in own)
+        for name in expected
+        if name.startswith(bias)
+    ]
+    shapes = {name: array.shape for name, array in expected.items()}
+    compare_shapes("the state dict", own, {n: shape for n, shape in shapes.items() if n not in absent})
+    dtype = stored[f"{recurrent}weight_ih_l0"].dtype
+    stored |= {name: np.zeros(shapes[name], dtype) for name in absent}
     found: Weights = {}
     for prefix, _ in blocks({}, model):
         (suffix,) = suffixes(model, [prefix[:-1]])
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        packed = {name: stored[f"{recurrent}{name}{suffix}"] for name in names}
+        packed = {name: stored[f"{recurrent}{name}{suffix}"] for name in ARRAY_NAMES}
         kept = expected[f"{recurrent}bias_hh{suffix}"]  # 1 where the second bias has a meaning of its own
         packed["bias_ih"] = packed["bias_ih"] + np.where(kept, 0, packed["bias_hh"])
         found |= {f"{prefix}{name}": array for name, array in cell.unpack(packed).items()}
     if readout is not None:
         found |= {"readout.W": stored[f"{readout}weight"].T, "readout.b": stored[f"{readout}bias"]}
     return {name: np.array(found[name], order="C") for name in model.shapes() if name in found}
+
+
+def _layer_names(state: Mapping[str, Any], model: ModelSpec, recurrent: str) -> Mapping[str, Any]:
+    """The state dict of an `nn.LSTMCell` with the names of `nn.LSTM`, which end in `_l0`.
+
+    Raises WeightsError for such cells in a model of several layers or directions.
+    """
+    first = f"{recurrent}weight_ih_l0"
+    cells = [name for name in state if name.startswith(recurrent) and f".{name}".endswith(".weight_ih")]
+    if first in state or not cells:
+        return state
+    if len(model.blocks()) > 1:
+        raise WeightsError(
+            f"the state dict: {cells[0]} is a name of nn.{LAYERS[model.cell]}Cell, which is one layer and "
+            f"direction of this model's {len(model.blocks())}: rename it to {first}, the others likewise, "
+            f"with the endings {', '.join(suffixes(model, [block for block, _ in model.blocks()]))}"
+        )
+    renamed = {f"{recurrent}{name}": f"{recurrent}{name}_l0" for name in ARRAY_NAMES}
+    return {renamed.get(name, name): value for name, value in state.items()}
+
+
+def _check_prefix(
+    state: Mapping[str, Any], key: str, prefix: str, names: Sequence[str], shape: tuple[int, ...]
+) -> None:
+    """Raises WeightsError where none of `names` is below `prefix`, but one is below `prefix` with a dot, or
+    below another prefix in the right shape."""
+    if any(f"{prefix}{name}" in state for name in names):
+        return
+    others = {
+        stored.removesuffix(name): np.shape(value)
+        for stored, value in state.items()
+        for name in names
+        if f".{stored}".endswith(f".{name}")
+    }
+    fitting = [other for other, found in others.items() if other == f"{prefix}." or found == shape]
+    if fitting:
+        raise WeightsError(
+            f"the state dict: {prefix}{names[0]} {shape} is missing; it is there with "
+            + " or ".join(f'{key}="{other}"' for other in fitting)
+        )
 
 
 def load_cell(cell: str) -> ModuleType:

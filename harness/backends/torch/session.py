@@ -13,7 +13,7 @@ from importlib import import_module
 import numpy as np
 import torch
 
-from harness.backends import optimizer_state
+from harness.backends import checks, optimizer_state
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.states import CarriedStates, by_block, flat
 from harness.backends.torch import cuda_graph, inductor, kernel
@@ -61,6 +61,7 @@ class TorchSession:
             fetch=copied,
         )
         self._splits: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._sizes: dict[str, int] = {}  # sequences of every split
         self._operands: dict[tuple[int, int, int], tuple[torch.Tensor, ...]] = {}
         self._product_dtype = low or self._dtype
 
@@ -77,7 +78,7 @@ class TorchSession:
     def put_weights(self, weights: Weights) -> None:
         """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to the
         beginning of epoch 0."""
-        self._model.put(weights)
+        self._model.put(checks.weights(weights, self._spec))
         self._optimizer.reset()
         self._steps = 0
         self.begin_epoch(0)
@@ -103,8 +104,10 @@ class TorchSession:
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,); every later batch is gathered there."""
+        x, y = checks.inputs(x, self._spec), checks.labels(y, len(x), self._spec)
         self._graphs.clear()
         self._splits[split] = self._time_first(x), self._labels(y)
+        self._sizes[split] = len(x)
 
     def train(self, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Runs S updates, with `truncate` one for every chunk: batches (S, B) of indices, rates (S,);
@@ -112,6 +115,7 @@ class TorchSession:
 
         The host waits for the device once, at the end, when it fetches the losses.
         """
+        checks.batches(batches, rates, checks.size(self._sizes, "train"))
         train = self._train_eagerly if self._rate is None else self._train_graphed
         with self._dropout.drawn() if self._dropout else nullcontext():
             losses = train(batches, rates)
@@ -169,11 +173,13 @@ class TorchSession:
     @torch.no_grad()
     def outputs(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, T, I) from the model's initial states; carries nothing."""
+        x = checks.inputs(x, self._spec, any_length=True)
         return self._outputs(self._model(self._time_first(x), keep=True))
 
     @torch.no_grad()
     def advance(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, t, I), read on from the carried states, which move along."""
+        x = checks.inputs(x, self._spec, any_length=True)
         states = by_block(self._spec, self._carried.before(len(x)))
         read = self._model(self._time_first(x), [tuple(block) for block in states], keep=True)
         self._carried.tensors = flat(read.states)
@@ -195,6 +201,7 @@ class TorchSession:
 
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
         """The loss of x (B, T, I), y (B,) and its gradients before clipping; changes nothing."""
+        x, y = checks.inputs(x, self._spec), checks.labels(y, len(x), self._spec)
         loss, _ = self._model.loss(self._time_first(x), self._labels(y))
         trained = self._model.trained
         gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
@@ -237,6 +244,7 @@ class TorchSession:
 
     @torch.no_grad()
     def _read(self, split: str, ranges: Sequence[tuple[int, int]]) -> Iterator[ModelOutputs]:
+        checks.ranges(ranges, checks.size(self._sizes, split))
         x, _ = self._splits[split]
         for start, stop in ranges:
             yield self._model(x[:, start:stop].clone(memory_format=torch.contiguous_format))

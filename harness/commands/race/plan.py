@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from harness.config.checks import config_error
 from harness.config.schema import Config
 from harness.errors import HarnessError
-from harness.launcher import launch
-from harness.launcher.preflight import checked_configuration
+from harness.launcher import launch, preflight
 
 SEPARATOR = re.compile(r"[\s,]+(?=[+~]?[\w./@]+=)")  # between two overrides
 
@@ -42,12 +41,13 @@ def overrides(text: str) -> list[str]:
 
 def side(text: str, common: Sequence[str]) -> Side:
     """Raises ConfigError for an invalid configuration and for one that has no updates to time; Unavailable if
-    the machine lacks the cores or the device; DataError."""
-    config = checked_configuration([*common, *overrides(text)])
+    the machine lacks the cores or the device; DataError and WeightsError."""
+    config = preflight.checked_configuration([*common, *overrides(text)])
     if config.mode == "stream":
         raise config_error("mode", config.mode, "a race times updates: train or throughput")
     if config.train.solver != "gradient":
         raise config_error("train.solver", config.train.solver, "a race times updates: gradient")
+    preflight.check_inputs(config)
     threads, gpus = launch.threads_and_gpus(config)
     return Side(text.strip() or "as configured", config, threads, tuple(gpus))
 

@@ -115,8 +115,8 @@ def _interference(race: Race) -> list[str]:
         lines.append(f"Other processes took {race.others_share_of_cores:.0%} of the cores' time.")
     if any(contention.contended for contention in race.contended):
         lines.append(
-            "Other processes used the cores during windows of both sides, which may slow one side more than "
-            "the other; fewer threads reduce this."
+            "Other processes used the cores, or a CPU quota withheld them, during windows of both sides, "
+            "which may slow one side more than the other; fewer threads reduce this."
         )
     if race.waiting_cpu_share is not None and race.waiting_cpu_share > WARNING_CPU_SHARE:
         lines.append(

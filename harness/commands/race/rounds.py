@@ -10,7 +10,7 @@ from harness.commands.race.plan import RaceError, Side
 from harness.commands.race.result import MINIMUM_HEATS, MINIMUM_ROUNDS, Heat, Race
 from harness.commands.race.side_process import SideFailed, SideProcess
 from harness.config import catalogue, dataset
-from harness.launcher import process
+from harness.launcher import process, variables
 from harness.launcher.lease import Lease, lease
 from harness.measure import machine
 from harness.measure.clock import now, seconds
@@ -34,7 +34,9 @@ def run(race: Race, note: Note, progress: Progress) -> None:
         dataset.download_missing(side.config)
     with lease(max(side.threads for side in race.sides), _common_gpus(race.sides), note) as held:
         race.started = now().isoformat()
-        race.environment = machine.describe_environment(held.cores, held.gpu, catalogue.all_packages())
+        race.environment = machine.describe_environment(
+            held.cores, held.gpu, catalogue.all_packages(), variables.recorded()
+        )
         try:
             while not race.ended:
                 _run_heat(race, held, note, progress)

@@ -5,7 +5,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.launcher.process import python_command
 from harness.text import exit_description, one_line
 
 WINDOW_TIMEOUT_SECONDS = 60.0  # added to twenty times the undisturbed duration of a window
@@ -36,7 +36,7 @@ class SideProcess:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  closed at the end of the context
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, str(write)],
+                python_command(module, str(write)),
                 cwd=cwd,
                 stdin=subprocess.PIPE,
                 stdout=self.log,

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from platformdirs import user_cache_dir
-
 from harness.config.checks import config_error
 from harness.config.schema import Config
 from harness.errors import ConfigError
+from harness.measure.directories import cache_directory
 from harness.store import roots
 from harness.store.record import RunRecord
 from harness.text import one_line
@@ -96,7 +95,7 @@ def tracking_uri(config: Config) -> str | None:
 
 def directory(config: Config, name: str) -> Path:
     """Where a logger may write files: beside the runs, or in the user's cache if the results are at a URL."""
-    root = roots.local_path(config.results.root) or Path(user_cache_dir("harness"))
+    root = roots.local_path(config.results.root) or cache_directory()
     path = root.absolute() / name
     path.mkdir(parents=True, exist_ok=True)
     return path

@@ -4,7 +4,6 @@ The logger starts before the run's process does. It is called after each epoch a
 After its first failure it is not called again.
 """
 
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,7 +19,7 @@ from harness.launcher.loggers.base import LoggedRun, Logger
 from harness.launcher.titles import title_of
 from harness.store.checkpoint import Checkpoints
 from harness.store.record import RunRecord
-from harness.text import error_line
+from harness.text import error_line, warn
 
 START_SECONDS = 10.0  # how long a run waits for its logger to start …
 END_SECONDS = 60.0  # … and, after it has ended, for its logger to store its files
@@ -88,7 +87,7 @@ class LoggerThread:
     def _failed(self, problem: str) -> None:
         if self.problem is None:
             self.problem = problem
-            sys.stderr.write(f"logger={self.name}: {problem}; the run continues without it\n")
+            warn(f"logger={self.name}: {problem}; the run continues without it")
 
 
 def _logged_run(config: Config, key: str, started: str, checkpoints: Path | None) -> LoggedRun:

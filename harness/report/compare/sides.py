@@ -8,7 +8,6 @@ rev:main  ./main                the one or the other, where both are there
 
 import os
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,7 +15,7 @@ from difflib import get_close_matches
 import pandas
 
 from harness.errors import CompareError
-from harness.measure.machine import PROJECT
+from harness.measure.machine import git
 from harness.report.frame import filter_runs, with_config
 from harness.store import frames
 from harness.store.record import DETAIL
@@ -160,14 +159,9 @@ def _revision(name: str, stored: StoredRuns, *, needed: bool = True) -> str | No
 
 def _commit(name: str) -> str | None:
     """What git calls a commit of this project, in full; None where it knows none."""
-    if not name or name.startswith("-") or not (PROJECT / ".git").exists():
+    if not name or name.startswith("-"):
         return None
-    command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
-    try:
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    except (OSError, ValueError):  # no git; a name that no command can have
-        return None
-    return done.stdout.strip() or None
+    return git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
 
 
 def _revisions(frame: pandas.DataFrame) -> pandas.Series:

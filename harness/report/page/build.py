@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from harness.measure.directories import substitute_home
 from harness.report.format import text
 from harness.report.grouping import grouped
 from harness.report.page import (
@@ -51,7 +52,8 @@ def report(output: Path, results: str, filters: Sequence[str], plots: Path | Non
 
 def _check_packages() -> None:
     try:
-        import altair  # noqa: F401
+        with substitute_home():
+            import altair  # noqa: F401
         import jinja2  # noqa: F401
         import vl_convert  # noqa: F401
     except ImportError as error:

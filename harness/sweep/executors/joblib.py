@@ -10,10 +10,11 @@ from typing import Any
 from harness.errors import Unavailable
 from harness.launcher.launch import threads_and_gpus
 from harness.measure.clock import sleep
-from harness.measure.machine import cores
+from harness.measure.devices import core_count
 from harness.sweep.run_one import make
 from harness.sweep.status_files import StatusFiles
 from harness.sweep.task import Task
+from harness.text import make_streams_tolerant
 
 POLL_SECONDS = 1.0  # between two checks of whether the command is still there
 
@@ -50,11 +51,12 @@ def max_concurrent(tasks: Sequence[Task]) -> int:
             threads, gpus = threads_and_gpus(task.config)
         except Unavailable:
             continue
-        counts.append(min(len(cores()) // threads, len(gpus)) if gpus else len(cores()) // threads)
+        counts.append(min(core_count() // threads, len(gpus)) if gpus else core_count() // threads)
     return min(max(counts), len(tasks))
 
 
 def _make(task: Task, command_pid: int) -> None:
+    make_streams_tolerant()
     if command_pid != os.getpid():
         _exit_with_parent(command_pid)
     make(task)

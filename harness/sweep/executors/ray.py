@@ -8,11 +8,11 @@ from typing import Any
 from harness.config import catalogue
 from harness.config.schema import Config
 from harness.errors import Unavailable
-from harness.measure.devices import gpus
-from harness.measure.machine import cores
+from harness.measure.devices import core_count, gpus
 from harness.sweep import extras
 from harness.sweep.run_one import make
 from harness.sweep.task import Task
+from harness.text import make_streams_tolerant
 
 OBJECT_STORE_BYTES = 80 * 2**20  # about the least that Ray accepts: the harness stores nothing there
 GRACE_SECONDS = 20.0  # for runs to end and to be stored after Ctrl-C
@@ -33,7 +33,7 @@ def execute(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
     ray = extras.require("ray")
     address = options["address"]
     own_cluster: dict[str, Any] = {
-        "num_cpus": len(cores()),
+        "num_cpus": core_count(),
         "num_gpus": len(gpus()),
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
@@ -97,6 +97,7 @@ def resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> dict[str,
 def _make(task: Task) -> None:
     """Makes the run, and wakes this process once a second: Ray's request to stop does not interrupt a
     process that is waiting."""
+    make_streams_tolerant()
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, 1, 1)
     try:

@@ -13,9 +13,11 @@ from harness.config.schema import Config
 from harness.errors import Unavailable
 from harness.measure.clock import seconds, sleep
 from harness.measure.devices import gpus
+from harness.measure.directories import expand_user
 from harness.sweep import extras
 from harness.sweep.run_one import make
 from harness.sweep.task import Task
+from harness.text import make_streams_tolerant
 
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 30.0  # for runs to end and to be stored after Ctrl-C
@@ -47,7 +49,9 @@ def execute(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         arrays[resources(task.config, default_minutes)].append(task)
     jobs = []
     for needed, array in arrays.items():
-        executor = submitit.AutoExecutor(folder=Path(folder).absolute(), cluster=cluster)
+        executor = submitit.AutoExecutor(
+            folder=expand_user(folder, "hydra.launcher.folder").absolute(), cluster=cluster
+        )
         parameters: dict[str, Any] = {
             "cpus_per_task": needed.cpus,
             "timeout_min": needed.minutes,
@@ -99,4 +103,5 @@ def _wait(jobs: Sequence[Any], timeout: float = math.inf) -> None:
 
 
 def _make(task: Task) -> None:
+    make_streams_tolerant()
     make(task)
