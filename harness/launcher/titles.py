@@ -36,7 +36,7 @@ def outcome_line(record: RunRecord, *, reused: bool) -> str:
         parts.append(f"{1e6 * record.step_latency_p50_seconds:,.0f} µs a step")
     parts += [f"gradient distance {record.parity_gradient:.0e}", f"{record.total_seconds:.0f} s"]
     if record.contended:
-        parts.append("others used its cores: timing is not to be trusted")
+        parts.append("without the cores to itself: do not trust the timing")
     return ("complete already: " if reused else "ok: ") + ", ".join(parts)
 
 

@@ -113,7 +113,9 @@ def thread_count(threads: int | None, *, gpu: bool) -> int:
     if threads > available:
         limits = [quota for quota in quotas() if quota.whole_cores == available < len(cores())]
         reason = f": {limits[0].group} has a CPU quota of {limits[0].cores:g}" if limits else ""
-        raise Unavailable(f"threads={threads}: this process may use {available} cores{reason}")
+        raise Unavailable(
+            f"threads={threads}: this process may use {available} of the {os.cpu_count()} cores{reason}"
+        )
     return threads
 
 

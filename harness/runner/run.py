@@ -68,7 +68,7 @@ def _permutation(config: Config) -> dict[str, Any]:
 def _report_contention(
     context: Context, contention: ContentionMonitor, earlier: list[bool | None], memory: dict[str, int]
 ) -> None:
-    """Whether other processes used the cores, in this attempt or in an earlier one that it goes on from."""
+    """Whether the run was kept off its cores, in this attempt or in an earlier one that it goes on from."""
     present = contention.result()
     verdicts = [verdict for verdict in (*earlier, present.contended) if verdict is not None]
     context.emit(

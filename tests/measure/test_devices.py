@@ -143,5 +143,5 @@ def test_threads_are_all_cores_or_a_share_for_each_gpu(install: Install) -> None
     assert devices.thread_count(None, gpu=False) == here
     assert devices.thread_count(None, gpu=True) == max(1, here // 2)
     assert devices.thread_count(1, gpu=True) == 1
-    with pytest.raises(Unavailable, match=f"may use {here} cores"):
+    with pytest.raises(Unavailable, match=f"may use {here} of the"):
         devices.thread_count(here + 1, gpu=False)

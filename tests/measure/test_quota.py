@@ -98,7 +98,7 @@ def test_threads_keep_to_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
         assert devices.thread_count(None, gpu=False) == devices.core_count() == count
         assert devices.thread_count(1, gpu=False) == 1
         with pytest.raises(
-            Unavailable, match=f"^threads={count + 1}: this process may use {count} cores"
+            Unavailable, match=f"^threads={count + 1}: this process may use {count} of the"
         ) as said:
             devices.thread_count(count + 1, gpu=False)
         assert ("/sys/fs/cgroup/mine has a CPU quota of" in str(said.value)) is (count < here)

@@ -30,7 +30,7 @@ from tests.support.made import HERE, several, stored, timed
         ({"overrides": ["data=digits"]}, "data.name: digits (5 runs) in backend=torch; mnist (5 runs)"),
         ({"overrides": ["sequence=column"]}, "sequence.name: column (5 runs) in backend=torch"),
         ({"overrides": ["train.batch_size=64"]}, "train.batch_size: 64 (5 runs) in backend=torch"),
-        ({"contended": True}, "contended: others used the cores of 5 of 5 runs of backend=torch"),
+        ({"contended": True}, "contended: 5 of 5 runs of backend=torch without the cores to itself"),
     ],
 )
 def test_what_is_not_comparable_is_refused_and_shown_with_force(

@@ -282,7 +282,7 @@ def test_seeds_share_a_point_and_a_run_that_is_not_ok_is_named() -> None:
     assert curve.peak == 2 * PEAK, "a peak is what nothing disturbed"
     text = render(runs, [line])
     assert re.search(r"\| out_of_memory \| killed by the kernel", text)
-    assert "Others used the cores, timing is not to be trusted: numpy at batch size 128, 128 hidden" in text
+    assert "Without the cores to itself, do not trust the timing: numpy at batch size 128, 128 hidden" in text
 
 
 @given(

@@ -147,7 +147,7 @@ def test_figures_that_others_may_have_spoilt_are_marked_and_counted() -> None:
         record("ok", None, "backend=numpy", "seed=0", **TORCH, contended=None),
         record("crashed", "SIGSEGV", "backend=keras", contended=True),
     )
-    note = "Others used the cores of 1 of 3 runs: do not trust their timing."
+    note = "1 of 3 runs without the cores to itself: do not trust the timing."
     text = render(runs, BY, METRICS, "md")
     assert "| 0.9850 ± 0.0071 |    9,250 ± 354 † | 2.0e-06 ± 1.4e-06 |" in text
     assert f"\n\n† {note}\n\n" in text

@@ -177,7 +177,7 @@ def _contended(side: RunSelection, rows: Sequence[int]) -> list[str]:
     if not count:
         return []
     of = f"{count} of {_count(len(rows), 'run')} of {side.text}"
-    return [f"contended: others used the cores of {of}; leave them out: --where contended=false,null"]
+    return [f"contended: {of} without the cores to itself; leave them out: --where contended=false,null"]
 
 
 def _stratum(each: Pair, left: Mapping[int, ResampledRun], right: Mapping[int, ResampledRun]) -> Stratum:

@@ -97,7 +97,7 @@ def _between(
 
 def _verdict(first: SeriesEstimate, second: SeriesEstimate, difference: DifferenceEstimate | None) -> str:
     if first.contended or second.contended:
-        return f"others used the cores meanwhile ({MARK}), so do not trust it"
+        return f"measured without the cores to itself ({MARK}), so do not trust it"
     if difference is None:
         return "from a single run nobody knows how much runs differ"
     return SURE if difference.low > 0 or difference.high < 0 else UNSURE

@@ -50,7 +50,7 @@ class Environment:
 
 def run_table(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """What the page's script makes the table from: columns, rows of plain values, and of each run its
-    command, its reason, which environment, which device, and whether others used its cores."""
+    command, its reason, which environment, which device, and whether its timing was contended."""
     known: dict[str, int] = {}
     return {
         "columns": [

@@ -30,7 +30,7 @@ def render(records: Sequence[RunRecord], lines: Sequence[Line]) -> str:
         if run.ok and run.contended
     ]
     if contended:
-        parts.append(f"Others used the cores, timing is not to be trusted: {'; '.join(contended)}.")
+        parts.append(f"Without the cores to itself, do not trust the timing: {'; '.join(contended)}.")
     rest = not_ok(frame, (*BY, "batch_size", "hidden", "sequence"))
     if len(rest):
         rows = [[text(value) for value in row] for row in rest.itertuples(index=False)]

@@ -156,7 +156,7 @@ def _shared(groups: Groups) -> str:
     contended = int(runs["contended"].eq(True).sum())
     if not contended or not any(column(metric).timed for metric in groups.metrics):
         return ""
-    return f"{MARK} Others used the cores of {contended} of {len(runs)} runs: do not trust their timing."
+    return f"{MARK} {contended} of {len(runs)} runs without the cores to itself: do not trust the timing."
 
 
 def _untimed(groups: Groups) -> str:
