@@ -1,8 +1,8 @@
 """Runs in a control group with a CPU quota, as in a container."""
 
+import os
 from pathlib import Path
 
-import os
 import pytest
 
 from harness.launcher.key import run_key
