@@ -38,6 +38,12 @@ class Setup:
     truncate: int | None = None  # steps of a chunk: each ends with a loss and an update
     seed: int = 0  # of dropout
 
+    def mask_shape(self, batch: int) -> tuple[int, int, int, int]:
+        """Of what an update of B sequences drops: (layers - 1, B, T, D·H), T the outputs of a layer in it."""
+        model = self.model
+        outputs = 1 if model.spec.single_output else self.truncate or model.steps
+        return model.layers - 1, batch, outputs, model.width
+
 
 class Outputs(NamedTuple):
     """What a model says about a batch.
@@ -101,6 +107,10 @@ class Session(Protocol):
     def begin_epoch(self, epoch: int) -> None:
         """What is dropped from here on depends on the seed, on this epoch, counted from 0, and on the
         updates made in it, and on nothing that came before."""
+
+    def dropout_masks(self, epoch: int, batch: int, count: int) -> list[np.ndarray]:
+        """What the outputs between layers are multiplied by in the first `count` updates of an epoch, on
+        batches of B sequences: each of `Setup.mask_shape`, 0 or 1 / (1 - dropout). Changes nothing."""
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I) in the type of the weights, y (N,) int64."""

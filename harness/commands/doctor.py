@@ -69,6 +69,11 @@ def _examinations() -> list[Examination]:
         Examination("processor", lambda: f"{machine.cpu_name()}, {core_count()} cores to use"),
         Examination("GPUs", lambda: ", ".join(f"cuda:{n}" for n in range(len(gpus()))) or "no CUDA device"),
         Examination("NumPy's BLAS", _blas, "install NumPy from a wheel"),
+        Examination(
+            "environment variables",
+            _variables,
+            "unset them for figures that others can be compared with",
+        ),
         Examination("load", _load, "timings suffer: let other work finish first"),
         Examination(
             "core leases",
@@ -93,6 +98,15 @@ def _blas() -> str:
     if not libraries:
         raise Problem("none found")
     return ", ".join(f"{info['internal_api']} {info['version']}" for info in libraries)
+
+
+def _variables() -> str:
+    names = variables.cleared()
+    cleared = f"runs start without {', '.join(names)}" if names else ""
+    if found := variables.recorded():
+        each = ", ".join(f"{name}={value}" for name, value in found.items())
+        raise Problem("; ".join(filter(None, [f"{each}: part of every run's key and record", cleared])))
+    return cleared or "none that changes speed or arithmetic"
 
 
 def _load() -> str:

@@ -17,6 +17,8 @@ from harness.data.own_sequences import NPZ
 from harness.errors import ConfigError
 from harness.model.precision import held_in
 
+Rows = slice | np.ndarray  # of a split
+ALL = slice(None)
 DIGITS_TRAIN_SIZE = 1_318  # of 1,437; the other 119 validate
 
 
@@ -64,7 +66,7 @@ def check_batch(config: Config, examples: int) -> None:
 
 def shape_in(config: Config, opened: dataset.Dataset) -> Shape:
     """The shape of data that is open."""
-    _, steps, features = sequences(config, opened, "train", 1).shape
+    _, steps, features = sequences(config, opened, "train", slice(1)).shape
     return Shape(steps, features, opened.classes)
 
 
@@ -73,12 +75,12 @@ def fingerprint(config: Config) -> str | None:
     return own_sequences.inspect(_file(config), _split(config)).sha256 if config.data.name == NPZ else None
 
 
-def sequences(config: Config, opened: dataset.Dataset, split: str, first: int | None = None) -> np.ndarray:
-    """A split, or the first so many of it, as sequences (N, T, I) in the type of the run's weights.
+def sequences(config: Config, opened: dataset.Dataset, split: str, rows: Rows = ALL) -> np.ndarray:
+    """A split, or these rows of it, as sequences (N, T, I) in the type of the run's weights.
 
     Made anew each time: what is kept is as small as it is stored.
     """
-    examples, normalize = opened.split(split).examples[:first], config.data.normalize
+    examples, normalize = opened.split(split).examples[rows], config.data.normalize
     dtype = held_in(config.precision)
     if config.data.name == NPZ:
         return own_sequences.to_float(examples, opened.train.examples, normalize, dtype)

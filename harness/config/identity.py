@@ -65,6 +65,7 @@ KEYS = (
     Key("device", "machine", "what computes; of several GPUs of one name any"),
     Key("device_name", "machine", "the processor or GPU that it turned out to be", "device_name"),
     Key("threads", "machine", "how many cores it had", "threads"),
+    Key("variables", "machine", "environment variables that change speed or arithmetic"),
 )
 SPLIT = ("test_fraction", "split_seed")  # keys of `data` that matter only to files that come unsplit
 

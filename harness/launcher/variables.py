@@ -108,6 +108,11 @@ def recorded() -> dict[str, str]:
     return {name: value for name, value in sorted(inherited().items()) if value and _recorded(name)}
 
 
+def cleared() -> list[str]:
+    """The CLEARED variables that are set, by name."""
+    return sorted(name for name, value in os.environ.items() if value and _cleared(name))
+
+
 def _cleared(name: str) -> bool:
     return _fits(name, CLEARED) and name not in _patterns(UNCOUNTED)
 

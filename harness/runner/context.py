@@ -1,6 +1,7 @@
 """What a run needs before its mode begins: data, model and session, prepared once and handed on."""
 
-from dataclasses import asdict, dataclass
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -15,9 +16,9 @@ from harness.errors import Unavailable
 from harness.model.initializers import draw
 from harness.model.network import ModelSpec
 from harness.model.precision import held_in
-from harness.runner import out_of_memory, parity
+from harness.runner import out_of_memory
 from harness.runner.import_guard import hide_packages
-from harness.runner.protocol import Emit, Note, Phase, Update
+from harness.runner.protocol import Emit, Note, Phase
 from harness.store import weights
 
 
@@ -41,39 +42,22 @@ class Context:
     def train_labels(self) -> np.ndarray:
         return self.dataset.train.labels
 
-    def sequences(self, split: str, first: int | None = None) -> np.ndarray:
-        """(N, T, I) of a split, or of the first so many of it, in the type of the weights."""
-        return datasets.sequences(self.config, self.dataset, split, first)
+    def sequences(self, split: str, rows: datasets.Rows = datasets.ALL) -> np.ndarray:
+        """(N, T, I) of a split, or of these rows of it, in the type of the weights."""
+        return datasets.sequences(self.config, self.dataset, split, rows)
 
-    def load(self, split: str) -> None:
-        """Puts a split into the session."""
-        self.session.load(split, self.sequences(split), self.dataset.split(split).labels)
+    def load(self, split: str) -> str:
+        """Puts a split into the session; returns the SHA-256 of its numbers and labels, as they lie there."""
+        x, y = self.sequences(split), self.dataset.split(split).labels
+        self.session.load(split, x, y)
+        digest = hashlib.sha256(np.ascontiguousarray(x).data)
+        digest.update(y.astype(np.int64).data)
+        return digest.hexdigest()
 
     def begin(self, phase: str, note: str) -> None:
         """Reports what the run is doing from now on: the phase for its timing, the note for a person."""
         self.emit(Phase(phase))
         self.emit(Note(note))
-
-    def restart(self) -> None:
-        """Puts the initial weights back, and proves that the session computes what the reference does.
-
-        To be called after the warm-up, which so leaves no trace. Raises ParityFailed.
-        """
-        self.session.put_weights(self.initial_weights)
-        self.begin("parity", "comparing with the reference")
-        size = min(self.config.train.batch_size, parity.max_sequences(self.model))
-        x, y = self.sequences("train", size), self.train_labels[:size]
-        distances = parity.measure(self.session, self.setup, self.initial_weights, x, y)
-        self.emit(
-            Update(
-                columns={"parity_loss": distances.loss, "parity_gradient": distances.gradient},
-                details={"parity": asdict(distances)},
-            )
-        )
-        cause = None
-        if not distances.within_limit and self.config.data.normalize == "none":
-            cause = parity.rounding_cause(distances, self.session, self.setup, self.initial_weights, x, y)
-        parity.check_limit(distances, cause)
 
 
 def prepare(config: Config, dataset: Dataset, *, threads: int, emit: Emit) -> Context:

@@ -3,13 +3,13 @@
 import numpy as np
 
 from harness.backends.base import Session, Setup, Weights
-from harness.runner.parity import open_reference
+from harness.backends.numpy.reference import Reference
 
 
 def gradient_flow(setup: Setup, weights: Weights, x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
     """‖∂L/∂h_t‖ for every t, by layer and direction, on x (B, T, I), y (B,), in float64; see
     `NumpySession.gradient_flow`."""
-    reference = open_reference(setup, weights)
+    reference = Reference(setup, weights, batch=len(x))
     gradient_norms = reference.gradient_flow(x, y)
     reference.close()
     return {name: norms.tolist() for name, norms in gradient_norms.items()}

@@ -58,17 +58,23 @@ def predict(session: Session, config: Config, split: str, labels: np.ndarray) ->
     return session.predict(split, ranges(len(labels), config.evaluate.batch_size))
 
 
-def test(context: Context) -> None:
-    """Evaluates the test split, once; then times inference and the latency of single sequences."""
-    labels, emit = context.dataset.test.labels, context.emit
+def test_logits(context: Context) -> np.ndarray:
+    """Logits (N, C) of the test split, predicted once."""
+    labels = context.dataset.test.labels
     context.begin("evaluation", "evaluating")
     logits, first = timed(context.session, lambda: predict(context.session, context.config, "test", labels))
+    context.emit(Update(timing={"evaluation_first_seconds": first}))
+    return logits
+
+
+def test(context: Context, logits: np.ndarray) -> None:
+    """Scores the test split's logits (N, C); then times inference and the latency of single sequences."""
+    labels = context.dataset.test.labels
     scores = Scores.of(logits, labels)
-    emit(
+    context.emit(
         Update(
             columns={"test_accuracy": scores.accuracy, "test_loss": scores.loss},
             details={"confusion": scores.confusion.tolist()},
-            timing={"evaluation_first_seconds": first},
         )
     )
     context.begin("inference", "timing inference")

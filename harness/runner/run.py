@@ -31,8 +31,7 @@ def run(job: Job, emit: Emit) -> None:
     memory = {"after_imports": memory_bytes()}
     emit(_description(context, job.gpu))
     emit(Phase("data"))
-    for split in SPLITS:
-        context.load(split)
+    emit(Update(details={"split_sha256": {split: context.load(split) for split in SPLITS}}))
     memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
     contention = ContentionMonitor(job.cores)
     mode = import_module(f"harness.runner.modes.{config.mode}")

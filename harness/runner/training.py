@@ -1,8 +1,9 @@
 """Warm-up and epochs: windows of steps, each timed as a whole with the device idle at both ends."""
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -19,6 +20,8 @@ from harness.model.optimizer import Schedule
 from harness.runner.context import Context
 from harness.runner.evaluation import Scores, predict
 from harness.runner.protocol import EpochEnd, Phase, Progress, Update
+
+FIRST_LOSSES = 10  # that a record keeps one by one
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class TrainingProgress:
     history: list[dict[str, Any]]  # one entry per epoch
     best: float  # validation accuracy
     reached: dict[str, dict[str, Any]]  # "seconds", "epochs" and "steps" until each target, None before
+    orders: list[str] = field(default_factory=list)  # SHA-256 of each epoch's order of the training set
 
     @staticmethod
     def begin(config: Config) -> "TrainingProgress":
@@ -79,7 +83,11 @@ def train(
     for epoch in range(len(progress.history), config.train.epochs):
         emit(Phase("training"))
         context.session.begin_epoch(epoch)
-        losses = _epoch(context, progress, schedule, epoch, step_seconds)
+        order = epoch_order(config, len(context.train_labels), epoch)
+        losses = _epoch(context, progress, schedule, epoch, order, step_seconds)
+        if epoch == 0:
+            emit(Update(details={"first_losses": losses[:FIRST_LOSSES].tolist()}))
+        progress.orders.append(hashlib.sha256(order.astype(np.int64).data).hexdigest())
         emit(Phase("validation"))
         scores = Scores.of(predict(context.session, config, "validation", validation), validation)
         _note_targets(progress, config, scores.accuracy, epoch + 1, steps)
@@ -114,7 +122,7 @@ def _note_targets(
 
 
 def warm_up(context: Context) -> float:
-    """Seconds of one steady step. Trains on random batches: `Context.restart` puts the weights back."""
+    """Seconds of one steady step. Trains on random batches: `proof.restart` puts the weights back."""
     config, session = context.config, context.session
     if config.train.epochs == 0:
         return 0.0
@@ -140,13 +148,22 @@ def report_warm_up(context: Context, *, first: float, steps: int, seconds: float
     )
 
 
+def epoch_order(config: Config, examples: int, epoch: int) -> np.ndarray:
+    """The order (N,) in which an epoch, counted from 0, takes the training set."""
+    return stream(config.seed, f"epoch.{epoch}").permutation(examples)
+
+
 def _epoch(
-    context: Context, progress: TrainingProgress, schedule: Schedule, epoch: int, step_seconds: float
+    context: Context,
+    progress: TrainingProgress,
+    schedule: Schedule,
+    epoch: int,
+    order: np.ndarray,
+    step_seconds: float,
 ) -> np.ndarray:
-    """Losses (steps,) of one epoch over a fresh permutation; appends its windows."""
+    """Losses (steps,) of one epoch in this order (N,) of the training set; appends its windows."""
     config, session = context.config, context.session
     size, steps = config.train.batch_size, schedule.steps_per_epoch
-    order = stream(config.seed, f"epoch.{epoch}").permutation(len(context.train_labels))
     batches = order[: steps * size].reshape(steps, size)
     rates = schedule.rates(epoch * steps, steps)
     losses = np.empty(steps)
@@ -198,7 +215,8 @@ def report(context: Context, progress: TrainingProgress, epochs: Sequence[dict[s
                 "validation_accuracy": last["validation_accuracy"],
                 "best_validation_accuracy": progress.best,
                 **{f"{unit}_to_target": value for unit, value in progress.reached.items()},
-            }
+            },
+            details={"order_sha256": progress.orders},
         )
     )
     _report_timing(context, progress)

@@ -44,7 +44,8 @@ STATUSES = {
     "interrupted": "Ctrl-C or SIGTERM",
     "skipped": "not to be had on this machine",
     "pruned": "by a search, which saw no sense in going on: not a failure",
-    "parity_failed": "loss or gradients too far from the reference; not trained",
+    "parity_failed": "gradients, updates or predictions too far from the reference: no result of such a run "
+    "counts",
 }
 
 
@@ -158,6 +159,13 @@ class RunRecord:
         "distance from the float64 reference on the first batch: |Δloss| / loss"
     )
     parity_gradient: float | None = parity("the largest ‖Δg‖ / ‖g‖ of any parameter there")
+    parity_update: float | None = parity(
+        "the largest distance after three batches of real training: of the losses, of what any parameter "
+        "changed by, and of the optimiser's slots"
+    )
+    parity_logits: float | None = parity(
+        "‖Δlogits‖ / ‖logits‖ of 256 test sequences, at the weights that were trained"
+    )
     weights_path: str | None = optional("the trained weights, where `save_weights=true`")
     record_path: str | None = optional("this document; filled in when it is read")
     # the whole of it
@@ -178,8 +186,9 @@ class RunRecord:
     )
     details: dict[str, Any] = part(
         dict,
-        "parity by parameter, confusion matrix, FLOP/s by shape, what others took of the cores, "
-        "memory on the way, what was resumed, `logger`",
+        "parity by parameter, SHA-256 of the splits as loaded and of each epoch's order, the first ten "
+        "losses, confusion matrix, FLOP/s by shape, what others took of the cores, memory on the way, "
+        "what was resumed, `logger`",
     )
 
     @property

@@ -9,7 +9,7 @@ import torch
 from harness.backends.torch import backend, inductor
 from harness.errors import Unavailable
 from harness.model.optimizer import OptimizerSpec
-from harness.runner.parity import LIMITS
+from harness.runner.parity.distance import LIMITS
 from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.support.configurations import composed

@@ -23,7 +23,8 @@ from harness.measure.machine import cores
 from harness.measure.statistics import estimate, pooled
 from harness.model.network import ModelSpec
 from harness.model.optimizer import OptimizerSpec
-from harness.runner import parity, roofline
+from harness.runner import roofline
+from harness.runner.parity import gradients as parity
 from tests.support.parity import Case, open_session
 
 

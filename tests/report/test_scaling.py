@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.backends.numpy.reference import max_sequences
 from harness.config import dataset
 from harness.config.compose import configuration
 from harness.errors import ConfigError
@@ -19,7 +20,6 @@ from harness.report.scaling import plot
 from harness.report.scaling.fit import fit_seconds
 from harness.report.scaling.lines import group_lines
 from harness.report.scaling.render import render
-from harness.runner import parity
 from harness.store.attempts import new_attempt, write_record
 from harness.store.record import RunRecord
 from tests.conftest import Shell
@@ -127,8 +127,7 @@ def test_what_has_no_meaning_for_speed_alone(overrides: str, said: str) -> None:
 def test_parity_is_over_as_many_sequences_as_the_reference_can_hold(overrides: str, compared: int) -> None:
     config = configuration(["data=digits", *overrides.split()])
     assert (
-        min(config.train.batch_size, parity.max_sequences(config.model_spec(dataset.shape_of(config))))
-        == compared
+        min(config.train.batch_size, max_sequences(config.model_spec(dataset.shape_of(config)))) == compared
     )
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from harness.backends.base import Gradients, Setup, Weights
+from harness.backends.numpy.reference import Reference
 from harness.model.initializers import draw
 from harness.model.network import ModelSpec
 from harness.model.optimizer import OptimizerSpec
-from harness.runner import parity
+from harness.runner.parity import gradients as parity
 from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.support.children import Shadow, sabotage
@@ -106,7 +107,7 @@ class Saturated:
     """A session whose gradient of a saturated gate is 1e-22 in place of 0."""
 
     def __init__(self, setup: Setup, weights: Weights) -> None:
-        self.session = parity.open_reference(setup, weights, "float32")
+        self.session = Reference(setup, weights, batch=64, precision="float32")
 
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
         found = self.session.gradients(x, y)

@@ -30,6 +30,7 @@ class Functions:
         ..., tuple[Tensor, list[Tensor], list[Tensor]]
     ]  # (params, x, y) -> loss, gradients, []
     train_loop: TrainLoop  # S updates
+    dropout_masks: Callable[..., Tensor]  # (ones, numbers as in `loss`) -> masks (layers - 1, B, T, D·H)
     matmul_pair: Callable[..., Tensor]  # (x, count, w, w transposed) -> x w wᵀ w wᵀ …
 
 
@@ -92,6 +93,15 @@ def build(setup: Setup, cell: ModuleType, engine: Engine, implementation: str) -
             value = value + readout.penalty(model, begin, layers_out.states, x.shape[1])
         return value, layers_out.states if truncated else []
 
+    batch_first = implementation == "fused" and hasattr(cell, "fused_layer")
+
+    def dropout_masks(ones: Tensor, numbers: Tensor) -> Tensor:
+        assert drop_at
+        drop = drop_at(numbers[0], numbers[1])
+        xs = ones if batch_first else ops.swapaxes(ones, 0, 1)
+        masks = ops.stack([drop(xs) for _ in range(model.layers - 1)])
+        return masks if batch_first else ops.swapaxes(masks, 1, 2)
+
     value_and_gradients = engine.value_and_gradients(loss)
 
     def gradients(
@@ -122,6 +132,7 @@ def build(setup: Setup, cell: ModuleType, engine: Engine, implementation: str) -
         outputs=engine.compile(outputs, jit, any_length=any_length),
         gradients=engine.compile(gradients, jit),
         train_loop=engine.train_loop(update, jit),
+        dropout_masks=engine.compile(dropout_masks, jit),
         matmul_pair=engine.repeat(lambda x, w, back: ops.matmul(ops.matmul(x, w), back)),
     )
 

@@ -36,7 +36,7 @@ class KerasSession:
         self._model = setup.model
         self._optimizer = setup.optimizer
         self._precision = setup.precision
-        self._seed = setup.seed
+        self._setup = setup
         self._chunks = setup.model.steps // (setup.truncate or setup.model.steps)
         self._engine = engine
         self._cell = import_module(f"harness.backends.keras.cells.{setup.model.cell}")
@@ -94,7 +94,15 @@ class KerasSession:
 
     def begin_epoch(self, epoch: int) -> None:
         """Drops by the numbers of this epoch from here on."""
-        self._stream, self._updates = stream(self._seed, epoch), 0
+        self._stream, self._updates = stream(self._setup.seed, epoch), 0
+
+    def dropout_masks(self, epoch: int, batch: int, count: int) -> list[np.ndarray]:
+        """What the outputs between layers are multiplied by in the first `count` updates of an epoch."""
+        drawn = stream(self._setup.seed, epoch)
+        with self._engine.scope():
+            ones = self._put(np.ones(self._setup.mask_shape(batch)[1:]))
+            numbers = [self._engine.put(np.array([drawn, k, k % self._chunks])) for k in range(count)]
+            return [self._fetch(self._functions.dropout_masks(ones, each)) for each in numbers]
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,)."""

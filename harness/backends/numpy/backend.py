@@ -22,6 +22,7 @@ from harness.backends.implementations import resolve_implementation
 from harness.backends.numpy.network import BlockStates, initial_states
 from harness.backends.numpy.optimizer import Optimizer
 from harness.backends.numpy.parameters import Layout, cell_module
+from harness.backends.numpy.shard import draw_mask, dropout_stream
 from harness.backends.numpy.workers import WorkerPool
 from harness.backends.states import CarriedStates, by_block, flat
 from harness.errors import Unavailable
@@ -57,16 +58,18 @@ class NumpySession:
     """See `harness.backends.base.Session`."""
 
     device = "cpu"
+    make_pool: type[WorkerPool] = WorkerPool
 
     def __init__(self, setup: Setup) -> None:
         self.implementation = setup.implementation
         self.dtype = np.dtype(setup.precision)
         self.threads = setup.threads
         self.device_name = cpu_name()
+        self.setup = setup
         self.model = setup.model
         self.truncate = setup.truncate
         self.layout = Layout(setup.model)
-        self.pool = WorkerPool(setup, self.layout.size)
+        self.pool = self.make_pool(setup, self.layout.size)
         self.w, self.g = self.pool.arrays["weights"], self.pool.arrays["gradients"]
         self.version = 1  # of the weights
         self.sizes: dict[str, int] = {}  # sequences of every split
@@ -122,14 +125,24 @@ class NumpySession:
         k = self.truncate or steps
         chunks = [(first, min(first + k, steps)) for first in range(0, steps, k)]
         losses = np.empty((len(batches), len(chunks)))
-        dropout = (self.epoch, self.begun) if self.model.dropout else None
         with self._single_threaded_blas():
             for step, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
                 for c, chunk in enumerate(chunks):
-                    losses[step, c] = self._gradients("train", batch, chunk, dropout)
+                    losses[step, c] = self._gradients("train", batch, chunk, self._dropout())
                     self.optimizer.update(self.w, self.g[0], float(rate))
                     self.version += 1
         return losses.mean(axis=1)
+
+    def dropout_masks(self, epoch: int, batch: int, count: int) -> list[np.ndarray]:
+        parts = shards(batch, self.threads)
+        streams = [dropout_stream(self.setup.seed, number, epoch) for number in range(len(parts))]
+        masks = []
+        for _ in range(count):
+            masks.append(np.empty(self.setup.mask_shape(batch)))
+            for part, drawn in zip(parts, streams, strict=True):
+                for layer, mask in enumerate(masks[-1]):
+                    draw_mask(drawn, self.model.dropout, layer, mask[part].transpose(2, 1, 0))
+        return masks
 
     def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         return self._forward(split, ranges, self.model.classes, features=False)
@@ -196,7 +209,11 @@ class NumpySession:
         self.pool.put(f"y.{split}", y)
 
     def _gradients(
-        self, split: str, batch: np.ndarray, steps: tuple[int, int], dropout: tuple[int, int] | None = None
+        self,
+        split: str,
+        batch: np.ndarray,
+        steps: tuple[int, int],
+        dropout: tuple[int, int] | np.ndarray | None = None,
     ) -> float:
         """Leaves the gradient of the mean loss over the rows `batch` (B,) in `g[0]`; returns the loss."""
         parts = shards(len(batch), self.threads)
@@ -212,6 +229,10 @@ class NumpySession:
         if self.mask is not None:
             self.g[0] *= self.mask
         return math.fsum(losses)
+
+    def _dropout(self) -> tuple[int, int] | np.ndarray | None:
+        """What the next update drops by, see `Shard.gradients`."""
+        return (self.epoch, self.begun) if self.model.dropout else None
 
     def _outputs(self, x: np.ndarray, start: BlockStates | None) -> tuple[Outputs, BlockStates]:
         with self._single_threaded_blas():

@@ -1,5 +1,6 @@
 """The whole model for one batch size and length: a stack of layers and directions, readout and loss."""
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from harness.backends.numpy.readout import Readout
 from harness.backends.numpy.whole_sequence import WholeSequence
 from harness.model.network import ModelSpec
 
+DropoutMasks = Callable[[int, np.ndarray], None]  # fills the mask (D·H, T, B) above layer 0, 1, …
 BlockStates = list[list[np.ndarray]]  # of every block in canonical order: its states, each (length, B)
 
 
@@ -62,10 +64,10 @@ class Network:
         factors: Factors,
         x: np.ndarray,
         start: BlockStates | None = None,
-        drop: np.random.Generator | None = None,
+        drop: DropoutMasks | None = None,
     ) -> np.ndarray:
         """Logits (C, B) of x (B, T, I) from the states `start`, else the model's own; the result is
-        overwritten by the next call. `drop` draws which outputs between layers are dropped."""
+        overwritten by the next call. Outputs between layers are multiplied by the masks of `drop`."""
         self.x[0][:-1] = x.transpose(2, 1, 0)
         H, final = self.model.hidden, []
         self.start = start if start is not None else initial_states(self.model, factors.views, self.batch)
@@ -99,7 +101,7 @@ class Network:
         share: float,
         into: Views,
         start: BlockStates | None = None,
-        drop: np.random.Generator | None = None,
+        drop: DropoutMasks | None = None,
     ) -> float:
         """Fills `into`, zero before, with the gradient of `share` × the sum of x's losses; returns that loss.
 
@@ -177,16 +179,14 @@ class Network:
             for name in self.model.learned_states():
                 into.blocks[prefix].own[f"initial_{name}"][...] = block[names.index(name)].sum(axis=1)
 
-    def _drop(self, layer: int, drop: np.random.Generator | None) -> None:
+    def _drop(self, layer: int, drop: DropoutMasks | None) -> None:
         """What the next layer reads: the outputs, a share of them set to zero and the rest scaled up."""
         below, above = self.y[layer][:-1], self.x[layer + 1][:-1]
         if drop is None:
             above[...] = below
             return
-        mask = self.masks[layer]
-        mask[...] = drop.random(mask.shape) >= self.model.dropout
-        mask /= 1 - self.model.dropout
-        np.multiply(below, mask, out=above)
+        drop(layer, self.masks[layer])
+        np.multiply(below, self.masks[layer], out=above)
 
 
 def _make_pass(

@@ -13,12 +13,13 @@ A call says which `version` of the weights it is about, so that what is derived 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from zlib import crc32
 
 import numpy as np
 
 from harness.backends.base import Setup
-from harness.backends.numpy.network import BlockStates, Network
+from harness.backends.numpy.network import BlockStates, DropoutMasks, Network
 from harness.backends.numpy.parameters import Factors, Layout
 
 INFERENCE_COLUMNS = 256  # at once: keeps long sequences within memory
@@ -46,13 +47,14 @@ class Shard:
         part: tuple[int, int],
         steps: tuple[int, int],
         share: float,
-        dropout: tuple[int, int] | None = None,
+        dropout: tuple[int, int] | np.ndarray | None = None,
     ) -> float:
         """Puts the gradient of `share` × the sum of the losses into this shard's row of `gradients`.
 
         The batch's part and the chunk of steps go from a first to before an end; a chunk that does not
         begin at 0 goes on from the last call's states. `dropout` is the epoch whose stream drops, and how
-        often streams have begun anew; None: nothing drops. Returns the loss.
+        often streams have begun anew, or the masks of the whole batch (layers - 1, B, T, D·H); None: nothing
+        drops. Returns the loss.
         """
         first, end = steps
         x, y = self.arrays[f"x.{split}"], self.arrays[f"y.{split}"]
@@ -69,7 +71,7 @@ class Shard:
             share,
             self.gradient,
             self.states if first else None,
-            None if dropout is None else self._stream(dropout),
+            self._masks(dropout, slice(*part)),
         )
         self.states = network.final
         return loss
@@ -130,11 +132,14 @@ class Shard:
             self.factors.refresh()
             self.version = version
 
-    def _stream(self, begun: tuple[int, int]) -> np.random.Generator:
-        if self.dropout_stream is None or self.dropout_stream[0] != begun:
-            key = [self.setup.seed, crc32(b"dropout"), self.number, begun[0]]
-            self.dropout_stream = begun, np.random.default_rng(key)
-        return self.dropout_stream[1]
+    def _masks(self, dropout: tuple[int, int] | np.ndarray | None, part: slice) -> DropoutMasks | None:
+        if dropout is None:
+            return None
+        if isinstance(dropout, np.ndarray):
+            return partial(_copy_mask, dropout[:, part])
+        if self.dropout_stream is None or self.dropout_stream[0] != dropout:
+            self.dropout_stream = dropout, dropout_stream(self.setup.seed, self.number, dropout[0])
+        return partial(draw_mask, self.dropout_stream[1], self.setup.model.dropout)
 
     def _network(self, batch: int, steps: int, *, keep: bool) -> Network:
         key = (batch, steps, keep)
@@ -148,3 +153,18 @@ class Shard:
                 scan=self.setup.implementation == "scan",
             )
         return self.networks[key]
+
+
+def dropout_stream(seed: int, number: int, epoch: int) -> np.random.Generator:
+    """The random numbers that shard `number` drops by in an epoch."""
+    return np.random.default_rng([seed, crc32(b"dropout"), number, epoch])
+
+
+def draw_mask(stream: np.random.Generator, share: float, layer: int, mask: np.ndarray) -> None:
+    """Fills the mask above a layer: 0 for the share that is dropped, 1 / (1 - share) for the rest."""
+    mask[...] = stream.random(mask.shape) >= share
+    mask /= 1 - share
+
+
+def _copy_mask(masks: np.ndarray, layer: int, mask: np.ndarray) -> None:
+    mask[...] = masks[layer].transpose(2, 1, 0)

@@ -12,6 +12,7 @@ from importlib import import_module
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from harness.backends import checks, optimizer_state
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
@@ -33,6 +34,7 @@ class TorchSession:
         self.device_name = devices()[self.device]
         self._spec = setup.model
         self._truncate = setup.truncate
+        self._setup = setup
         self._dtype = dtype(setup.precision, self.device)
         self._device = torch.device(self.device)
         if implementation == "compiled":
@@ -101,6 +103,19 @@ class TorchSession:
         """Drops by the numbers of this epoch from here on."""
         if self._dropout:
             self._dropout.begin(epoch)
+
+    def dropout_masks(self, epoch: int, batch: int, count: int) -> list[np.ndarray]:
+        """What the outputs between layers are multiplied by in the first `count` updates of an epoch."""
+        layers, _, outputs, width = self._setup.mask_shape(batch)
+        ones = torch.ones(outputs, batch, width, device=self._device, dtype=self._product_dtype)
+        dropout = Stream(self._setup.seed, self._device)
+        dropout.begin(epoch)
+        with dropout.drawn():
+            masks = [
+                torch.stack([functional.dropout(ones, self._spec.dropout) for _ in range(layers)])
+                for _ in range(count)
+            ]
+        return [copied(mask.float().transpose(1, 2)) for mask in masks]
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,); every later batch is gathered there."""

@@ -10,6 +10,7 @@ from typing import Any
 from harness.commands.race.side_loop import BuiltSide, serve
 from harness.config.dataset import open_dataset
 from harness.config.schema import Config
+from harness.runner import proof
 from harness.runner.context import prepare
 from harness.runner.modes import throughput
 from harness.runner.protocol import Message, Update
@@ -27,7 +28,7 @@ def build(job: dict[str, Any]) -> BuiltSide:
     context = prepare(config, open_dataset(config), threads=len(job["cores"]), emit=keep_columns)
     context.load("train")
     throughput.warm_up(context)
-    context.restart()
+    proof.restart(context)
     session = context.session
     properties = {
         "implementation": session.implementation,

@@ -59,6 +59,10 @@ def settings(frame: pandas.DataFrame) -> pandas.DataFrame:
     table = pandas.DataFrame(flattened, index=frame.index, dtype=object)  # 1 stays 1 beside what is missing
     table["data.sha256"] = [str(details.get("data_sha256") or "")[:12] for details in frame["details"]]
     kind = frame["device"].map(lambda device: device.partition(":")[0])  # one of several GPUs has their name
+    table["variables"] = [
+        ", ".join(f"{name}={value}" for name, value in environment.get("variables", {}).items()) or "–"
+        for environment in frame["environment"]
+    ]
     table = table.assign(threads=frame["threads"], device=kind, device_name=frame["device_name"])
     return table.where(table.notna(), "–").map(str)
 

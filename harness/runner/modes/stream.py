@@ -11,6 +11,7 @@ from harness.measure.clock import timed
 from harness.measure.contention import ContentionMonitor
 from harness.model.initializers import stream as random_stream
 from harness.model.network import ModelSpec
+from harness.runner import proof
 from harness.runner.context import Context
 from harness.runner.evaluation import ranges
 from harness.runner.protocol import Job, Update
@@ -73,13 +74,14 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
     Records the accuracy after every step and the latency of a step. Raises ParityFailed where the last
     prediction differs from that of the whole sequence at once.
     """
-    context.restart()
+    proof.restart(context)
     config, session, model = context.config, context.session, context.model
     x, y = context.sequences("test"), context.dataset.test.labels
-    context.begin("streaming", "streaming")
     size = min(config.evaluate.batch_size, len(x))
     rows = random_stream(config.seed, "stream").permutation(len(x))[:SINGLE]
     at_once = session.predict("test", ranges(len(x), size))
+    proof.prove_predictions(context, at_once)
+    context.begin("streaming", "streaming")
     one_by_one, single = _stream(session, model, x[rows], 1)
     in_batches, batched = _stream(session, model, x, size)
     difference = max(_distance(one_by_one[-1], at_once[rows]), _distance(in_batches[-1], at_once))

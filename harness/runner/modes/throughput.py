@@ -18,7 +18,7 @@ from harness.measure.clock import timed
 from harness.measure.contention import ContentionMonitor
 from harness.measure.statistics import estimate, pooled
 from harness.model.initializers import stream
-from harness.runner import training
+from harness.runner import proof, training
 from harness.runner.context import Context
 from harness.runner.evaluation import full_ranges
 from harness.runner.protocol import Job, Update
@@ -34,7 +34,7 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
     Raises Diverged at a loss that is not finite: such numbers are not computed at an ordinary speed.
     """
     step_seconds = warm_up(context)
-    context.restart()
+    proof.restart(context)
     config, session, emit = context.config, context.session, context.emit
     context.begin("training", "timing updates")
     size = config.train.batch_size
@@ -45,9 +45,10 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
             timing={"windows": _raw(steps, seconds, size)},
         )
     )
-    context.begin("inference", "timing inference")
     count = len(context.dataset.test.labels)
     size = min(config.evaluate.batch_size, count)
+    proof.prove_predictions(context, session.predict("test", full_ranges(count, size)[:1]))
+    context.begin("inference", "timing inference")
     predictions = _predictions(session, count, size)
     *_, step_seconds = _steady(predictions, config)
     steps, seconds = _windows(predictions, step_seconds, config)
@@ -62,7 +63,7 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
 
 
 def warm_up(context: Context) -> float:
-    """Seconds of one steady update. Trains on random batches: `Context.restart` puts the weights back."""
+    """Seconds of one steady update. Trains on random batches: `proof.restart` puts the weights back."""
     context.begin("warm_up", "warming up")
     first, steps, seconds, step_seconds = _steady(updates(context, "warm-up"), context.config)
     training.report_warm_up(context, first=first, steps=steps, seconds=seconds)

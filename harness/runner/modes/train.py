@@ -1,7 +1,7 @@
 """`mode=train`: warm-up, proof, all epochs or the readout in closed form, evaluation."""
 
 from harness.measure.contention import ContentionMonitor
-from harness.runner import checkpointing, diagnostics, evaluation, ridge, training
+from harness.runner import checkpointing, diagnostics, evaluation, proof, ridge, training
 from harness.runner.context import Context
 from harness.runner.protocol import Job, Phase, Update
 from harness.store import weights
@@ -17,7 +17,7 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
     config, emit = context.config, context.emit
     by_gradient = config.train.solver == "gradient"
     step_seconds = training.warm_up(context) if by_gradient else 0.0
-    context.restart()
+    proof.restart(context)
     _gradient_flow(context, "before")
     earlier: list[bool | None] = []
     if by_gradient:
@@ -28,11 +28,13 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
         emit(Phase("weights"))
         weights.save(job.directory / "weights.safetensors", context.session.weights(), context.model)
         emit(Update(columns={"weights_path": "weights.safetensors"}))
-    evaluation.test(context)
+    logits = evaluation.test_logits(context)
+    proof.prove_predictions(context, logits)
+    evaluation.test(context, logits)
     _gradient_flow(context, "after")
     emit(Phase("diagnostics"))
     counts = diagnostics.counters(
-        context.session, context.setup, context.sequences("test", COUNTER_SEQUENCES)
+        context.session, context.setup, context.sequences("test", slice(COUNTER_SEQUENCES))
     )
     if counts:
         emit(Update(details={"mean_per_step": counts}))
@@ -45,6 +47,6 @@ def _gradient_flow(context: Context, when: str) -> None:
         return
     context.begin("diagnostics", "following gradients")
     size = context.config.train.batch_size
-    x, y = context.sequences("train", size), context.train_labels[:size]
+    x, y = context.sequences("train", slice(size)), context.train_labels[:size]
     norms = diagnostics.gradient_flow(context.setup, context.session.weights(), x, y)
     context.emit(Update(details={f"gradient_flow_{when}": norms}))

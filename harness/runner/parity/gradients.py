@@ -1,22 +1,14 @@
-"""How far a session is from the float64 NumPy reference, measured on one batch of the run's own data."""
+"""The loss and gradients of one batch of the run's own data."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.backends.base import Session, Setup, Weights
-from harness.backends.numpy.backend import NumpySession, open_session
+from harness.backends.numpy.reference import Reference
 from harness.data.own_sequences import to_float
 from harness.errors import ParityFailed
-from harness.model.network import ModelSpec
-
-NUMBERS = 2**21  # of each kind that the reference keeps at most, for its backward: 16 MiB
-
-# Of tf32 and bfloat16 about twice the largest distance that was found over cells, readouts and directions:
-# 0.03 (products rounded to ten bits on a CPU) and 0.08. Wherever a ReLU or a maximum is decided otherwise
-# the gradient jumps; most models are ten times closer. A wrong gate is at 1.
-LIMITS = {"float32": 1e-4, "float64": 1e-7, "tf32": 5e-2, "bfloat16": 2e-1}
-ROUNDING_RATIO = 10  # between the rounding errors of two correct float32 sessions, at most
+from harness.runner.parity.distance import LIMITS, ROUNDING_RATIO, distance
 
 
 @dataclass(frozen=True)
@@ -36,26 +28,12 @@ class Parity:
         return self.gradient <= self.limit and self.loss <= self.limit
 
 
-def max_sequences(model: ModelSpec) -> int:
-    """How many sequences are compared at most: what the reference keeps grows with all their outputs."""
-    return max(1, NUMBERS // (model.steps * model.layers * model.width))
-
-
-def open_reference(setup: Setup, weights: Weights, precision: str = "float64") -> NumpySession:
-    """The NumPy session of a model, at these weights."""
-    reference = open_session(
-        replace(setup, implementation="auto", engine=None, device="cpu", precision=precision, threads=1)
-    )
-    reference.put_weights(weights)
-    return reference
-
-
 def measure(session: Session, setup: Setup, weights: Weights, x: np.ndarray, y: np.ndarray) -> Parity:
     """Distances of the loss and gradients of x (B, T, I), y (B,) at `weights`, which `session` holds."""
-    reference = open_reference(setup, weights)
+    reference = Reference(setup, weights, batch=len(x))
     expected, actual = reference.gradients(x, y), session.gradients(x, y)
     reference.close()
-    gradients = {name: _distance(actual.gradients[name], g) for name, g in expected.gradients.items()}
+    gradients = {name: distance(actual.gradients[name], g) for name, g in expected.gradients.items()}
     worst = max(gradients, key=lambda name: gradients[name])
     return Parity(
         loss=abs(actual.loss - expected.loss) / max(abs(expected.loss), np.finfo(np.float64).tiny),
@@ -79,7 +57,8 @@ def rounding_cause(
         return None
     cause = f"rounding of the batch's values, {x.min():.4g} to {x.max():.4g}"
     if setup.precision == "float32":
-        reference, single = (open_reference(setup, weights, each) for each in ("float64", "float32"))
+        reference = Reference(setup, weights, batch=len(x))
+        single = Reference(setup, weights, batch=len(x), precision="float32")
         vanishes = not reference.gradients(x, y).gradients[parity.worst].any()
         rounded = measure(single, setup, weights, x, y)
         reference.close()
@@ -102,12 +81,3 @@ def check_limit(parity: Parity, cause: str | None = None) -> None:
             f"distance from the reference above {parity.limit:g}: loss {parity.loss:.1e}, "
             f"gradient {parity.gradient:.1e} ({cause or parity.worst})"
         )
-
-
-def _distance(actual: np.ndarray, expected: np.ndarray) -> float:
-    """‖found - expected‖₂ / ‖expected‖₂; infinite where something is not finite (NaN hides in max)."""
-    norm = float(np.linalg.norm(expected))
-    difference = float(np.linalg.norm(actual.astype(np.float64) - expected))
-    if norm == 0.0:
-        return 0.0 if difference == 0.0 else float("inf")
-    return difference / norm if np.isfinite(difference) else float("inf")
