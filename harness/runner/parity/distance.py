@@ -1,6 +1,6 @@
 """Relative distances from the reference, and how large each may be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -8,6 +8,9 @@ import numpy as np
 # 0.03 (products rounded to ten bits on a CPU) and 0.08. Wherever a ReLU or a maximum is decided otherwise
 # the gradient jumps; most models are ten times closer. A wrong gate is at 1.
 LIMITS = {"float32": 1e-4, "float64": 1e-7, "tf32": 5e-2, "bfloat16": 2e-1}
+# Of updates likewise: 0.49 for bfloat16. Adam divides by gradients of which some are all rounding. A wrong
+# learning rate is at 1.
+UPDATE_LIMITS = {**LIMITS, "tf32": 0.2, "bfloat16": 0.8}
 ROUNDING_RATIO = 10  # between the rounding errors of two correct float32 sessions, at most
 
 
@@ -21,14 +24,16 @@ def distance(actual: np.ndarray, expected: np.ndarray, allowance: float = 0.0) -
     return difference / norm if norm and np.isfinite(difference) else float("inf")
 
 
-def limit_at(precision: str, distance: float, in_float32: Callable[[], float]) -> float:
+def limit_here(
+    limits: Mapping[str, float], precision: str, distance: float, in_float32: Callable[[], float]
+) -> float:
     """The limit for a distance that was found: that of the precision, or what rounding makes of it here.
 
     `in_float32()` is the distance of the reference itself, computed in float32. It is asked for where a
     float32 session is above the limit: Adam divides by gradients that may be all rounding, and a chaotic
     recurrence multiplies what it is given, so that no float32 session could be within the limit.
     """
-    limit = LIMITS[precision]
+    limit = limits[precision]
     if precision != "float32" or distance <= limit or not np.isfinite(distance):
         return limit
     return max(limit, ROUNDING_RATIO * in_float32())

@@ -7,7 +7,7 @@ import numpy as np
 from harness.backends.base import Setup, Weights
 from harness.backends.numpy.reference import Reference, max_sequences
 from harness.errors import ParityFailed
-from harness.runner.parity.distance import distance, limit_at
+from harness.runner.parity.distance import LIMITS, distance, limit_here
 
 SEQUENCES = 256
 
@@ -34,7 +34,7 @@ def measure(setup: Setup, weights: Weights, x: np.ndarray, logits: np.ndarray) -
     def in_float32() -> float:
         return distance(_reference(setup, weights, x, "float32"), expected)
 
-    return LogitsParity(found, limit_at(setup.precision, found, in_float32), len(x))
+    return LogitsParity(found, limit_here(LIMITS, setup.precision, found, in_float32), len(x))
 
 
 def check_limit(parity: LogitsParity) -> None:

@@ -14,7 +14,7 @@ from harness.backends.base import Session, Setup, Weights
 from harness.backends.numpy.reference import Reference
 from harness.errors import ParityFailed
 from harness.model.precision import held_in
-from harness.runner.parity.distance import distance, limit_at
+from harness.runner.parity.distance import UPDATE_LIMITS, distance, limit_here
 
 BATCHES = 3
 CLIPPED = 2.0  # times `clip_norm` that the gradient's norm is made where it would not be clipped
@@ -79,7 +79,8 @@ def measure(session: Session, setup: Setup, weights: Weights, batches: Batches) 
         single = _reference(setup, weights, batches, masks, "float32")
         return _compare(single, expected, setup, weights).largest
 
-    return replace(found, limit=limit_at(setup.precision, found.largest, in_float32))
+    limit = limit_here(UPDATE_LIMITS, setup.precision, found.largest, in_float32)
+    return replace(found, limit=limit)
 
 
 def starts(setup: Setup, weights: Weights, batches: Batches) -> list[Weights]:
