@@ -9,6 +9,7 @@ from rich.console import Console
 
 from harness.commands import doctor
 from harness.config import catalogue
+from harness.launcher import variables
 from harness.measure import machine
 from harness.store import attempts
 from tests.conftest import Shell
@@ -53,6 +54,7 @@ def test_whatever_an_examination_runs_into_is_one_line(monkeypatch: pytest.Monke
         (doctor, "lease_directory"),
         (doctor, "load"),
         (attempts, "check_writable"),
+        (variables, "cleared"),
         (catalogue, "missing_packages"),
         (subprocess, "run"),
     ):
@@ -64,3 +66,21 @@ def test_whatever_an_examination_runs_into_is_one_line(monkeypatch: pytest.Monke
     out = StringIO()
     doctor.show(findings, Console(file=out, width=200))
     assert out.getvalue().count("RuntimeError: broken throughout") == len(findings)
+
+
+def test_variables_that_change_speed_are_named(
+    monkeypatch: pytest.MonkeyPatch, plain_environment: None
+) -> None:
+    monkeypatch.setattr(catalogue, "backend_names", list)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    assert variables_found().good
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    assert not variables_found().good
+    said = variables_found().text
+    assert said.startswith("MALLOC_ARENA_MAX=1: part of every run's key and record; runs start without ")
+    assert "OMP_WAIT_POLICY" in said
+
+
+def variables_found() -> doctor.Finding:
+    (found,) = (finding for finding in doctor.examine() if finding.subject == "environment variables")
+    return found

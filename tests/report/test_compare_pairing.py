@@ -30,6 +30,10 @@ from tests.support.made import HERE, several, stored, timed
         ({"overrides": ["data=digits"]}, "data.name: digits (5 runs) in backend=torch; mnist (5 runs)"),
         ({"overrides": ["sequence=column"]}, "sequence.name: column (5 runs) in backend=torch"),
         ({"overrides": ["train.batch_size=64"]}, "train.batch_size: 64 (5 runs) in backend=torch"),
+        (
+            {"environment": {"variables": {"MALLOC_ARENA_MAX": "1"}}},
+            "variables: MALLOC_ARENA_MAX=1 (5 runs) in backend=torch; – (5 runs) in backend=numpy",
+        ),
         ({"contended": True}, "contended: 5 of 5 runs of backend=torch without the cores to itself"),
     ],
 )
