@@ -14,7 +14,7 @@ from harness.launcher import preflight, variables
 from harness.launcher.key import run_key
 from harness.launcher.lease import lease
 from harness.launcher.loggers.thread import LoggerThread
-from harness.launcher.process import Child
+from harness.launcher.process import Child, variables_set
 from harness.launcher.record_builder import RecordBuilder
 from harness.launcher.supervise import Display, Pruner, supervise
 from harness.measure import machine
@@ -97,7 +97,7 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
                 builder.phases.begin("launch")
                 builder.values["environment"] = machine.describe_environment(
                     held.cores, held.gpu, catalogue.all_packages(), variables.recorded()
-                )
+                ) | {"variables_set": variables_set(config, held)}
                 job = Job(
                     config,
                     threads,

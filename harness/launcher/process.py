@@ -23,6 +23,9 @@ from harness.measure.machine import PROJECT
 from harness.runner import protocol
 from harness.runner.protocol import Job, Message
 
+# How often a thread of PyTorch's looks whether the others are at a barrier before it sleeps. The default of
+# libgomp is 300,000, with which one busy core makes two threads ten times slower: tests/bench/spinning.py
+SPIN_COUNT = "100000"
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 LONGEST_WAIT = 3600.0  # seconds that the system is asked to wait at once: it refuses some weeks
 TAIL = 4096  # bytes of the output that are looked at
@@ -49,13 +52,17 @@ class TimedOut(Exception):
 
 
 def environment(config: Config, lease: Lease) -> dict[str, str]:
-    """The environment of a run or of a side: what the variables of this process may tell it, and what must be
-    set before it imports anything: threads, engine, visible devices."""
+    """The environment of a run or of a side: what the variables of this process may tell it, and what the
+    launcher sets."""
+    return variables.inherited() | variables_set(config, lease)
+
+
+def variables_set(config: Config, lease: Lease) -> dict[str, str]:
+    """What must be set before a run imports anything: threads, how they wait, engine, visible devices."""
     threads = str(len(lease.cores))
-    env = variables.inherited()
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"):
-        env[f"{name}_NUM_THREADS"] = threads
-    env |= {
+    pools = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
+    env = {f"{name}_NUM_THREADS": threads for name in pools} | {
+        "GOMP_SPINCOUNT": SPIN_COUNT,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": threads,
         "TF_CPP_MIN_LOG_LEVEL": "2",

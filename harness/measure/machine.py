@@ -13,7 +13,7 @@ from typing import Any
 from harness.measure.quota import cpu_quota_entry
 
 PROJECT = Path(__file__).parents[2]
-HARNESS_VERSION = "0.7.0"
+HARNESS_VERSION = "0.8.0"
 PACKAGES = ("numpy", "scipy", "hydra-core", "pandas", "safetensors", "threadpoolctl")  # used by every run
 
 

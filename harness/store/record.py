@@ -174,7 +174,8 @@ class RunRecord:
     environment: dict[str, Any] = part(
         dict,
         "processor, the cores and the GPU held, versions, git revision, load before the run; `variables`: "
-        "environment variables that change speed or arithmetic, where any is set",
+        "environment variables that change speed or arithmetic, where any is set; `variables_set`: what the "
+        "launcher set",
     )
     history: list[dict[str, Any]] = part(
         list,
