@@ -179,7 +179,7 @@ class RunRecord:
     details: dict[str, Any] = part(
         dict,
         "parity by parameter, confusion matrix, FLOP/s by shape, what others took of the cores, "
-        "memory on the way, what was resumed, `logger`",
+        "memory on the way, what was resumed, `logger`, `sweep`: the run's place in the order of a sweep",
     )
 
     @property
