@@ -36,7 +36,8 @@ def when(a: RunSelection, b: RunSelection) -> list[str]:
 
 
 def _began(side: RunSelection, runs: Sequence[Sequence[int]]) -> list[str]:
-    return [side.frame["started"][row] for rows in runs for row in rows]
+    began: list[str] = side.frame["started"].loc[[row for rows in runs for row in rows]].tolist()
+    return began
 
 
 def _minute(moment: str) -> str:
