@@ -12,8 +12,8 @@ pairs, the intervals and the verdicts. Every verdict but "cannot tell" is false.
   fastest and `compare` tells nothing; here, what the interval alone would tell, as with `--force`;
 - seed by seed: `-m seed=… cell=… backend=…` with `sweep.order=given`.
 
-For each the share of false verdicts on one cell, and, behind the stroke, over all three together; of the last two
-orders only a quarter as many sweeps are simulated.
+For each the share of false verdicts on one cell, and, behind the stroke, over all three together; of the last
+two orders only a quarter as many sweeps are simulated.
 """
 
 import argparse

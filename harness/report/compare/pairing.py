@@ -184,8 +184,8 @@ def _of_one(
 
 def _seed_by_seed(a: RunSelection, b: RunSelection, left: Sequence[int], right: Sequence[int]) -> bool:
     """Whether the two runs of each seed followed one another, and each side came first for a third of the
-    seeds or more, as in a sweep in blocks: what the machine was busy with meanwhile then met both, and a steady
-    drift favoured neither. Pairs of fewer seeds are worth less than single runs are."""
+    seeds or more, as in a sweep in blocks: what the machine was busy with meanwhile then met both, and a
+    steady drift favoured neither. Pairs of fewer seeds are worth less than single runs are."""
     made = []
     for side, rows in ((a, left), (b, right)):
         seeds = [int(side.frame["seed"][row]) for row in rows]
