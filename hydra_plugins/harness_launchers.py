@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from harness.commands.run import HydraTask
 from harness.sweep.executors import execute
+from harness.sweep.order import arrange
 from harness.sweep.plan import compose_task
 
 
@@ -30,10 +31,12 @@ class _ExecutorLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         last = initial_job_idx + len(job_overrides)
-        tasks = list(self.function.planned[initial_job_idx:last]) or [
-            compose_task(self.config, self.loader, overrides, number)
-            for number, overrides in enumerate(job_overrides, initial_job_idx)
-        ]
+        tasks = list(self.function.planned[initial_job_idx:last]) or arrange(
+            [
+                compose_task(self.config, self.loader, overrides, number)
+                for number, overrides in enumerate(job_overrides, initial_job_idx)
+            ]
+        )
         self.function.display.expect(tasks)
         execute(self.executor, tasks, {key: _plain(value) for key, value in self.options.items()})
         return [JobReturn(_return_value=None, status=JobStatus.COMPLETED) for _ in tasks]

@@ -23,6 +23,7 @@ from harness.config.compose import (
     explain,
     from_hydra,
 )
+from harness.config.sections import GIVEN
 from harness.measure.directories import expand_user
 from harness.store.record import RunRecord
 from harness.sweep import dry_run, run_one, status_files
@@ -104,7 +105,8 @@ class HydraTask:
     """The function that Hydra calls with the configuration of each run that this process makes.
 
     Launchers that make runs in other processes take the display and the planned runs from here; `planned` is
-    empty for a search, which chooses its runs one after another.
+    empty for a search, which chooses its runs one after another. Planned runs are in the order of
+    `sweep.order`: the nth job that Hydra starts makes the nth of them, whichever run Hydra had in that place.
     """
 
     def __init__(self, display: ProgressDisplay, planned: Sequence[Task] = ()) -> None:
@@ -125,7 +127,8 @@ def _task_of_search(composed: DictConfig, settings: HydraConf, number: int) -> T
     config = from_hydra(composed)
     directory = status_files.status_directory(config.results.root, str(settings.sweep.dir))
     trial = SearchTrial.of(settings, number)
-    return Task(number, config, command_of(settings), directory, str(Path.cwd()), trial)
+    place = {"order": GIVEN, "place": number + 1}
+    return Task(number, config, command_of(settings), directory, str(Path.cwd()), trial, place)
 
 
 def _print_table(records: list[RunRecord]) -> None:

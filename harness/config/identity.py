@@ -33,7 +33,7 @@ class Key:
 KEYS = (
     Key("results.", "irrelevant", "where the record is written"),
     Key("run.", "irrelevant", "when the process is stopped, not what it computes"),
-    Key("sweep.", "irrelevant", "which runs are made again"),
+    Key("sweep.", "irrelevant", "which runs are made again, and in which order"),
     Key("objective", "irrelevant", "read from the record afterwards"),
     Key("logger.", "irrelevant", "who else is told"),
     Key("save_weights", "irrelevant", "what is written beside the record"),

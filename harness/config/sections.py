@@ -17,6 +17,7 @@ from harness.model.optimizer import OPTIMIZERS, SCHEDULES
 
 LOGGERS = ("tensorboard", "mlflow", "wandb")
 RERUN = ("failed", "all")
+ORDERS = BLOCKS, GIVEN = "blocks", "given"
 SOLVERS = ("gradient", "ridge")
 
 
@@ -195,6 +196,12 @@ class Sweep:
     rerun: str = option(
         choice(*RERUN),
         "`failed`: runs that are not ok yet are made again; `all`: every run is, from the start",
+    )
+    order: str = option(
+        choice(*ORDERS),
+        "`blocks`: a run of every configuration with the first seed, then with the next, every second time "
+        "in reverse, so that a machine that gets slower or faster meanwhile favours none; `given`: as Hydra "
+        "lists them, where the last key of the command changes fastest",
     )
     dry_run: bool = option(
         boolean, "list what would run, what is complete and what cannot start; runs and writes nothing"

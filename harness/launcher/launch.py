@@ -1,9 +1,10 @@
 """One run, from a configuration to a stored record, whatever happens to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -35,9 +36,16 @@ class Outcome:
     could_start: bool = True
 
 
-def launch(config: Config, *, command: str, display: Display, pruner: Pruner | None = None) -> Outcome:
+def launch(
+    config: Config,
+    *,
+    command: str,
+    display: Display,
+    pruner: Pruner | None = None,
+    place: Mapping[str, Any] | None = None,
+) -> Outcome:
     """Makes the run in a child process, unless it is complete already or was pruned by this very search, and
-    stores its record.
+    stores its record, with its `place` in a sweep.
 
     Returns for every run that has a valid configuration, also when it was interrupted (status
     `interrupted`) and when its record could not be stored (never `ok`; the reason says where it is kept).
@@ -47,24 +55,32 @@ def launch(config: Config, *, command: str, display: Display, pruner: Pruner | N
     preflight.check(config)
     preflight.check_inputs(config)
     try:
-        return _launch(config, command=command, display=display, pruner=pruner)
+        return _launch(config, command=command, display=display, pruner=pruner, place=place)
     except StoreError as error:  # the results could be written to when the sweep began
-        return Outcome(_unstarted(config, command).build("failed", str(error)), could_start=False)
+        return Outcome(_unstarted(config, command, place).build("failed", str(error)), could_start=False)
 
 
-def _unstarted(config: Config, command: str) -> RecordBuilder:
+def _unstarted(config: Config, command: str, place: Mapping[str, Any] | None) -> RecordBuilder:
     """For a run whose cores are not known: those that the configuration names, else 0."""
     threads = config.threads or 0
-    return RecordBuilder(config, key=run_key(config, threads), threads=threads, command=command)
+    key = run_key(config, threads)
+    return RecordBuilder(config, key=key, threads=threads, command=command, place=place)
 
 
-def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | None) -> Outcome:
+def _launch(
+    config: Config,
+    *,
+    command: str,
+    display: Display,
+    pruner: Pruner | None,
+    place: Mapping[str, Any] | None,
+) -> Outcome:
     root = config.results.root
     attempts.check_writable(root)
     try:
         threads, gpus = threads_and_gpus(config)
     except Unavailable as error:
-        builder = _unstarted(config, command)
+        builder = _unstarted(config, command, place)
         record = builder.build("skipped", str(error))
         return _log_end_and_store(_logger_thread(config, builder), record, root, could_start=False)
     sha256 = dataset.fingerprint(config)
@@ -84,7 +100,7 @@ def _launch(config: Config, *, command: str, display: Display, pruner: Pruner | 
             return Outcome(done, reused=True)
         if not again:
             remote_checkpoints.download(root, key)
-        builder = RecordBuilder(config, key=key, threads=threads, command=command)
+        builder = RecordBuilder(config, key=key, threads=threads, command=command, place=place)
         builder.update(Update(details={"data_sha256": sha256} if sha256 else {}))
         directory = attempts.new_attempt(root, key, now())
         logger = _logger_thread(config, builder, attempts.checkpoint_directory(root, key))
@@ -141,7 +157,14 @@ def threads_and_gpus(config: Config) -> tuple[int, list[str]]:
 
 
 def store_lost_run(
-    config: Config, *, key: str | None, threads: int, command: str, status: str, reason: str
+    config: Config,
+    *,
+    key: str | None,
+    threads: int,
+    command: str,
+    place: Mapping[str, Any] | None,
+    status: str,
+    reason: str,
 ) -> Outcome:
     """Stores the record of a run whose own launcher is gone and could not. Raises HarnessError."""
     root = config.results.root
@@ -152,7 +175,7 @@ def store_lost_run(
         except Unavailable:
             threads = config.threads or 0
         key = run_key(config, threads)
-    builder = RecordBuilder(config, key=key, threads=threads, command=command)
+    builder = RecordBuilder(config, key=key, threads=threads, command=command, place=place)
     logger = _logger_thread(config, builder, attempts.checkpoint_directory(root, key))
     return _log_end_and_store(logger, builder.build(status, reason), root, could_start=True)
 

@@ -17,9 +17,17 @@ MAX_REASON = 2000  # characters, on one line
 
 
 class RecordBuilder:
-    """What is known of a run so far."""
+    """What is known of a run so far; of a run of a sweep also its place there."""
 
-    def __init__(self, config: Config, *, key: str, threads: int, command: str) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        key: str,
+        threads: int,
+        command: str,
+        place: Mapping[str, Any] | None = None,
+    ) -> None:
         self.phases = Phases("prepare")
         self.values: dict[str, Any] = {
             "key": key,
@@ -30,7 +38,7 @@ class RecordBuilder:
             "environment": {},
             "history": [],
             "timing": {},
-            "details": {},
+            "details": {"sweep": place} if place else {},
             **_configured_columns(config),
         }
 

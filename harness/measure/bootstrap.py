@@ -38,11 +38,13 @@ class ResampledRun:
 
 @dataclass(frozen=True)
 class Stratum:
-    """The runs of both sides in one configuration. `paired`: run k of one belongs to run k of the other."""
+    """The runs of both sides in one configuration, or their means over as many configurations as `weight`.
+    `paired`: run k of one belongs to run k of the other."""
 
     a: Sequence[ResampledRun]
     b: Sequence[ResampledRun]
     paired: bool = False
+    weight: int = 1
 
     @property
     def samples(self) -> list[Sequence[ResampledRun]]:
@@ -89,26 +91,28 @@ def resample_run(
 
 
 def estimate_difference(strata: Sequence[Stratum], rng: np.random.Generator) -> DifferenceEstimate:
-    """The mean difference over configurations, each of which has the same weight.
+    """The mean difference over configurations, each with its weight.
 
     The configurations are those that were chosen, not a sample of others: only their runs are drawn. Where
     one of them has a single run, the spread of its runs is unknown, and configurations are drawn instead.
     """
     differences = [stratum.difference for stratum in strata]
-    estimate = float(np.mean([difference.value for difference in differences]))
+    weights = [stratum.weight / sum(stratum.weight for stratum in strata) for stratum in strata]
+    estimate = float(np.dot(weights, [difference.value for difference in differences]))
     samples = [sample for stratum in strata for sample in stratum.samples]
-    over, share = "runs", 1 / len(strata)
+    shares = [weight for weight, stratum in zip(weights, strata, strict=True) for _ in stratum.samples]
+    over = "runs"
     if min(map(len, samples)) < 2:
-        over, samples, share = "configurations", [differences], 1.0
+        over, samples, shares = "configurations", [differences], [1.0]
     if min(map(len, samples)) < 2:
         deviations = differences[0].deviations
         low, high = np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return DifferenceEstimate(
             estimate, estimate + low, estimate + high, float(deviations.std()), "windows"
         )
-    replicates = share * sum(_means(sample, rng) for sample in samples)
+    replicates = sum(share * _means(sample, rng) for share, sample in zip(shares, samples, strict=True))
     error = float(np.std(replicates))
-    t = float(student_t(_degrees_of_freedom(samples)))
+    t = float(student_t(_degrees_of_freedom(samples, shares)))
     return DifferenceEstimate(estimate, estimate - t * error, estimate + t * error, error, over)
 
 
@@ -125,9 +129,9 @@ def _means(sample: Sequence[ResampledRun], rng: np.random.Generator) -> np.ndarr
     return (centred[runs] + deviations[runs, rng.integers(0, DRAWS, (REPLICATES, n))]).mean(axis=1)
 
 
-def _degrees_of_freedom(samples: Sequence[Sequence[ResampledRun]]) -> float:
-    """Welch and Satterthwaite's degrees of freedom of a sum of means."""
-    parts = [_squared_error(sample) for sample in samples]
+def _degrees_of_freedom(samples: Sequence[Sequence[ResampledRun]], shares: Sequence[float]) -> float:
+    """Welch and Satterthwaite's degrees of freedom of a weighted sum of means."""
+    parts = [share**2 * _squared_error(sample) for share, sample in zip(shares, samples, strict=True)]
     if not sum(parts):
         return float(sum(len(sample) - 1 for sample in samples))
     return sum(parts) ** 2 / sum(

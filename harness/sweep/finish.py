@@ -79,6 +79,7 @@ def _end(display: ProgressDisplay, run: RunStatus, status: str, reason: str) -> 
             key=run.key,
             threads=run.threads,
             command=run.command,
+            place=run.place,
             status=status,
             reason=reason,
         )
@@ -98,5 +99,7 @@ def _records(run: RunStatus) -> Iterator[RunRecord]:
             return
     with suppress(HarnessError):
         config = Config.from_mapping(run.config)
-        builder = RecordBuilder(config, key=run.key or "", threads=run.threads, command=run.command)
+        builder = RecordBuilder(
+            config, key=run.key or "", threads=run.threads, command=run.command, place=run.place
+        )
         yield builder.build(run.status, run.reason)

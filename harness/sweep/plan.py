@@ -1,7 +1,7 @@
 """The runs of a command, composed and validated before the first one starts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -19,6 +19,7 @@ from harness.launcher import preflight
 from harness.measure.directories import cache_directory
 from harness.store import attempts, roots
 from harness.sweep import search_space, status_files
+from harness.sweep.order import arrange
 from harness.sweep.pruning import SearchTrial
 from harness.sweep.task import Task
 
@@ -27,9 +28,9 @@ from harness.sweep.task import Task
 class Plan:
     """What a command will do.
 
-    `tasks` is None for a search, which chooses its runs one after another, and `total` is None where their
-    number is not known. `directory` is the sweep's and `status_directory` that of its status files; both are
-    None for a single run.
+    `tasks` are in the order in which they will be made, and are numbered in it; None for a search, which
+    chooses its runs one after another. `total` is None where their number is not known. `directory` is the
+    sweep's and `status_directory` that of its status files; both are None for a single run.
     """
 
     tasks: list[Task] | None
@@ -89,7 +90,8 @@ def _plan_sweep(sweep_config: DictConfig, loader: ConfigLoader, overrides: Seque
             params + task_overrides(sweep_config.hydra)
         )
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
-    tasks = [compose_task(sweep_config, loader, job, number) for number, job in enumerate(jobs)]
+    composed = [compose_task(sweep_config, loader, job, number) for number, job in enumerate(jobs)]
+    tasks = [replace(task, number=number) for number, task in enumerate(arrange(composed))]
     for task in tasks:
         _check_hydra_paths(sweep_config, overrides, task.config)
     _check_start([task.config for task in tasks])

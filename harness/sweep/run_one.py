@@ -115,7 +115,7 @@ def make(
     reporter = StatusReporter(task, on_update, interactive=interactive)
     try:
         pruner = OptunaPruner(task.trial, task.config) if task.trial else None
-        outcome = launch(task.config, command=task.command, display=reporter, pruner=pruner)
+        outcome = launch(task.config, command=task.command, display=reporter, pruner=pruner, place=task.place)
     except KeyboardInterrupt:
         reporter.failed("interrupted", "stopped from outside", could_start=True)
         raise

@@ -18,7 +18,8 @@ class Task:
     """One run with its validated configuration; other processes receive it pickled.
 
     `directory` is that of the sweep's status files, None for a run that is not part of a sweep. `cwd` is what
-    paths of the configuration are relative to. `trial` is None outside a search that prunes.
+    paths of the configuration are relative to. `trial` is None outside a search that prunes. `place` is the
+    run's in the order of the sweep, as `details.sweep` of its record; None for a run that is not part of one.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Task:
     directory: str | None
     cwd: str
     trial: SearchTrial | None = None
+    place: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class RunStatus:
     title: str
     command: str
     config: dict[str, Any]
+    place: dict[str, Any] | None = None
     host: str = ""
     pid: int = 0
     process_started: float = 0.0
@@ -59,7 +62,8 @@ class RunStatus:
     @staticmethod
     def expected(task: Task) -> "RunStatus":
         """Of a run that no process has started yet."""
-        return RunStatus(task.number, title_of(task.config), task.command, task.config.to_mapping())
+        title, config = title_of(task.config), task.config.to_mapping()
+        return RunStatus(task.number, title, task.command, config, task.place)
 
     @staticmethod
     def starting(task: Task) -> "RunStatus":

@@ -102,7 +102,8 @@ def test_a_published_run_would_have_the_same_key_today(monkeypatch: pytest.Monke
         monkeypatch.setattr(
             keys, "versions", lambda names, known=installed: {n: known[n] for n in names if n in known}
         )
-        config = Config.from_mapping(record.config)
+        later = {"sweep": {**composed().to_mapping()["sweep"], **record.config["sweep"]}}  # keys added since
+        config = Config.from_mapping({**record.config, **later})
         changed = record.engine in ("jax", "torch")
         assert (run_key(config, record.threads) == record.key) is not changed, record.command
         assert run_key(config, record.threads + 1) != record.key

@@ -15,9 +15,11 @@ from harness.report.page.throughput import throughput_figure
 from tests.support.pages import everything, trained
 
 
-def measurement(*values: float, seeded: bool = False, contended: bool = False) -> SeriesEstimate:
+def measurement(
+    *values: float, seeded: bool = False, contended: bool = False, began: tuple[str, ...] = ()
+) -> SeriesEstimate:
     by = dict(enumerate(values))
-    return SeriesEstimate("x", fmean(values), (min(values), max(values)), by, seeded, contended)
+    return SeriesEstimate("x", fmean(values), (min(values), max(values)), by, seeded, contended, began)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,12 @@ def measurement(*values: float, seeded: bool = False, contended: bool = False) -
     [
         (measurement(102, 100, 101), measurement(81, 80, 82), "more than noise"),
         (measurement(102, 100, 101), measurement(80, 101, 95), "may be noise"),
+        (measurement(102, 100, began=("1", "4")), measurement(81, 80, began=("2", "3")), "more than noise"),
+        (
+            measurement(102, 100, began=("1", "2")),
+            measurement(81, 80, began=("3", "4")),
+            "the machine did in",
+        ),
         (measurement(102, 100, 101), measurement(101), "from a single run nobody knows"),
         (measurement(102, 100, 101), measurement(81, 80, 82, contended=True), "do not trust it"),
     ],

@@ -42,6 +42,7 @@ def trained(backend: str, cell: str, seed: int, *overrides: str, **fields: Any) 
     confusion[9, 4] += 2
     flow = {"layers.0.forward": [1e-6 * 1.5**t for t in range(STEPS)]}
     values = {
+        "started": f"2026-01-01T00:00:{seed:02}+00:00",  # as a sweep in blocks does
         "implementation": "loop" if backend == "numpy" else "fused",
         "device_name": "Some CPU",
         "kernel": "a kernel",

@@ -22,9 +22,9 @@ def test_nothing_is_complete_yet(run: Shell, results: Path) -> None:
     assert not results.exists()
     assert done.stdout.splitlines() == [
         "[1/4] numpy lstm-8 digits row seed 0: would run",
-        "[2/4] numpy lstm-8 digits row seed 1: would run",
-        "[3/4] torch lstm-8 digits row seed 0: would run",
-        "[4/4] torch lstm-8 digits row seed 1: would run",
+        "[2/4] torch lstm-8 digits row seed 0: would run",
+        "[3/4] torch lstm-8 digits row seed 1: would run",
+        "[4/4] numpy lstm-8 digits row seed 1: would run",
         "4 would run, 0 complete already, 0 cannot start",
     ]
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.report.compare import order
 from harness.report.compare.verdict import CANNOT_TELL, Comparison, Effect, gate_values
 from harness.report.format import figure
 from harness.report.metrics import Metric
@@ -80,7 +81,7 @@ def _markdown(comparison: Comparison, gated: Gate | None) -> str:
     for head, items in (("Left out", comparison.alone), ("They differ too", comparison.notes)):
         if items:
             paragraphs.append("\n".join([f"{head}:", "", *(f"- {one_line(item)}" for item in items)]))
-    if metric.name == "train_throughput" and overall.verdict == CANNOT_TELL:
+    if metric.name == "train_throughput" and overall.verdict == CANNOT_TELL and overall.why != order.WHY:
         paragraphs.append(CLOSER)
     if gated:
         paragraphs.append(gated.sentence)

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.errors import CompareError
 from harness.measure.bootstrap import ResampledRun, Statistic, Stratum, estimate_difference, resample_run
+from harness.report.compare import order
 from harness.report.compare.pairing import Pair, pair
 from harness.report.compare.sides import RunSelection
 from harness.report.frame import installed_versions
@@ -73,25 +74,45 @@ def compare(a: RunSelection, b: RunSelection, metric: Metric, *, force: bool = F
         )
     rng = np.random.default_rng(SEED)
     runs = [resample_runs(side, metric, rng) for side in (left, right)]
-    strata = [_stratum(each, *runs) for each in pairs.pairs]
-    parts = [
-        estimate_effect([stratum], metric, rng, label=each.label, force=force)
-        for each, stratum in zip(pairs.pairs, strata, strict=True)
-    ]
-    overall = estimate_effect(_independent(pairs.pairs, strata, metric), metric, rng, force=force)
-    overall = replace(
-        overall, runs=(sum(part.runs[0] for part in parts), sum(part.runs[1] for part in parts))
-    )
+    parts, overall = estimate_effects(left, right, pairs.pairs, runs, metric, rng, force=force)
     if force and overall.over == "windows":
         against.append("one run a side: how runs differ from one another is not in the interval")
+    if force and metric.column.timed and order.one_after_the_other(left, right, pairs.pairs):
+        against.append(order.WHY)
     notes = [
         *pairs.notes,
         *_versions(left, right),
-        *(_when(left, right) if metric.column.machine_dependent else []),
+        *(order.when(left, right) if metric.column.machine_dependent else []),
     ]
     return Comparison(
         a.text, b.text, metric, overall, parts, [*left_out, *right_out, *pairs.alone], notes, against
     )
+
+
+def estimate_effects(
+    a: RunSelection,
+    b: RunSelection,
+    pairs: Sequence[Pair],
+    runs: Sequence[Mapping[int, ResampledRun]],
+    metric: Metric,
+    rng: np.random.Generator,
+    *,
+    force: bool = False,
+) -> tuple[list[Effect], Effect]:
+    """The effect in every configuration, and over all of them; `runs`: each side's by their row label."""
+
+    def apart(some: Sequence[Pair]) -> bool:
+        return not force and metric.column.timed and order.one_after_the_other(a, b, some)
+
+    strata = [_stratum(each, *runs) for each in pairs]
+    parts = [
+        estimate_effect([stratum], metric, rng, label=each.label, force=force, apart=apart([each]))
+        for each, stratum in zip(pairs, strata, strict=True)
+    ]
+    independent = _independent(pairs, strata, metric)
+    overall = estimate_effect(independent, metric, rng, force=force, apart=apart(pairs))
+    counts = sum(part.runs[0] for part in parts), sum(part.runs[1] for part in parts)
+    return parts, replace(overall, runs=counts)
 
 
 def estimate_effect(
@@ -101,17 +122,20 @@ def estimate_effect(
     *,
     label: str = "",
     force: bool = False,
+    apart: bool = False,
 ) -> Effect:
-    """The effect over some configurations, each of which has the same weight."""
+    """The effect over some configurations, each of which has the same weight. `apart`: it cannot be told,
+    because one side was made after the other."""
     difference = estimate_difference(strata, rng)
-    why = _why(difference.over, difference.estimate, difference.error, force=force)
+    weights = [stratum.weight for stratum in strata]
+    why = _why(difference.over, difference.estimate, difference.error, force=force, apart=apart)
     verdict = CANNOT_TELL
     if not why and (difference.low > 0 or difference.high < 0):
         verdict = metric.better if (difference.estimate > 0) != metric.less else metric.worse
     return Effect(
         label,
-        a=_back(float(np.mean([_mean(stratum.a).value for stratum in strata])), metric),
-        b=_back(float(np.mean([_mean(stratum.b).value for stratum in strata])), metric),
+        a=_back(np.average([_mean(stratum.a).value for stratum in strata], weights=weights), metric),
+        b=_back(np.average([_mean(stratum.b).value for stratum in strata], weights=weights), metric),
         runs=(sum(len(stratum.a) for stratum in strata), sum(len(stratum.b) for stratum in strata)),
         estimate=_back(difference.estimate, metric),
         low=_back(difference.low, metric),
@@ -123,12 +147,14 @@ def estimate_effect(
     )
 
 
-def _why(over: str, estimate: float, error: float, *, force: bool) -> str:
+def _why(over: str, estimate: float, error: float, *, force: bool, apart: bool) -> str:
     """Why an interval decides nothing; "" for one that does."""
     if over == "windows" and not force:
         return "one run of a side says nothing about how runs differ from one another"
     if error == estimate == 0:
         return "the figures of both sides are the same"
+    if apart:
+        return order.WHY
     if error < ROUNDOFF:
         return "nothing deviates from run to run, or from pair to pair, so nothing shows what chance does"
     return ""
@@ -188,17 +214,24 @@ def _stratum(each: Pair, left: Mapping[int, ResampledRun], right: Mapping[int, R
 
 
 def _independent(pairs: Sequence[Pair], strata: Sequence[Stratum], metric: Metric) -> list[Stratum]:
-    """All backends compute the same. Of what the seed decides, their runs of one seed are no two: those of
-    the same problem and seeds count as one, their mean."""
-    if metric.column.machine_dependent or not metric.column.seeded:
+    """Strata whose errors are independent: of some that are paired by the same seeds the mean, seed by seed.
+
+    All backends compute the same. Of what the seed decides, their runs of one seed and one problem are no
+    two: they count as one. Timings of one seed were made in one block: what the machine then did in favour of
+    a side is in all configurations, each of which counts.
+    """
+    timed = metric.column.timed
+    single = min(len(side) for stratum in strata for side in (stratum.a, stratum.b)) == 1
+    if (timed and single) or not (timed or metric.column.seeded):  # of single runs configurations are drawn
         return list(strata)
-    labels = [(each.problem, each.seeds) if each.seeds else each.label for each in pairs]
+    labels = [(() if timed else each.problem, each.seeds) if each.seeds else each.label for each in pairs]
     alike = grouped(zip(labels, strata, strict=True), lambda each: each[0])
     return [
         Stratum(
             [_mean(made) for made in zip(*(stratum.a for stratum in copies), strict=True)],
             [_mean(made) for made in zip(*(stratum.b for stratum in copies), strict=True)],
             paired=copies[0].paired,
+            weight=len(copies) if timed else 1,
         )
         if len(copies) > 1
         else copies[0]
@@ -242,20 +275,6 @@ def _versions(a: RunSelection, b: RunSelection) -> list[str]:
             versions = [", ".join(sorted(each)) or "–" for each in (one, other)]
             differences.append(f"{name}: {versions[0]} in {a.text}; {versions[1]} in {b.text}")
     return differences
-
-
-def _when(a: RunSelection, b: RunSelection) -> list[str]:
-    """When the runs of the sides began, where all of one did before all of the other: what the machine was
-    busy with then is in the ratio, and in no interval."""
-    began = [side.frame["started"] for side in (a, b)]
-    if max(began[0]) >= min(began[1]) and max(began[1]) >= min(began[0]):
-        return []
-    one, other = (f"{_minute(min(each))} to {_minute(max(each))}" for each in began)
-    return [f"made one side after the other: {one} in {a.text}; {other} in {b.text}"]
-
-
-def _minute(moment: str) -> str:
-    return moment[:16].replace("T", " ")
 
 
 def _count(n: int, what: str) -> str:

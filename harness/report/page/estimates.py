@@ -8,6 +8,7 @@ from statistics import fmean
 import numpy as np
 
 from harness.measure.bootstrap import DRAWS, DifferenceEstimate, ResampledRun, Stratum, estimate_difference
+from harness.report.compare.order import apart
 from harness.report.format import MARK
 from harness.report.grouping import grouped
 from harness.report.page.figures import format_number, value_range
@@ -15,12 +16,13 @@ from harness.report.page.series import Series
 
 SURE = "more than noise"
 UNSURE = "this may be noise"
+APART = "all runs of one were made before those of the other, so this may be what the machine did in between"
 
 
 @dataclass(frozen=True)
 class SeriesEstimate:
     """`value` of a series, the `interval` that its runs leave open, and what `value` is made of: by seed
-    where the seed decides it, by run where it has no say."""
+    where the seed decides it, by run where it has no say. `began`: when the runs of a timing did."""
 
     label: str
     value: float
@@ -28,6 +30,7 @@ class SeriesEstimate:
     values: dict[int, float]
     seeded: bool = False
     contended: bool = False
+    began: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:
@@ -36,15 +39,22 @@ class SeriesEstimate:
 
 def throughput_estimate(series: Series, column: str, label: str) -> SeriesEstimate | None:
     """The mean over runs of a throughput; the interval covers the 95 % interval of every run."""
-    rates = [rate for run in series.runs if (rate := getattr(run, column))]
+    timed = [run for run in series.runs if getattr(run, column)]
+    rates = [getattr(run, column) for run in timed]
     if not rates:
         return None
     ends = [
         end for run in series.runs for which in ("low", "high") if (end := getattr(run, f"{column}_{which}"))
     ]
     values = dict(enumerate(rates))
+    began = tuple(run.started for run in timed)
     return SeriesEstimate(
-        label, fmean(rates), value_range([*rates, *ends]), values, contended=series.contended
+        label,
+        fmean(rates),
+        value_range([*rates, *ends]),
+        values,
+        contended=series.contended,
+        began=began,
     )
 
 
@@ -100,6 +110,8 @@ def _verdict(first: SeriesEstimate, second: SeriesEstimate, difference: Differen
         return f"measured without the cores to itself ({MARK}), so do not trust it"
     if difference is None:
         return "from a single run nobody knows how much runs differ"
+    if first.began and second.began and apart(first.began, second.began):
+        return APART
     return SURE if difference.low > 0 or difference.high < 0 else UNSURE
 
 

@@ -2,10 +2,10 @@
 
 import math
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ class Resources:
 
 
 def execute(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
-    """Submits one job per run to `cluster` (slurm or local); jobs with the same resources form one array.
+    """Submits one job per run to `cluster` (slurm or local), in order; jobs with the same resources that
+    follow one another form one array.
 
     A job requests its run's `threads` as CPUs, a GPU if its device is one, and a time limit: ten minutes more
     than `run.timeout_seconds`, or else `timeout_min`. All other options are submitit's for that cluster.
@@ -44,11 +45,8 @@ def execute(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
     cluster, folder, default_minutes = (options.pop(key) for key in ("cluster", "folder", "timeout_min"))
     if cluster == "slurm" and submitit.SlurmExecutor.affinity() <= 0:
         raise Unavailable("hydra/launcher=submitit_slurm: there is no srun here; is this a SLURM cluster?")
-    arrays: dict[Resources, list[Task]] = defaultdict(list)
-    for task in tasks:
-        arrays[resources(task.config, default_minutes)].append(task)
     jobs = []
-    for needed, array in arrays.items():
+    for needed, array in groupby(tasks, lambda task: resources(task.config, default_minutes)):
         executor = submitit.AutoExecutor(
             folder=expand_user(folder, "hydra.launcher.folder").absolute(), cluster=cluster
         )
@@ -64,7 +62,7 @@ def execute(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         parameters |= {f"{cluster}_{key}": value for key, value in options.items() if value is not None}
         executor.update_parameters(**parameters)
         with _stderr_closed() if cluster == "local" else nullcontext():
-            jobs += executor.map_array(_make, array)
+            jobs += executor.map_array(_make, list(array))
     try:
         _wait(jobs)
     except KeyboardInterrupt:
