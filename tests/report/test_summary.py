@@ -7,7 +7,7 @@ import pytest
 
 from harness.report.page.build import make_figures
 from harness.report.page.confusion import confusion_figure
-from harness.report.page.estimates import SeriesEstimate, difference_text, ratio_text
+from harness.report.page.estimates import Lead, SeriesEstimate, difference_of, ratio_of, verdicts
 from harness.report.page.matrix import result_matrix
 from harness.report.page.series import comparable_sets
 from harness.report.page.summary import summary_sentences
@@ -32,17 +32,27 @@ def measurement(*values: float, seeded: bool = False, contended: bool = False) -
 def test_no_more_is_said_of_speeds_than_their_runs_allow(
     first: SeriesEstimate, second: SeriesEstimate, said: str
 ) -> None:
-    assert said in ratio_text(first, second)[1]
+    assert said in verdicts([ratio_of(first, second)])[0]
 
 
 def test_accuracies_are_compared_seed_by_seed() -> None:
     """The second is better for one seed than the first for another, and worse for every one."""
     first = measurement(0.981, 0.975, 0.988, seeded=True)
     second = measurement(0.980, 0.9741, 0.9869, seeded=True)
-    said, sure = difference_text(first, second)
-    assert said.startswith("0.10 points [")
-    assert sure == "more than noise"
-    assert difference_text(replace(first, seeded=False), second)[1] == "this may be noise"
+    paired = difference_of(first, second)
+    assert paired.text.startswith("0.10 points [")
+    unpaired = difference_of(replace(first, seeded=False), second)
+    assert verdicts([paired]) == ["more than noise"]
+    assert verdicts([unpaired]) == ["this may be noise"]
+
+
+def test_many_statements_do_not_make_a_false_one_likely() -> None:
+    """Ahead at 4 in 100: enough for a statement by itself, not for one of two."""
+    lead, sure, single = Lead("a", 0.04), Lead("b", 0.001), Lead("c", why="from a single run")
+    assert verdicts([lead]) == ["more than noise"]
+    assert verdicts([lead, sure]) == ["more than noise", "more than noise"]
+    assert verdicts([lead, lead]) == ["this may be noise", "this may be noise"]
+    assert verdicts([lead, single]) == ["more than noise", "from a single run"]
 
 
 def test_the_summary_names_the_fastest_and_the_most_accurate() -> None:

@@ -4,6 +4,7 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -116,6 +117,22 @@ def test_memory_does_not_grow_with_the_epochs(run: Shell, results: Path, backend
         assert memory["peak_by_then"] <= record.peak_memory_bytes
         peaks.append(record.peak_memory_bytes)
     assert max(peaks) < 1.02 * min(peaks)
+
+
+@pytest.mark.parametrize(("seconds", "known"), [(0.6, True), (0.05, False)])
+def test_a_run_of_twenty_windows_knows_its_undisturbed_speed(
+    run: Shell, results: Path, seconds: float, known: bool
+) -> None:
+    done = run("backend=numpy", "mode=throughput", f"measure.seconds={seconds}")
+    assert done.returncode == 0, done.stderr
+    record = only(results)
+    windows = record.timing["windows"]
+    assert (len(windows) >= 20) is known
+    best = fmean(sorted(window["sequences"] / window["seconds"] for window in windows)[-5:])
+    assert record.train_throughput is not None
+    assert record.train_throughput_best == (pytest.approx(best, rel=0.02) if known else None)
+    assert record.unsteady is (best > 1.1 * record.train_throughput if known else None)
+    assert ("unsteady" in done.stderr) is bool(record.unsteady)
 
 
 def test_training_is_measured_against_products_of_its_own_shape(run: Shell, results: Path) -> None:
