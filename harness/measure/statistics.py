@@ -67,9 +67,9 @@ def estimate(samples: Sequence[float]) -> Estimate:
 
     Neighbouring windows are alike, so blocks of them are resampled. Percentiles of a bootstrap over k blocks
     are too narrow where k is small; they are taken as far out as Student's t is beyond the normal
-    distribution (Hesterberg, The American Statistician 69, 2015, 371-386). Fewer than FEWEST_IN_BLOCKS windows
-    make too few blocks: their whole range stands in, and `coverage` is that of independent windows,
-    1 - 2^(1-n) (David and Nagaraja, Order Statistics, 3rd ed., 7.1).
+    distribution (Hesterberg, The American Statistician 69, 2015, 371-386). Fewer than FEWEST_IN_BLOCKS make
+    too few blocks: their whole range stands in, and `coverage` is that of independent windows, 1 - 2^(1-n)
+    (David and Nagaraja, Order Statistics, 3rd ed., 7.1).
     """
     series = np.asarray(samples, dtype=np.float64)
     n = len(series)

@@ -67,9 +67,10 @@ def _markdown(comparison: Comparison, gated: Gate | None) -> str:
     a, b = (one_line(text, 120) for text in (comparison.a, comparison.b))
     paragraphs = [f"**Warning:** {warning}" for warning in comparison.warnings]
     paragraphs.append(sentence(overall, a, b, metric))
+    within = overall.over == "runs" and not metric.column.of_fastest
     paragraphs.append(
         f"{metric.name}{', less is better' if metric.less else ''}; 95 % interval of {OVER[overall.over]}"
-        f"{' and the windows within them' if overall.over == 'runs' and not metric.column.of_fastest else ''}; "
+        f"{' and the windows within them' if within else ''}; "
         f"{overall.runs[0]} and {overall.runs[1]} runs in {len(comparison.parts)} "
         f"configuration{'s' * (len(comparison.parts) != 1)}{', paired by seed' if overall.paired else ''}."
     )
