@@ -10,7 +10,7 @@ from harness.report.page.confusion import confusion_figure
 from harness.report.page.estimates import Lead, SeriesEstimate, difference_of, ratio_of, verdicts
 from harness.report.page.matrix import result_matrix
 from harness.report.page.series import comparable_sets
-from harness.report.page.summary import summary_sentences
+from harness.report.page.summary import counts, summary_sentences
 from harness.report.page.throughput import throughput_figure
 from tests.support.pages import everything, trained
 
@@ -168,3 +168,15 @@ def test_what_is_missed(matrix: list[list[int]], said: str, drawn: int) -> None:
     )
     assert said in "\n".join(figure.notes)
     assert len(figure.panels) == drawn
+
+
+def test_unsteady_series_are_marked_where_their_training_is_shown() -> None:
+    runs = [
+        trained("torch", "lstm", 0, train_throughput_best=12_000.0, unsteady=True),
+        trained("torch", "lstm", 1, train_throughput_best=9_100.0, unsteady=False),
+        trained("numpy", "lstm", 0),
+    ]
+    training, prediction = throughput_figure(comparable_sets(runs, "train")).panels
+    assert {bar.label for bar in training.chart.bars} == {"lstm · torch ‡", "lstm · numpy"}
+    assert {bar.label for bar in prediction.chart.bars} == {"lstm · torch", "lstm · numpy"}
+    assert counts(runs) == "3 runs, all of them ok. 1 trained at an unsteady speed (‡)."
