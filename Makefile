@@ -15,7 +15,7 @@ help:
 	@echo "make test-full  the tests that take longer: at most seventeen minutes more"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  the harness against bare loops, frameworks against one another, in twenty minutes"
-	@echo "make results  everything that is published, measured anew: two hours on two cores"
+	@echo "make results  everything that is published, measured anew: three hours on two cores"
 	@echo "make docs   the documentation, in site/"
 
 run: $(VENV)/.installed

@@ -1,6 +1,6 @@
 """What `make results` does: measures what is published, keeps the records, draws pictures, fills the pages.
 
-    python results/publish.py          all of it, two hours on two cores; after Ctrl-C it goes on
+    python results/publish.py          all of it, three hours on two cores; after Ctrl-C it goes on
     python results/publish.py pages    pictures and pages alone, from the records in results/published
     python results/publish.py check    exit status 1 where a page does not say what its commands say
 

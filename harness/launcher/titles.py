@@ -27,6 +27,8 @@ def outcome_line(record: RunRecord, *, reused: bool) -> str:
     parts = [] if record.test_accuracy is None else [f"accuracy {record.test_accuracy:.4f}"]
     if record.train_throughput is not None:
         parts.append(f"{record.train_throughput:,.0f} sequences/s")
+        if record.unsteady:
+            parts.append(f"unsteady: {record.train_throughput_best:,.0f} sequences/s in its fastest windows")
         if record.mode == "throughput":
             parts.append(f"{1e6 * record.batch_size / record.train_throughput:,.0f} µs an update")
     if record.step_latency_p50_seconds is not None:

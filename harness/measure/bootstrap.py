@@ -21,7 +21,7 @@ from functools import reduce
 
 import numpy as np
 
-from harness.measure.statistics import LEVEL, student_t
+from harness.measure.statistics import LEVEL, resample_blocks, student_t, two_sided_p
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # samples (…, W) -> figure (…)
 REPLICATES = 4000
@@ -69,24 +69,26 @@ class Stratum:
 
 @dataclass(frozen=True)
 class DifferenceEstimate:
-    """The mean difference `estimate`, its standard error and 95 % interval. `over` is what was
-    resampled: "runs", "configurations" (where one has a single run) or, with a single run a side, "windows",
-    which do not show how runs differ."""
+    """The mean difference `estimate`, its standard error and 95 % interval, and `p_value`, below 0.05 where 0
+    lies outside. `over` is what was resampled: "runs", "configurations" (where one has a single run) or, with
+    a single run a side, "windows", which do not show how runs differ."""
 
     estimate: float
     low: float
     high: float
     error: float
+    p_value: float
     over: str
 
 
 def resample_run(
     value: float, samples: np.ndarray | None, statistic: Statistic, rng: np.random.Generator
 ) -> ResampledRun:
-    """Resamples a run's windows: `statistic` computes its figure `value` from the raw samples (W,)."""
+    """Resamples a run's windows in blocks, since neighbours are alike: `statistic` computes its figure
+    `value` from the raw samples (W,)."""
     if samples is None or len(samples) < 2:
         return ResampledRun(value, np.zeros(DRAWS))
-    drawn = statistic(samples[rng.integers(0, len(samples), (DRAWS, len(samples)))])
+    drawn = statistic(resample_blocks(samples, DRAWS, rng))
     return ResampledRun(value, drawn - drawn.mean())
 
 
@@ -107,13 +109,15 @@ def estimate_difference(strata: Sequence[Stratum], rng: np.random.Generator) -> 
     if min(map(len, samples)) < 2:
         deviations = differences[0].deviations
         low, high = np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return DifferenceEstimate(
-            estimate, estimate + low, estimate + high, float(deviations.std()), "windows"
-        )
+        beyond = min(np.mean(deviations <= -estimate), np.mean(deviations >= -estimate))
+        error, p_value = float(deviations.std()), min(1.0, 2 * float(beyond))
+        return DifferenceEstimate(estimate, estimate + low, estimate + high, error, p_value, "windows")
     replicates = sum(share * _means(sample, rng) for share, sample in zip(shares, samples, strict=True))
     error = float(np.std(replicates))
-    t = float(student_t(_degrees_of_freedom(samples, shares)))
-    return DifferenceEstimate(estimate, estimate - t * error, estimate + t * error, error, over)
+    freedom = _degrees_of_freedom(samples, shares)
+    half = float(student_t(freedom)) * error
+    p_value = two_sided_p(estimate / error, freedom) if error else float(estimate == 0)
+    return DifferenceEstimate(estimate, estimate - half, estimate + half, error, p_value, over)
 
 
 def _means(sample: Sequence[ResampledRun], rng: np.random.Generator) -> np.ndarray:

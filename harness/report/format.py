@@ -11,6 +11,7 @@ from harness.text import one_line
 
 MISSING = "–"
 MARK = "†"  # beside a figure that others may have spoilt
+UNSTEADY = "‡"  # beside the speed of a run whose fastest windows are much faster than its median
 BINARY = (1024, ("B", "KiB", "MiB", "GiB", "TiB"))
 DECIMAL = (1000, ("", "", "M", "G", "T", "P"))  # up to a million every digit is shown
 LONGEST = 2000  # characters of a cell

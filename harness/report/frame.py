@@ -22,7 +22,7 @@ MODE_METRICS = {  # where all runs are of that mode
 METRIC = "--metric"
 # columns that equal the configuration key of the same name; a key named as any other column gets a prefix
 CONFIGURED = ("mode", "device", "threads", "precision")
-RESERVED = {*COLUMNS, *DETAIL, "target", "n", "n_contended"} - set(CONFIGURED)
+RESERVED = {*COLUMNS, *DETAIL, "target", "n", "n_contended", "n_unsteady"} - set(CONFIGURED)
 MAX_LISTED = 12  # values that a message lists
 
 

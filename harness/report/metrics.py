@@ -9,7 +9,7 @@ import pandas
 
 from harness.errors import CompareError
 from harness.measure.bootstrap import Statistic
-from harness.measure.statistics import pooled
+from harness.measure.statistics import fastest, pooled
 from harness.store.columns import BY_TARGET, FLOPS, RATE, SECONDS, SHARE, Column
 from harness.store.record import COLUMNS, TARGETS, column
 
@@ -93,12 +93,13 @@ def samples(
 ) -> tuple[np.ndarray, Statistic] | None:
     """The raw samples (W,) that a run's figure was computed from, and the statistic that gave it; None for a
     figure without any."""
-    if metric.name in ("train_throughput", "train_flops_per_second", "peak_fraction", "own_shape_fraction"):
+    if metric.column.of_windows:
         windows, at_least = timing.get("windows"), config.get("measure", {}).get("window_seconds")
-        return _rates(windows, at_least) if windows and at_least is not None else None
+        statistic = fastest if metric.column.of_fastest else _median
+        return (_rates(windows, at_least), statistic) if windows and at_least is not None else None
     if metric.name == "inference_throughput":
         windows = timing.get("inference_windows")
-        return _rates(windows, 0.0) if windows else None
+        return (_rates(windows, 0.0), _median) if windows else None
     if metric.name == "train_seconds" and timing.get("windows"):
         return np.array([window["seconds"] for window in timing["windows"]]), _sum
     if metric.name.startswith("latency_") and timing.get("latency_seconds"):
@@ -108,9 +109,9 @@ def samples(
     return None
 
 
-def _rates(windows: list[dict[str, float]], at_least: float) -> tuple[np.ndarray, Statistic]:
+def _rates(windows: list[dict[str, float]], at_least: float) -> np.ndarray:
     work, seconds = [w["sequences"] for w in windows], [w["seconds"] for w in windows]
-    return np.array(pooled(work, seconds, at_least)), _median
+    return np.array(pooled(work, seconds, at_least))
 
 
 def _median(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.backends.base import Session, Weights
 from harness.measure.clock import timed
-from harness.measure.statistics import estimate
+from harness.measure.statistics import estimate, undisturbed
 from harness.runner.context import Context
 from harness.runner.evaluation import Scores, predict, ranges
 from harness.runner.protocol import EpochEnd, Phase, Update
@@ -45,14 +45,15 @@ def solve(context: Context) -> None:
     emit(Phase("validation"))
     scores = Scores.of(predict(session, config, "validation", validation), validation)
     sequences = [window[-1][1] - window[0][0] for window in windows]
-    throughput = estimate([n / s for n, s in zip(sequences, seconds, strict=True)])
+    rates = [n / s for n, s in zip(sequences, seconds, strict=True)]
     emit(
         Update(
             columns={
                 "validation_accuracy": scores.accuracy,
                 "best_validation_accuracy": scores.accuracy,
                 "train_seconds": math.fsum(seconds),
-                **throughput.columns("train_throughput"),
+                **estimate(rates).columns("train_throughput"),
+                **undisturbed(rates),
             },
             details={"mean_squared_error": sums.error(weights)},
             timing={

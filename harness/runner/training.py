@@ -13,7 +13,7 @@ import numpy as np
 from harness.config.schema import Config
 from harness.errors import Diverged
 from harness.measure.clock import timed
-from harness.measure.statistics import estimate, pooled
+from harness.measure.statistics import estimate, pooled, undisturbed
 from harness.model.initializers import stream
 from harness.model.network import ModelSpec
 from harness.model.optimizer import Schedule
@@ -224,13 +224,13 @@ def report(context: Context, progress: TrainingProgress, epochs: Sequence[dict[s
         context.emit(EpochEnd(entry))
 
 
-def speed(
-    config: Config, model: ModelSpec, steps: Sequence[int], seconds: Sequence[float]
-) -> dict[str, float]:
+def speed(config: Config, model: ModelSpec, steps: Sequence[int], seconds: Sequence[float]) -> dict[str, Any]:
     """The columns on training speed, from windows of so many steps that took so many seconds."""
     sequences = [n * config.train.batch_size for n in steps]
-    throughput = estimate(pooled(sequences, seconds, config.measure.window_seconds))
+    rates = pooled(sequences, seconds, config.measure.window_seconds)
+    throughput = estimate(rates)
     return throughput.columns("train_throughput") | {
+        **undisturbed(rates),
         "train_seconds": math.fsum(seconds),
         "train_flops_per_second": 3 * model.flops_per_sequence * throughput.median,
     }

@@ -26,7 +26,9 @@ class Column:
     `better`: whether more or less of it is better; "" where neither is. `compared`: whether `compare` divides
     or subtracts two sides; "" for a column that it does not compare. `timed`: other processes on the same
     cores change it. `seeded`: the seed determines it, so that runs with one seed belong together and a second
-    run with that seed adds nothing. `counted`: known exactly, not measured.
+    run with that seed adds nothing. `counted`: known exactly, not measured. `of_windows`: computed from
+    the rates of the training windows. `of_fastest`: of the fastest of them alone, which grows with their
+    number: sides are compared over equally many.
     """
 
     description: str
@@ -36,6 +38,8 @@ class Column:
     timed: bool = False
     seeded: bool = False
     counted: bool = False
+    of_windows: bool = False
+    of_fastest: bool = False
 
     @property
     def machine_dependent(self) -> bool:
@@ -66,9 +70,9 @@ def loss(description: str) -> Any:
     return optional(description, "nats", "less", "difference", seeded=True)
 
 
-def speed(description: str, unit: str = RATE) -> Any:
+def speed(description: str, unit: str = RATE, **more: bool) -> Any:
     """A rate, or a share of one."""
-    return optional(description, unit, "more", "ratio", timed=True)
+    return optional(description, unit, "more", "ratio", timed=True, **more)
 
 
 def duration(description: str) -> Any:

@@ -30,6 +30,7 @@ from harness.store.columns import (
     required,
     speed,
 )
+from harness.store.derived import columns_of_windows
 from harness.store.validate import invalid_part
 
 SCHEMA = 1
@@ -97,19 +98,36 @@ class RunRecord:
     train_loss: float | None = loss("mean over the batches of the last epoch, each before its update")
     # how fast it was
     train_throughput: float | None = speed(
-        "training: the median over windows of steps, each at least `measure.window_seconds` long"
+        "training: the median over windows of steps, each at least `measure.window_seconds` long",
+        of_windows=True,
     )
     train_throughput_low: float | None = optional(
-        "where its 95 % interval of order statistics begins", RATE, timed=True
+        "where the 95 % interval of this run's median begins, by a block bootstrap over its windows; another "
+        "run's median may lie outside",
+        RATE,
+        timed=True,
     )
     train_throughput_high: float | None = optional("where it ends", RATE, timed=True)
     train_throughput_coverage: float | None = optional(
-        "what the interval covers: 0.95, or less where fewer than six windows give their whole range", SHARE
+        "what the interval covers: 0.95; for fewer than forty windows, whose whole range it is, "
+        "1 - 2^(1-n), were they independent",
+        SHARE,
+    )
+    train_throughput_best: float | None = speed(
+        "undisturbed training: the mean of the five fastest of these windows; null for fewer than twenty",
+        of_windows=True,
+        of_fastest=True,
+    )
+    unsteady: bool | None = optional(
+        "whether `train_throughput_best` is more than 10 % above `train_throughput`: for half of the run or "
+        "more the speed was lower than it can be"
     )
     inference_throughput: float | None = speed(
         "predicting the test set in batches of `evaluate.batch_size`: the median"
     )
-    inference_throughput_low: float | None = optional("where its interval begins", RATE, timed=True)
+    inference_throughput_low: float | None = optional(
+        "where the interval of this run's median begins", RATE, timed=True
+    )
     inference_throughput_high: float | None = optional("where it ends", RATE, timed=True)
     inference_throughput_coverage: float | None = optional("what the interval covers", SHARE)
     latency_p50_seconds: float | None = duration(
@@ -138,7 +156,7 @@ class RunRecord:
     epochs_to_target: dict[str, int | None] | None = by_target("the same", "epochs")
     steps_to_target: dict[str, int | None] | None = by_target("the same", "updates")
     train_flops_per_second: float | None = speed(
-        "`train_throughput` times the FLOPs of a training sequence", FLOPS
+        "`train_throughput` times the FLOPs of a training sequence", FLOPS, of_windows=True
     )
     peak_flops_per_second: float | None = optional(
         "the best square matrix product in the same process, on the same threads", FLOPS, timed=True
@@ -147,10 +165,10 @@ class RunRecord:
         "the product that the run repeats most, (B, H) by (H, G·H)", FLOPS, timed=True
     )
     peak_fraction: float | None = speed(
-        "`train_flops_per_second` as a share of `peak_flops_per_second`", SHARE
+        "`train_flops_per_second` as a share of `peak_flops_per_second`", SHARE, of_windows=True
     )
     own_shape_fraction: float | None = speed(
-        "as a share of `own_shape_flops_per_second`; above 1 is possible", UNBOUNDED_SHARE
+        "as a share of `own_shape_flops_per_second`; above 1 is possible", UNBOUNDED_SHARE, of_windows=True
     )
     peak_memory_bytes: int | None = memory("the most that the process held, frameworks included")
     device_peak_memory_bytes: int | None = memory("the most on a GPU")
@@ -229,6 +247,8 @@ class RunRecord:
         wrong = wrong or invalid_part(known, TARGETS)
         if wrong is not None:
             raise StoreError(f"{place}: not a whole record: {wrong} is of the wrong type")
+        if "train_throughput_best" not in known:
+            known |= columns_of_windows(known)
         try:
             return RunRecord(**known)
         except TypeError as error:

@@ -27,8 +27,9 @@ from harness.launcher.lease import lease
 from harness.measure import machine
 from harness.measure.clock import now
 from harness.measure.devices import thread_count
-from harness.measure.statistics import Estimate, estimate
+from harness.measure.statistics import Estimate
 from tests.bench.child import ROOT, SIDES, Child, parse
+from tests.bench.order_statistics import estimate
 from tests.bench.task import Task
 
 ROUNDS, WINDOW_SECONDS = 12, 0.4

@@ -26,7 +26,8 @@ import numpy as np
 
 from harness.measure.bootstrap import DRAWS, ResampledRun, Stratum, estimate_difference
 from harness.report.compare.sides import RunSelection, read_runs
-from harness.report.compare.verdict import CANNOT_TELL, estimate_effect, resample_runs
+from harness.report.compare.verdict import CANNOT_TELL, estimate_effect
+from harness.report.compare.windows import raw_samples, resample_runs
 from harness.report.metrics import parse_metric
 from tests.bench.child import ROOT
 
@@ -52,7 +53,8 @@ def pools(place: Path) -> Iterator[tuple[str, Twins, int]]:
     frame = frame[frame["status"] == "ok"]
     rng = np.random.default_rng(0)
     for (backend, cell), part in frame.groupby(["backend", "cell"]):
-        runs = resample_runs(RunSelection("", part), SPEED, rng)
+        side = RunSelection("", part)
+        runs = resample_runs(side, SPEED, rng, raw_samples(side, SPEED))
         twins = [(runs[a], runs[b]) for a, b in part.groupby("seed").groups.values()]
         yield f"{backend} {cell}", twins, int(part["contended"].eq(True).sum())
 

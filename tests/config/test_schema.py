@@ -59,8 +59,8 @@ def test_every_choice_in_conf_is_valid(choice: str) -> None:
     [
         ("quickstart", 6),
         ("frameworks", 27),
-        ("implementations", 39),
-        ("scaling", 45),
+        pytest.param("implementations", 117, marks=pytest.mark.long),
+        pytest.param("scaling", 135, marks=pytest.mark.long),
         ("literature", 3),
         ("pixels", 6),
     ],

@@ -37,3 +37,20 @@ def test_every_cell_is_named() -> None:
     (row,) = re.findall(r"^\| `cell` \|.*$", README, re.MULTILINE)
     for path in (ROOT / "conf" / "cell").glob("*.yaml"):
         assert f"`{path.stem}`" in row, path.stem
+
+
+def test_how_much_faster_the_gru_is_is_a_range_from_both_figures() -> None:
+    """The sentence says what the commands below it print, for the median and the undisturbed windows."""
+    (range_said,) = re.findall(r"trains a GRU \*\*(.*?) times\*\* as\s+fast\s+as PyTorch", README)
+    found = {
+        metric or "train_throughput": float(ratio)
+        for metric, ratio in re.findall(
+            r"^python -m harness compare backend=numpy backend=torch --where cell=gru"
+            r"(?: --metric (\S+))? .*\n"
+            r"```\n\nbackend=numpy is ([\d.]+) times as fast as backend=torch",
+            README,
+            re.MULTILINE,
+        )
+    }
+    assert set(found) == {"train_throughput", "train_throughput_best"}
+    assert range_said == " to ".join(f"{ratio:.1f}" for ratio in sorted(found.values()))

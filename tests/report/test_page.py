@@ -179,6 +179,17 @@ def test_contended_figures_are_marked_and_nothing_else(page: Page) -> None:
 
 
 @pytest.mark.long
+def test_unsteady_training_speeds_are_marked(browser: Browser, tmp_path: Path) -> None:
+    fields = {"train_throughput_best": 12_345.0, "unsteady": True, "contended": True}
+    with opened(browser, written(tmp_path, trained("torch", "lstm", 0, **fields))) as page:
+        assert column(page, "train, seq/s") == ["9,000 † ‡"]
+        assert column(page, "undisturbed, seq/s") == ["12,345 † ‡"]
+        assert column(page, "predict, seq/s") == ["36,000 †"]
+        lstm = page.locator("table.grid tr", has=page.get_by_role("rowheader", name="lstm", exact=True))
+        assert "9,000/s † ‡" in lstm.inner_text()
+
+
+@pytest.mark.long
 def test_by_keyboard(page: Page) -> None:
     heading(page, "test accuracy").focus()
     page.keyboard.press("Shift+Tab")

@@ -149,7 +149,16 @@ def test_a_sweep_then_its_tables_and_its_figure(
     run: Shell, results: Path, tmp_path: Path, harness_command: Shell
 ) -> None:
     sizes = "size=base,batch_1,batch_16,hidden_32,steps_7"
-    sweep = ("-m", "+experiment=scaling", "backend=numpy", "cell=rnn", "data=digits", sizes, "threads=1")
+    sweep = (
+        "-m",
+        "+experiment=scaling",
+        "backend=numpy",
+        "cell=rnn",
+        "data=digits",
+        sizes,
+        "threads=1",
+        "seed=0",
+    )
     done = run(*sweep, "measure.seconds=0.05", "measure.window_seconds=0.01", small=False)
     assert done.returncode == 0, done.stderr
     assert "[5/5] numpy rnn-128 digits row×4 batch 128" in done.stderr

@@ -7,10 +7,10 @@ import pytest
 
 from harness.report.page.build import make_figures
 from harness.report.page.confusion import confusion_figure
-from harness.report.page.estimates import SeriesEstimate, difference_text, ratio_text
+from harness.report.page.estimates import Lead, SeriesEstimate, difference_of, ratio_of, verdicts
 from harness.report.page.matrix import result_matrix
 from harness.report.page.series import comparable_sets
-from harness.report.page.summary import summary_sentences
+from harness.report.page.summary import counts, summary_sentences
 from harness.report.page.throughput import throughput_figure
 from tests.support.pages import everything, trained
 
@@ -40,17 +40,27 @@ def measurement(
 def test_no_more_is_said_of_speeds_than_their_runs_allow(
     first: SeriesEstimate, second: SeriesEstimate, said: str
 ) -> None:
-    assert said in ratio_text(first, second)[1]
+    assert said in verdicts([ratio_of(first, second)])[0]
 
 
 def test_accuracies_are_compared_seed_by_seed() -> None:
     """The second is better for one seed than the first for another, and worse for every one."""
     first = measurement(0.981, 0.975, 0.988, seeded=True)
     second = measurement(0.980, 0.9741, 0.9869, seeded=True)
-    said, sure = difference_text(first, second)
-    assert said.startswith("0.10 points [")
-    assert sure == "more than noise"
-    assert difference_text(replace(first, seeded=False), second)[1] == "this may be noise"
+    paired = difference_of(first, second)
+    assert paired.text.startswith("0.10 points [")
+    unpaired = difference_of(replace(first, seeded=False), second)
+    assert verdicts([paired]) == ["more than noise"]
+    assert verdicts([unpaired]) == ["this may be noise"]
+
+
+def test_many_statements_do_not_make_a_false_one_likely() -> None:
+    """Ahead at 4 in 100: enough for a statement by itself, not for one of two."""
+    lead, sure, single = Lead("a", 0.04), Lead("b", 0.001), Lead("c", why="from a single run")
+    assert verdicts([lead]) == ["more than noise"]
+    assert verdicts([lead, sure]) == ["more than noise", "more than noise"]
+    assert verdicts([lead, lead]) == ["this may be noise", "this may be noise"]
+    assert verdicts([lead, single]) == ["more than noise", "from a single run"]
 
 
 def test_the_summary_names_the_fastest_and_the_most_accurate() -> None:
@@ -166,3 +176,15 @@ def test_what_is_missed(matrix: list[list[int]], said: str, drawn: int) -> None:
     )
     assert said in "\n".join(figure.notes)
     assert len(figure.panels) == drawn
+
+
+def test_unsteady_series_are_marked_where_their_training_is_shown() -> None:
+    runs = [
+        trained("torch", "lstm", 0, train_throughput_best=12_000.0, unsteady=True),
+        trained("torch", "lstm", 1, train_throughput_best=9_100.0, unsteady=False),
+        trained("numpy", "lstm", 0),
+    ]
+    training, prediction = throughput_figure(comparable_sets(runs, "train")).panels
+    assert {bar.label for bar in training.chart.bars} == {"lstm · torch ‡", "lstm · numpy"}
+    assert {bar.label for bar in prediction.chart.bars} == {"lstm · torch", "lstm · numpy"}
+    assert counts(runs) == "3 runs, all of them ok. 1 trained at an unsteady speed (‡)."

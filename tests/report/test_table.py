@@ -164,3 +164,36 @@ def test_figures_that_others_may_have_spoilt_are_marked_and_counted() -> None:
     assert note in drawn.file.getvalue()  # type: ignore[attr-defined]
     assert "†" not in render(runs, BY, ["test_accuracy"], "md")
     assert "†" not in render(THREE, BY, METRICS, "md")
+
+
+def test_unsteady_speeds_are_marked_and_both_figures_can_be_shown() -> None:
+    speeds = ["train_throughput", "train_throughput_best", "test_accuracy"]
+    runs = frame(
+        record("ok", None, "backend=torch", "seed=0", **TORCH, train_throughput_best=12e3, unsteady=True),
+        record("ok", None, "backend=torch", "seed=1", **AGAIN, train_throughput_best=1e4, unsteady=False),
+        record("ok", None, "backend=numpy", "seed=0", **TORCH),
+    )
+    note = "1 of 3 runs unsteady: the fastest windows (train_throughput_best) are more than 10 % above the"
+    text = render(runs, BY, speeds, "md")
+    assert "|    9,250 ± 354 ‡ |      11,000 ± 1,414 ‡ | 0.9850 ± 0.0071 |   2 |" in text
+    assert "|            9,000 |                     – |          0.9800 |   1 |" in text
+    assert f"\n\n‡ {note} median (train_throughput).\n\n" in text
+    assert r"9,250 $\pm$ 354 $\ddagger$ &" in render(runs, BY, speeds, "latex")
+    assert [row["n_unsteady"] for row in json.loads(render(runs, BY, speeds, "json"))["rows"]] == [0, 1]
+    read = pandas.read_csv(StringIO(render(runs, BY, speeds, "csv")))
+    assert list(read["n_unsteady"]) == [0, 1]
+    assert list(read["train_throughput_best"].fillna(0)) == [0, 11_000], "the figure, not a mark"
+    assert "‡" not in render(runs, BY, ["test_accuracy"], "md")
+
+
+def test_the_fastest_windows_of_unequal_numbers_have_no_best() -> None:
+    runs = frame(
+        *(
+            record("ok", None, f"backend={name}", f"seed={seed}", train_throughput_best=rate + seed,
+                   train_throughput=rate + seed)
+            for name, rate in (("torch", 9000.0), ("numpy", 5000.0))
+            for seed in range(3)
+        )
+    )  # fmt: skip
+    assert "**" in render(runs, BY, ["train_throughput"], "md")
+    assert "**" not in render(runs, BY, ["train_throughput_best"], "md")

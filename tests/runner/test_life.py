@@ -4,9 +4,11 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
+from harness.measure.statistics import pooled
 from harness.runner.import_guard import hide_packages
 from harness.store.record import RunRecord
 from tests.conftest import Shell
@@ -116,6 +118,23 @@ def test_memory_does_not_grow_with_the_epochs(run: Shell, results: Path, backend
         assert memory["peak_by_then"] <= record.peak_memory_bytes
         peaks.append(record.peak_memory_bytes)
     assert max(peaks) < 1.02 * min(peaks)
+
+
+@pytest.mark.parametrize(("seconds", "known"), [(0.6, True), (0.05, False)])
+def test_a_run_of_twenty_windows_knows_its_undisturbed_speed(
+    run: Shell, results: Path, seconds: float, known: bool
+) -> None:
+    done = run("backend=numpy", "mode=throughput", f"measure.seconds={seconds}")
+    assert done.returncode == 0, done.stderr
+    record = only(results)
+    work, took = ([window[name] for window in record.timing["windows"]] for name in ("sequences", "seconds"))
+    rates = pooled(work, took, record.config["measure"]["window_seconds"])
+    assert (len(rates) >= 20) is known
+    best = fmean(sorted(rates)[-5:])
+    assert record.train_throughput is not None
+    assert record.train_throughput_best == (pytest.approx(best) if known else None)
+    assert record.unsteady is (best > 1.1 * record.train_throughput if known else None)
+    assert ("unsteady" in done.stderr) is bool(record.unsteady)
 
 
 def test_training_is_measured_against_products_of_its_own_shape(run: Shell, results: Path) -> None:

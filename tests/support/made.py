@@ -1,5 +1,6 @@
 """Records as a sweep leaves them, made without running anything."""
 
+from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.measure.clock import now
-from harness.measure.statistics import estimate
+from harness.measure.statistics import estimate, undisturbed
 from harness.store.attempts import new_attempt, write_record
 from harness.store.record import RunRecord
 from tests.support.records import record
@@ -29,7 +30,6 @@ def timed(
     made = _plain(overrides)
     rng = np.random.default_rng([seed, start, round(rate)])
     rates = rate * np.exp(noise * rng.standard_normal(WINDOWS))
-    windows = [{"steps": 1, "sequences": each * WINDOW_SECONDS, "seconds": WINDOW_SECONDS} for each in rates]
     values = {
         "key": sha256(f"{overrides}{seed}".encode()).hexdigest()[:20],
         "seed": seed,
@@ -38,11 +38,16 @@ def timed(
         "device": "cpu",
         "device_name": "Some CPU",
         "contended": False,
-        "timing": {"windows": windows},
         "environment": HERE,
-        **estimate(rates).columns("train_throughput"),
+        **of_windows(rates.tolist()),
     }
     return RunRecord(**{**vars(made), **values, **fields})
+
+
+def of_windows(rates: Sequence[float]) -> dict[str, Any]:
+    """What a record has of windows at such rates, one after the other."""
+    windows = [{"steps": 1, "sequences": each * WINDOW_SECONDS, "seconds": WINDOW_SECONDS} for each in rates]
+    return {"timing": {"windows": windows}} | estimate(rates).columns("train_throughput") | undisturbed(rates)
 
 
 def several(

@@ -110,6 +110,7 @@ def pair(a: RunSelection, b: RunSelection, metric: Metric) -> Pairs:
         checked = key.startswith(identity.names("task", "network")) or (
             key in identity.names("machine") and metric.column.machine_dependent
         )
+        checked |= metric.column.of_fastest and key == "measure.window_seconds"  # shorter windows vary more
         (against if checked and key in known else notes).append(difference)  # older runs know fewer keys
     return Pairs(pairs, alone, notes, against)
 

@@ -13,7 +13,7 @@ from harness.text import one_line
 
 FORMATS = ("md", "json")
 OVER = {
-    "runs": "a bootstrap over runs and the windows within them",
+    "runs": "a bootstrap over runs",
     "configurations": "a bootstrap over configurations: one of them has a single run",
     "windows": "the windows of one run a side alone",
 }
@@ -68,8 +68,10 @@ def _markdown(comparison: Comparison, gated: Gate | None) -> str:
     a, b = (one_line(text, 120) for text in (comparison.a, comparison.b))
     paragraphs = [f"**Warning:** {warning}" for warning in comparison.warnings]
     paragraphs.append(sentence(overall, a, b, metric))
+    within = overall.over == "runs" and not metric.column.of_fastest
     paragraphs.append(
-        f"{metric.name}{', less is better' if metric.less else ''}; 95 % interval of {OVER[overall.over]}; "
+        f"{metric.name}{', less is better' if metric.less else ''}; 95 % interval of {OVER[overall.over]}"
+        f"{' and the windows within them' if within else ''}; "
         f"{overall.runs[0]} and {overall.runs[1]} runs in {len(comparison.parts)} "
         f"configuration{'s' * (len(comparison.parts) != 1)}{', paired by seed' if overall.paired else ''}."
     )
@@ -78,6 +80,7 @@ def _markdown(comparison: Comparison, gated: Gate | None) -> str:
     else:
         first, second = (figure(metric.name, value / _scale(metric)) for value in (overall.a, overall.b))
         paragraphs.append(f"{a}: {first}; {b}: {second}.")
+    paragraphs += comparison.remarks
     for head, items in (("Left out", comparison.alone), ("They differ too", comparison.notes)):
         if items:
             paragraphs.append("\n".join([f"{head}:", "", *(f"- {one_line(item)}" for item in items)]))
@@ -134,6 +137,7 @@ def _json(comparison: Comparison, gated: Gate | None) -> str:
         "alone": comparison.alone,
         "notes": comparison.notes,
         "warnings": comparison.warnings,
+        "remarks": comparison.remarks,
         "gate": asdict(gated) if gated else None,
     }
     return json.dumps(document, indent=1, ensure_ascii=False)

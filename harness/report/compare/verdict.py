@@ -3,19 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from harness.errors import CompareError
-from harness.measure.bootstrap import ResampledRun, Statistic, Stratum, estimate_difference, resample_run
-from harness.report.compare import order
+from harness.measure.bootstrap import ResampledRun, Stratum, estimate_difference
+from harness.measure.statistics import LEVEL, holm
+from harness.report.compare import order, windows
 from harness.report.compare.pairing import Pair, pair
 from harness.report.compare.sides import RunSelection
 from harness.report.frame import installed_versions
 from harness.report.grouping import grouped
-from harness.report.metrics import Metric, samples
-from harness.store.validate import invalid_timing
+from harness.report.metrics import Metric
 
 CANNOT_TELL = "cannot tell"
 ROUNDOFF = 1e-12
@@ -26,8 +25,9 @@ SEED = 0  # of the resampling: the same runs give the same interval
 class Effect:
     """The ratio of the first side to the second, or their difference, with its 95 % interval.
 
-    `over` is that of `DifferenceEstimate`; `a` and `b` are means over runs (geometric ones for a ratio),
-    `runs` is the number of runs of each side.
+    `over` and `p_value` are those of `DifferenceEstimate`; for one of several configurations it is Holm's
+    adjusted p-value. `a` and `b` are means over runs (geometric ones for a ratio), `runs` is the number of
+    runs of each side.
     """
 
     label: str
@@ -37,6 +37,7 @@ class Effect:
     estimate: float
     low: float
     high: float
+    p_value: float
     over: str
     paired: bool  # by seed
     verdict: str
@@ -46,7 +47,7 @@ class Effect:
 @dataclass(frozen=True)
 class Comparison:
     """The result of a comparison: `parts` has one entry per configuration, `alone` what is left out,
-    `warnings` what would have stood against it without `--force`."""
+    `warnings` what would have stood against it without `--force`, `remarks` how to read it."""
 
     a: str
     b: str
@@ -56,6 +57,7 @@ class Comparison:
     alone: list[str]
     notes: list[str]
     warnings: list[str]
+    remarks: list[str]
 
 
 def compare(a: RunSelection, b: RunSelection, metric: Metric, *, force: bool = False) -> Comparison:
@@ -65,16 +67,24 @@ def compare(a: RunSelection, b: RunSelection, metric: Metric, *, force: bool = F
     right, right_out, more = _usable(b, metric)
     pairs = pair(left, right, metric)
     against = [*pairs.against, *against, *more]
+    rows_a = [row for each in pairs.pairs for run in each.a for row in run]
+    rows_b = [row for each in pairs.pairs for run in each.b for row in run]
     if metric.column.timed:
-        against += _contended(left, [row for each in pairs.pairs for run in each.a for row in run])
-        against += _contended(right, [row for each in pairs.pairs for run in each.b for row in run])
+        against += [*_contended(left, rows_a), *_contended(right, rows_b)]
     if against and not force:
         raise CompareError(
             "\n".join([*(f"not comparable: {reason}" for reason in against), "--force shows it all the same"])
         )
     rng = np.random.default_rng(SEED)
-    runs = [resample_runs(side, metric, rng) for side in (left, right)]
+    raw = [windows.raw_samples(side, metric) for side in (left, right)]
+    counts = windows.keep_equally_many(pairs.pairs, *raw) if metric.column.of_fastest else []
+    runs = [
+        windows.resample_runs(side, metric, rng, own) for side, own in zip((left, right), raw, strict=True)
+    ]
     parts, overall = estimate_effects(left, right, pairs.pairs, runs, metric, rng, force=force)
+    remarks = [*_correction(parts), *windows.count_remark(counts)]
+    if metric.column.of_windows:
+        remarks += [*windows.unsteady_remark(left, rows_a), *windows.unsteady_remark(right, rows_b)]
     if force and overall.over == "windows":
         against.append("one run a side: how runs differ from one another is not in the interval")
     if force and metric.column.timed and order.one_after_the_other(left, right, pairs.pairs):
@@ -84,9 +94,8 @@ def compare(a: RunSelection, b: RunSelection, metric: Metric, *, force: bool = F
         *_versions(left, right),
         *(order.when(left, right) if metric.column.machine_dependent else []),
     ]
-    return Comparison(
-        a.text, b.text, metric, overall, parts, [*left_out, *right_out, *pairs.alone], notes, against
-    )
+    alone = [*left_out, *right_out, *pairs.alone]
+    return Comparison(a.text, b.text, metric, overall, _corrected(parts), alone, notes, against, remarks)
 
 
 def estimate_effects(
@@ -140,11 +149,33 @@ def estimate_effect(
         estimate=_back(difference.estimate, metric),
         low=_back(difference.low, metric),
         high=_back(difference.high, metric),
+        p_value=difference.p_value,
         over=difference.over,
         paired=all(stratum.paired for stratum in strata),
         verdict=verdict,
         why=why,
     )
+
+
+def _corrected(parts: Sequence[Effect]) -> list[Effect]:
+    """The verdicts on configurations by Holm's method: many of them do not make a false one likely."""
+    tested = [part for part in parts if not part.why]
+    adjusted = iter(holm([part.p_value for part in tested]))
+    corrected = [part if part.why else replace(part, p_value=next(adjusted)) for part in parts]
+    return [
+        part if part.why or part.p_value <= 1 - LEVEL else replace(part, verdict=CANNOT_TELL)
+        for part in corrected
+    ]
+
+
+def _correction(parts: Sequence[Effect]) -> list[str]:
+    tested = sum(not part.why for part in parts)
+    if tested < 2:
+        return []
+    return [
+        f"The verdicts on {tested} configurations are corrected for their number (Holm); "
+        "each interval is that of its configuration alone."
+    ]
 
 
 def _why(over: str, estimate: float, error: float, *, force: bool, apart: bool) -> str:
@@ -243,26 +274,6 @@ def _mean(made: Sequence[ResampledRun]) -> ResampledRun:
     return ResampledRun(
         float(np.mean([r.value for r in made])), np.mean([r.deviations for r in made], axis=0)
     )
-
-
-def resample_runs(side: RunSelection, metric: Metric, rng: np.random.Generator) -> dict[int, ResampledRun]:
-    """Every attempt by its row label; raises CompareError for one whose raw timings are damaged."""
-    values = metric.values(side.frame)
-    columns = (side.frame[name] for name in ("timing", "config", "record_path"))
-    resampled = {}
-    for row, value, timing, config, place in zip(side.frame.index, values, *columns, strict=True):
-        if metric.ratio:
-            if wrong := invalid_timing(timing):
-                raise CompareError(f"{place}: not a whole record: {wrong} is of the wrong type")
-            raw, statistic = samples(metric, timing, config) or (None, np.asarray)
-            resampled[row] = resample_run(math.log(value), raw, partial(_log, statistic), rng)
-        else:
-            resampled[row] = resample_run(value, None, np.asarray, rng)
-    return resampled
-
-
-def _log(statistic: Statistic, drawn: np.ndarray) -> np.ndarray:
-    return np.asarray(np.log(statistic(drawn)))
 
 
 def _versions(a: RunSelection, b: RunSelection) -> list[str]:

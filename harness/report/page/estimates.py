@@ -1,13 +1,14 @@
 """A series' figure with its interval, and what may be said of two of them."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
 from harness.measure.bootstrap import DRAWS, DifferenceEstimate, ResampledRun, Stratum, estimate_difference
+from harness.measure.statistics import LEVEL, holm
 from harness.report.compare.order import apart
 from harness.report.format import MARK
 from harness.report.grouping import grouped
@@ -71,24 +72,39 @@ def accuracy_estimate(label: str, series: Iterable[Series]) -> SeriesEstimate | 
     )
 
 
-def ratio_text(first: SeriesEstimate, second: SeriesEstimate) -> tuple[str, str]:
-    """How many times the second the first is, with the 95 % interval where there is one, and whether that is
-    more than noise."""
+@dataclass(frozen=True)
+class Lead:
+    """By how much one figure is ahead of another, in words, with the 95 % interval where there is one; its
+    p-value, or why nothing is known: a single run, others on the cores."""
+
+    text: str
+    p_value: float = 1.0
+    why: str = ""
+
+
+def verdicts(leads: Sequence[Lead]) -> list[str]:
+    """Whether each is more than noise, by Holm's method: many of them do not make a false one likely."""
+    adjusted = iter(holm([lead.p_value for lead in leads if not lead.why]))
+    return [lead.why or (SURE if next(adjusted) <= 1 - LEVEL else UNSURE) for lead in leads]
+
+
+def ratio_of(first: SeriesEstimate, second: SeriesEstimate) -> Lead:
+    """How many times the second the first is."""
     difference = _between(first, second, math.log)
     ratio = f"{first.value / second.value:.2f} times"
     if difference:
         low, high = math.exp(difference.low), math.exp(difference.high)
         ratio = f"{math.exp(difference.estimate):.2f} times [{low:.2f}, {high:.2f}]"
-    return ratio, _verdict(first, second, difference)
+    return _lead(ratio, first, second, difference)
 
 
-def difference_text(first: SeriesEstimate, second: SeriesEstimate) -> tuple[str, str]:
-    """How many percentage points the first is above the second, and so on."""
+def difference_of(first: SeriesEstimate, second: SeriesEstimate) -> Lead:
+    """How many percentage points the first is above the second."""
     difference = _between(first, second, lambda value: 100 * value)
     points = f"{100 * (first.value - second.value):.2f} points"
     if difference:
         points = f"{difference.estimate:.2f} points [{difference.low:.2f}, {difference.high:.2f}]"
-    return f"{points} above", _verdict(first, second, difference)
+    return _lead(f"{points} above", first, second, difference)
 
 
 def _between(
@@ -105,14 +121,16 @@ def _between(
     return estimate_difference([Stratum(a, b, paired)], np.random.default_rng(0))
 
 
-def _verdict(first: SeriesEstimate, second: SeriesEstimate, difference: DifferenceEstimate | None) -> str:
+def _lead(
+    text: str, first: SeriesEstimate, second: SeriesEstimate, difference: DifferenceEstimate | None
+) -> Lead:
     if first.contended or second.contended:
-        return f"measured without the cores to itself ({MARK}), so do not trust it"
+        return Lead(text, why=f"measured without the cores to itself ({MARK}), so do not trust it")
     if difference is None:
-        return "from a single run nobody knows how much runs differ"
+        return Lead(text, why="from a single run nobody knows how much runs differ")
     if first.began and second.began and apart(first.began, second.began):
-        return APART
-    return SURE if difference.low > 0 or difference.high < 0 else UNSURE
+        return Lead(text, why=APART)
+    return Lead(text, difference.p_value)
 
 
 def with_interval(one: SeriesEstimate, unit: str, form: Callable[[float], str] = format_number) -> str:

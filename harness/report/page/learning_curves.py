@@ -41,7 +41,7 @@ def _curve(series: Series, key: str) -> Curve | None:
     points = tuple(
         (fmean(x), fmean(y)) for x, y in (zip(*at, strict=True) for at in zip(*paths, strict=False))
     )
-    return Curve(series.marked_label, key, points) if points else None
+    return Curve(series.training_label, key, points) if points else None
 
 
 def _path(run: RunRecord) -> list[tuple[float, float]]:

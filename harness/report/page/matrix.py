@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from harness.config.matrix import Matrix, build_matrix
-from harness.report.format import MARK, text
+from harness.report.format import MARK, UNSTEADY, text
 from harness.report.grouping import grouped
 from harness.report.page.figures import format_number
 from harness.report.page.series import ComparableSet, Series
@@ -91,6 +91,7 @@ def _square(
     accuracies = [run.test_accuracy for run in shown if run.test_accuracy is not None]
     rates = [run.train_throughput for run in shown if run.train_throughput is not None]
     mark = f" {MARK}" if any(run.contended for run in shown) else ""
+    mark += f" {UNSTEADY}" if any(run.unsteady for run in shown) else ""
     lines = [
         f"{fmean(accuracies):.4f}" if accuracies else "no accuracy",
         f"{format_number(fmean(rates))}/s{mark}" if rates else "no training steps",

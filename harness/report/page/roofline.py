@@ -41,4 +41,4 @@ def _bar(series: Series) -> Bar | None:
     if not known:
         return None
     value, own_shape, peak = (1e-9 * fmean(each) for each in zip(*known, strict=True))
-    return Bar(series.marked_label, series.by, value, against=(own_shape, peak))
+    return Bar(series.training_label, series.by, value, against=(own_shape, peak))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.report.format import MARK, text
+from harness.report.format import MARK, UNSTEADY, text
 from harness.report.grouping import grouped
 from harness.store.record import RunRecord, column
 
@@ -22,6 +22,7 @@ COLUMNS = (
     ("seed", "seed", "count"),
     ("test_accuracy", "test accuracy", "share"),
     ("train_throughput", "train, seq/s", "rate"),
+    ("train_throughput_best", "undisturbed, seq/s", "rate"),
     ("inference_throughput", "predict, seq/s", "rate"),
     ("latency_p50_seconds", "latency p50, ms", "milli"),
     ("train_seconds", "training, s", "seconds"),
@@ -50,15 +51,23 @@ class Environment:
 
 def run_table(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """What the page's script makes the table from: columns, rows of plain values, and of each run its
-    command, its reason, which environment, which device, and whether its timing was contended."""
+    command, its reason, which environment, which device, whether its timing was contended, and whether it was
+    unsteady."""
     known: dict[str, int] = {}
     return {
         "columns": [
-            {"name": name, "heading": head, "kind": kind, "timed": column(name).timed}
+            {
+                "name": name,
+                "heading": head,
+                "kind": kind,
+                "timed": column(name).timed,
+                "ofWindows": column(name).of_windows,
+            }
             for name, head, kind in COLUMNS
         ],
         "filters": list(FILTERS),
         "mark": MARK,
+        "unsteadyMark": UNSTEADY,
         "rows": [[_value(getattr(run, name), kind) for name, _, kind in COLUMNS] for run in runs],
         "more": [
             [
@@ -69,6 +78,7 @@ def run_table(runs: Sequence[RunRecord]) -> dict[str, Any]:
                 None if run.kernel is None else text(run.kernel),
                 run.key,
                 bool(run.contended),
+                bool(run.unsteady),
             ]
             for run in runs
         ],

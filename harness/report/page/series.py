@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas
 
 from harness.config import identity
-from harness.report.format import MARK, text
+from harness.report.format import MARK, UNSTEADY, text
 from harness.report.frame import split_by_settings
 from harness.report.page.figures import Panel, omission_note
 from harness.store.record import RunRecord
@@ -46,6 +46,11 @@ class Series:
     def marked_label(self) -> str:
         """The label, marked where others may have spoilt the timing."""
         return f"{self.label} {MARK}" if self.contended else self.label
+
+    @property
+    def training_label(self) -> str:
+        """The same beside a speed of training, marked where that is unsteady too."""
+        return f"{self.marked_label} {UNSTEADY}" if any(r.unsteady for r in self.runs) else self.marked_label
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from harness.report.format import MARK, UNSTEADY
 from harness.report.grouping import grouped
 from harness.report.page.estimates import (
+    Lead,
     SeriesEstimate,
     accuracy_estimate,
-    difference_text,
-    ratio_text,
+    difference_of,
+    ratio_of,
     throughput_estimate,
+    verdicts,
     with_interval,
 )
 from harness.report.page.series import ComparableSet
@@ -27,8 +31,10 @@ def counts(runs: Sequence[RunRecord]) -> str:
         return "One run, which ended ok." if good else f"One run: {next(iter(ended))}."
     rest = ", ".join(f"{count:,} {status}" for status, count in ended.most_common())
     shared = sum(run.contended is True for run in runs)
+    unsteady = sum(run.unsteady is True for run in runs)
     text = f"{len(runs):,} runs, {f'{good:,} of them ok; {rest}' if rest else 'all of them ok'}."
-    return text + (f" {shared:,} shared their cores with others (†)." if shared else "")
+    text += f" {shared:,} shared their cores with others ({MARK})." if shared else ""
+    return text + (f" {unsteady:,} trained at an unsteady speed ({UNSTEADY})." if unsteady else "")
 
 
 def compared(sets: Sequence[ComparableSet]) -> ComparableSet | None:
@@ -46,15 +52,30 @@ def summary_sentences(sets: Sequence[ComparableSet]) -> list[tuple[str, str]]:
         return [
             ("Nothing to compare", f"No two runs differ in more than their seed. This makes some: {COMPARE}")
         ]
-    return [*_fastest(largest), *_most_accurate(largest)]
+    statements = [*_fastest(largest), *_most_accurate(largest)]
+    found = verdicts([statement.lead for statement in statements])
+    return [
+        (statement.what, f"{statement.text}: {verdict}.{statement.rest}")
+        for statement, verdict in zip(statements, found, strict=True)
+    ]
 
 
-def _fastest(one: ComparableSet) -> list[tuple[str, str]]:
+@dataclass(frozen=True)
+class Statement:
+    """What a sentence is about, its text up to the verdict, and what follows it."""
+
+    what: str
+    text: str
+    lead: Lead
+    rest: str = ""
+
+
+def _fastest(one: ComparableSet) -> list[Statement]:
     """For every cell the fastest contender; across cells where nobody else took part."""
     if len(one.contenders) == 1:
         rates = [throughput_estimate(series, "train_throughput", series.label) for series in one.series]
-        return [("Fastest to train", text)] if (text := _ahead(rates)) else []
-    lines = []
+        return _ahead("Fastest to train", rates)
+    statements = []
     for cell in sorted(one.cells, key=lambda cell: -sum(series.cell == cell for series in one.series)):
         same_cell = [series for series in one.series if series.cell == cell]
         rates = [
@@ -63,25 +84,23 @@ def _fastest(one: ComparableSet) -> list[tuple[str, str]]:
             )
             for series in same_cell
         ]
-        if text := _ahead(rates):
-            lines.append((f"Fastest to train, {cell}", text))
-    return lines[:MOST_CELLS]
+        statements += _ahead(f"Fastest to train, {cell}", rates)
+    return statements[:MOST_CELLS]
 
 
-def _ahead(rates: Sequence[SeriesEstimate | None]) -> str | None:
-    """Who is first, by how much, and whether that is sure; None where there are not two."""
+def _ahead(what: str, rates: Sequence[SeriesEstimate | None]) -> list[Statement]:
+    """Who is first, by how much, and whether that is sure; nothing where there are not two."""
     order = sorted((rate for rate in rates if rate), key=lambda rate: -rate.value)
     if len(order) < 2:
-        return None
+        return []
     first, second = order[:2]
-    ahead, sure = ratio_text(first, second)
+    lead = ratio_of(first, second)
     slowest = f" And {first.value / order[-1].value:.2f} times {order[-1].label}." if len(order) > 2 else ""
-    return (
-        f"{first.label} with {with_interval(first, 'sequences/s')}, {ahead} {second.label}: {sure}.{slowest}"
-    )
+    text = f"{first.label} with {with_interval(first, 'sequences/s')}, {lead.text} {second.label}"
+    return [Statement(what, text, lead, slowest)]
 
 
-def _most_accurate(one: ComparableSet) -> list[tuple[str, str]]:
+def _most_accurate(one: ComparableSet) -> list[Statement]:
     """Whoever computed them, runs of one cell with the same settings are runs of one seed or another. Of each
     cell the best settings; of a single cell all of them."""
     alike = grouped(one.series, lambda series: (series.cell, series.settings))
@@ -98,12 +117,12 @@ def _most_accurate(one: ComparableSet) -> list[tuple[str, str]]:
     if len(order) < 2:
         return []
     first, second = (estimate for _, estimate in order[:2])
-    ahead, sure = difference_text(first, second)
+    lead = difference_of(first, second)
     text = (
         f"{first.label} with {with_interval(first, 'of the test set', _accuracy)}, mean of {first.n} "
-        f"seed{'s' * (first.n > 1)}, {ahead} {second.label}: {sure}."
+        f"seed{'s' * (first.n > 1)}, {lead.text} {second.label}"
     )
-    return [("Most accurate", text)]
+    return [Statement("Most accurate", text, lead)]
 
 
 def _accuracy(value: float) -> str:

@@ -1,10 +1,10 @@
 """Which figure of a table is the best, marked only where the difference is more than noise.
 
-A group's figure has a 95 % interval: of the mean, by Student's t, over three runs or more that all have the
-figure and do not all have the same; of its one run, that of the run's own timing windows. It has none for
-two runs, for the accuracy of one run, and for a timing that others may have spoilt. The best is marked
-where its interval overlaps with that of no figure that it is compared with. Nothing is marked where one of
-these has no interval, or where there is nothing to compare with.
+A group's figure has a 95 % interval of the mean, by Student's t, over three runs or more that all have the
+figure and do not all have the same. It has none for one run, whose own windows do not show how runs differ,
+nor for two, nor for a timing that others may have spoilt. The best is marked where its interval overlaps with
+that of no figure that it is compared with. Nothing is marked where one of these has no interval, or where
+there is nothing to compare with; nor among figures of the fastest windows, which grow with their number.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas
 
-from harness.measure.statistics import LEVEL, student_t
+from harness.measure.statistics import student_t
 from harness.store.columns import RELATIVE
 from harness.store.record import column
 
@@ -21,30 +21,22 @@ TASK = ("data", "sequence", "target")  # figures of different tasks are not comp
 
 
 def direction(metric: str) -> int:
-    """1 where more is better, -1 where less is, 0 where neither is: a parity distance is rounding noise."""
+    """1 where more is better, -1 where less is, 0 where none is the best: a parity distance is rounding
+    noise, and of more windows the fastest are faster."""
     described = column(metric)
-    return 0 if described.unit == RELATIVE else {"more": 1, "less": -1, "": 0}[described.better]
+    if described.unit == RELATIVE or described.of_fastest:
+        return 0
+    return {"more": 1, "less": -1, "": 0}[described.better]
 
 
-def intervals(
-    metric: str, runs: pandas.DataFrame, ids: pandas.Series, groups: pandas.DataFrame
-) -> pandas.DataFrame:
-    """`low` and `high` of each group's figure, NaN where there are none.
-
-    `ids` is the group of each run; `groups` has `mean`, `sd`, `count` (runs with the figure), `n` and
-    `contended` of each, by that number.
-    """
+def intervals(metric: str, groups: pandas.DataFrame) -> pandas.DataFrame:
+    """`low` and `high` of each group's figure, NaN where there are none. `groups` has `mean`, `sd`, `count`
+    (runs with the figure), `n` and `contended` of each."""
     mean, sd, n = groups["mean"], groups["sd"], groups["n"]
     several = (n >= MIN_RUNS) & (groups["count"] == n) & (sd > 1e-12 * mean.abs())
     half = (student_t(n - 1.0) * sd / np.sqrt(n)).where(several)
-    low, high = mean - half, mean + half
-    windows = [f"{metric}_{end}" for end in ("low", "high", "coverage")]
-    if all(name in runs for name in windows):
-        own = runs[windows].apply(pandas.to_numeric, errors="coerce").groupby(ids).first()
-        alone = (n == 1) & (own[windows[2]] >= LEVEL)
-        low, high = low.mask(alone, own[windows[0]]), high.mask(alone, own[windows[1]])
-    contended = (groups["contended"] > 0) & column(metric).timed
-    return pandas.DataFrame({"low": low.mask(contended), "high": high.mask(contended)})
+    half = half.mask((groups["contended"] > 0) & column(metric).timed)
+    return pandas.DataFrame({"low": mean - half, "high": mean + half})
 
 
 def is_best(metric: str, mean: pandas.Series, ends: pandas.DataFrame, sets: pandas.Series) -> pandas.Series:
@@ -83,7 +75,7 @@ def bold_note(rows: Sequence[str], differing: Sequence[str], columns: Sequence[s
     same = f" with the same {' and '.join(fixed)}" if fixed else ""
     return (
         f"Bold: the best of its {'row' if along else 'column'}{same}, where its 95 % interval lies apart "
-        "from all others' (Student's t over three runs or more; of a single run, over its timing windows)."
+        "from all others' (Student's t over three runs or more)."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas
 
-from harness.report.format import MARK, MISSING, Best, figure, percent, text
+from harness.report.format import MARK, MISSING, UNSTEADY, Best, figure, percent, text
 from harness.report.frame import installed_versions
 from harness.report.table.groups import TARGET, Groups
 from harness.store.record import column
@@ -45,9 +45,9 @@ def page(groups: Groups) -> Page:
         grids, notes = _pivoted(groups)
     elif len(groups.table):
         grids = [_grouped(groups)]
-    if any(groups.table[f"{metric}_best"].any() for metric in groups.metrics):
+    if any(groups.table[f"{metric}_is_best"].any() for metric in groups.metrics):
         notes.insert(0, groups.bold_note)
-    notes += filter(None, [_shared(groups), _untimed(groups)])
+    notes += filter(None, [_shared(groups), _unsteady(groups), _untimed(groups)])
     rest = None
     if len(groups.not_ok):
         rows = [[text(value) for value in row] for row in groups.not_ok.itertuples(index=False)]
@@ -132,14 +132,17 @@ def _square(row: Mapping[str, Any] | None, statuses: Counter[str] | None, metric
 
 
 def _cell(row: Mapping[str, Any], metric: str, *, counted: bool) -> str:
-    """`mean ± deviation`; how many runs have it where not all do, a mark where others may have spoilt it."""
+    """`mean ± deviation`; how many runs have it where not all do, marks where others may have spoilt it and
+    where it is unsteady."""
     cell = figure(metric, row[metric], row[f"{metric}_sd"])
     count, n = row[f"{metric}_n"], row["n"]
     if counted and 0 < count < n:
         cell += f" ({count} of {n})"
     if count and row["n_contended"] and column(metric).timed:
         cell += f" {MARK}"
-    return Best(cell) if row[f"{metric}_best"] else cell
+    if count and row["n_unsteady"] and column(metric).of_windows:
+        cell += f" {UNSTEADY}"
+    return Best(cell) if row[f"{metric}_is_best"] else cell
 
 
 def _rows(table: pandas.DataFrame) -> list[dict[str, Any]]:
@@ -157,6 +160,18 @@ def _shared(groups: Groups) -> str:
     if not contended or not any(column(metric).timed for metric in groups.metrics):
         return ""
     return f"{MARK} {contended} of {len(runs)} runs without the cores to itself: do not trust the timing."
+
+
+def _unsteady(groups: Groups) -> str:
+    """The note on figures of unsteady runs; "" where there is none."""
+    runs = groups.runs[groups.runs["status"] == "ok"]
+    unsteady = int(runs["unsteady"].eq(True).sum())
+    if not unsteady or not any(column(metric).of_windows for metric in groups.metrics):
+        return ""
+    return (
+        f"{UNSTEADY} {unsteady} of {len(runs)} runs unsteady: the fastest windows (train_throughput_best) "
+        "are more than 10 % above the median (train_throughput)."
+    )
 
 
 def _untimed(groups: Groups) -> str:

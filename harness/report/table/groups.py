@@ -60,8 +60,9 @@ def build(
     """One row per group of the `ok` runs: for each metric its mean and standard deviation, and n.
 
     Columns: the names in `by`; for each metric `<metric>`, `<metric>_sd`, `<metric>_n` (runs that have it)
-    and `<metric>_best` (see `harness.report.table.best`; figures are compared within equal values
-    of the columns `within`); `n` and `n_contended`, how many runs shared their cores with others.
+    and `<metric>_is_best` (see `harness.report.table.best`; figures are compared within equal values
+    of the columns `within`); `n`, `n_contended`, how many runs shared their cores with others, and
+    `n_unsteady`, how many are unsteady.
     The deviation is the sample's (n - 1), missing for a single run.
     """
     ok = frame[frame["status"] == "ok"].reset_index(drop=True)
@@ -72,19 +73,21 @@ def build(
         table.groupby(list(within), dropna=False).ngroup() if within else pandas.Series(0, index=table.index)
     )
     n = ids.groupby(ids).size()
-    contended = ok["contended"].eq(True).groupby(ids).sum().astype(int)
+    contended, unsteady = (
+        ok[name].eq(True).groupby(ids).sum().astype(int) for name in ("contended", "unsteady")
+    )
     figures = {}
     for metric in metrics:
         runs = _numbers(ok, metric).groupby(ids)
         groups = pandas.DataFrame(
             {"mean": runs.mean(), "sd": runs.std(), "count": runs.count(), "n": n, "contended": contended}
         )
-        ends = best.intervals(metric, ok, ids, groups)
+        ends = best.intervals(metric, groups)
         figures[metric] = groups["mean"]
         figures[f"{metric}_sd"] = groups["sd"]
         figures[f"{metric}_n"] = groups["count"]
-        figures[f"{metric}_best"] = best.is_best(metric, groups["mean"], ends, sets)
-    return table.assign(**figures, n=n, n_contended=contended).reset_index(drop=True)
+        figures[f"{metric}_is_best"] = best.is_best(metric, groups["mean"], ends, sets)
+    return table.assign(**figures, n=n, n_contended=contended, n_unsteady=unsteady).reset_index(drop=True)
 
 
 def _numbers(ok: pandas.DataFrame, metric: str) -> pandas.Series:

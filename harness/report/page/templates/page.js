@@ -6,7 +6,7 @@
   const data = JSON.parse(byId("data").textContent);
   const specs = JSON.parse(byId("specs").textContent);
   const place = Object.fromEntries(data.columns.map((column, k) => [column.name, k]));
-  const [COMMAND, REASON, ENVIRONMENT, DEVICE, KERNEL, KEY, CONTENDED] = [0, 1, 2, 3, 4, 5, 6];
+  const [COMMAND, REASON, ENVIRONMENT, DEVICE, KERNEL, KEY, CONTENDED, UNSTEADY] = [0, 1, 2, 3, 4, 5, 6, 7];
   const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
   const shown = {
     text: (value) => value,
@@ -93,6 +93,7 @@
       let text = row[k] === null ? "–" : shown[column.kind](row[k]);
       if (column.name === "started") text = text.slice(0, 19).replace("T", " ");
       if (data.more[n][CONTENDED] && column.timed && row[k] !== null) text += ` ${data.mark}`;
+      if (data.more[n][UNSTEADY] && column.ofWindows && row[k] !== null) text += ` ${data.unsteadyMark}`;
       made.append(element("td", { className: column.kind, textContent: text }));
     });
     return open ? [made, details(n)] : [made];
@@ -109,6 +110,7 @@
       ["device", more[DEVICE]],
       ["kernel", more[KERNEL]],
       ["others on its cores", more[CONTENDED] ? "yes: do not trust its timing" : null],
+      ["unsteady", more[UNSTEADY] ? "yes: its fastest windows are more than 10 % above the median" : null],
       ["key", more[KEY]],
       ["where", link],
     ].filter(([, value]) => value !== null);

@@ -43,8 +43,9 @@ def parquet(groups: Groups) -> bytes:
 def _whole(groups: Groups) -> pandas.DataFrame:
     """Groups and the runs that are not ok in one frame; whole numbers and flags stay what they are."""
     table = pandas.concat([groups.table.assign(status="ok"), groups.not_ok], ignore_index=True)
-    kinds = {f"{metric}_n": "Int64" for metric in groups.metrics} | {"n": "Int64", "n_contended": "Int64"}
-    kinds |= {f"{metric}_best": "boolean" for metric in groups.metrics} | {"seed": "Int64"}
+    counts = ("n", "n_contended", "n_unsteady", *(f"{metric}_n" for metric in groups.metrics))
+    kinds = dict.fromkeys(counts, "Int64")
+    kinds |= {f"{metric}_is_best": "boolean" for metric in groups.metrics} | {"seed": "Int64"}
     return table.astype(kinds)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.report.format import MARK, Best
+from harness.report.format import MARK, UNSTEADY, Best
 from harness.report.table.grid import Grid, Page
 
 SPECIAL = str.maketrans(
@@ -26,6 +26,7 @@ SPECIAL = str.maketrans(
         "[": "{[}",  # at the start of a row it would belong to the \\ before it, and so would a *
         "*": "{*}",
         MARK: r"$\dagger$",
+        UNSTEADY: r"$\ddagger$",
     }
 )
 
