@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import orjson
 
 from harness.errors import StoreError
+from harness.store import derived
 from harness.store.columns import (
     BY_TARGET,
     FLOP,
@@ -75,7 +76,7 @@ class RunRecord:
     threads: int = required("cores that it had")
     parameters: int = required("numbers in all weights, those that are not trained included", counted=True)
     flops_per_sequence: int = required(
-        "two for each multiply-add of the forward matrix products; training counts three times that",
+        "two for each multiply-add of the forward matrix products",
         FLOP,
         counted=True,
     )
@@ -136,20 +137,32 @@ class RunRecord:
     )
     epochs_to_target: dict[str, int | None] | None = by_target("the same", "epochs")
     steps_to_target: dict[str, int | None] | None = by_target("the same", "updates")
+    training_flops_per_sequence: int | None = optional(
+        "the same for training: the backward pass adds the gradients by what is trained and by what depends "
+        "on it, so none by the data; null with `train.solver=ridge`",
+        FLOP,
+        counted=True,
+    )
     train_flops_per_second: float | None = speed(
-        "`train_throughput` times the FLOPs of a training sequence", FLOPS
+        "`train_throughput` times `training_flops_per_sequence`", FLOPS
     )
     peak_flops_per_second: float | None = optional(
-        "the best square matrix product in the same process, on the same threads", FLOPS, timed=True
+        "the best matrix product in the same process, on the same threads: the run's own and squares, on a "
+        "CPU before and after training",
+        FLOPS,
+        timed=True,
     )
     own_shape_flops_per_second: float | None = optional(
         "the product that the run repeats most, (B, H) by (H, G·H)", FLOPS, timed=True
     )
     peak_fraction: float | None = speed(
-        "`train_flops_per_second` as a share of `peak_flops_per_second`", SHARE
+        "`train_flops_per_second` as a share of `peak_flops_per_second`; null where it is more, so that "
+        "the products measured are no peak",
+        SHARE,
     )
     own_shape_fraction: float | None = speed(
-        "as a share of `own_shape_flops_per_second`; above 1 is possible", UNBOUNDED_SHARE
+        "as a share of `own_shape_flops_per_second`; above 1 is possible; null where `peak_fraction` is",
+        UNBOUNDED_SHARE,
     )
     peak_memory_bytes: int | None = memory("the most that the process held, frameworks included")
     device_peak_memory_bytes: int | None = memory("the most on a GPU")
@@ -220,7 +233,7 @@ class RunRecord:
         if wrong is not None:
             raise StoreError(f"{place}: not a whole record: {wrong} is of the wrong type")
         try:
-            return RunRecord(**known)
+            return RunRecord(**known | derived.columns(known))
         except TypeError as error:
             raise StoreError(f"{place}: not a whole record: {error}") from error
 
