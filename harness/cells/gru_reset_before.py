@@ -21,5 +21,5 @@ h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}""",
     labels={"r": "reset gate", "z": "update gate", "n": "candidate"},
     gates=("r", "z", "n"),
     state=(State("h"),),
-    params=(*gate("r"), *gate("z"), *gate("n")),
+    params=(*gate("r"), *gate("z"), *gate("n", reads="units")),
 )

@@ -36,7 +36,7 @@ loss = cross-entropy + λ mean_t e_t""",
         Param("W_xl", ("I", "H"), "input"),
         Param("W_ll", ("H", "H"), "recurrent"),
         Param("b_l", ("H",), "bias"),
-        Param("W_lx", ("H", "I"), "input"),
+        Param("W_lx", ("H", "I"), "input", reads="state"),
         Param("b_x", ("I",), "bias"),
     ),
     options={

@@ -23,7 +23,7 @@ y_t = tanh(h_t W_hy + b_y)""",
         Param("W_xh", ("I", "H"), "input"),
         Param("W_yh", ("H", "H"), "recurrent"),
         Param("b_h", ("H",), "bias"),
-        Param("W_hy", ("H", "H"), "input"),
+        Param("W_hy", ("H", "H"), "input", reads="units"),
         Param("b_y", ("H",), "bias"),
     ),
 )

@@ -23,8 +23,8 @@ output: the root's h""",
     params=(
         Param("W_xh", ("I", "H"), "input"),
         Param("b_h", ("H",), "bias"),
-        Param("W_ah", ("H", "H"), "recurrent", applied="merge"),
-        Param("W_bh", ("H", "H"), "recurrent", applied="merge"),
+        Param("W_ah", ("H", "H"), "recurrent", applied="merge", reads="units"),
+        Param("W_bh", ("H", "H"), "recurrent", applied="merge", reads="units"),
         Param("b_c", ("H",), "bias"),
     ),
     refuses={

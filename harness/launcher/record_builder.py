@@ -10,6 +10,7 @@ from harness.config.schema import Config
 from harness.measure.clock import now
 from harness.measure.phases import Phases
 from harness.runner.protocol import Update
+from harness.store import derived
 from harness.store.record import RunRecord
 from harness.text import one_line
 
@@ -58,11 +59,7 @@ class RecordBuilder:
         self.values["timing"]["phases"] = phases
         total = math.fsum(phases.values())
         values = {**self.values, "status": status, "reason": reason, "total_seconds": total}
-        rate = values.get("train_flops_per_second")
-        for name in ("peak", "own_shape"):
-            most = values.get(f"{name}_flops_per_second")
-            if most and rate:
-                values[f"{name}_fraction"] = rate / most
+        values |= derived.columns(values)
         return RunRecord(**{f.name: values[f.name] for f in fields(RunRecord) if f.name in values})
 
 
@@ -87,6 +84,9 @@ def _configured_columns(config: Config) -> dict[str, Any]:
         "device": config.device,
         "parameters": model.parameters,
         "flops_per_sequence": model.flops_per_sequence,
+        "training_flops_per_sequence": derived.training_flops(
+            model, solver=config.train.solver, truncate=config.train.truncate
+        ),
     }
 
 

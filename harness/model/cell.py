@@ -14,6 +14,7 @@ Role = Literal[
     "input", "recurrent", "symmetric", "diagonal", "bias", "reservoir", "reservoir input", "initial state"
 ]
 Applied = Literal["step", "substep", "merge", "once"]  # T, T·substeps, T-1 and 1 times a sequence
+Reads = Literal["layer", "state", "units", ""]
 Value = str | int | float
 
 
@@ -22,7 +23,9 @@ class Param:
     """One canonical parameter: its name, its shape in the legend's letters, its role.
 
     `initial` is where an initialiser starts what it does not draw as a matrix: a number, or the bounds
-    of a uniform distribution. `applied` says how often a sequence is multiplied by it.
+    of a uniform distribution. `applied` says how often a sequence is multiplied by it, and `reads` what is:
+    the inputs of the `layer`, the `state` before a step, or `units` that trained parameters gave in the same
+    step; left out, it follows from the role.
     """
 
     name: str
@@ -31,6 +34,13 @@ class Param:
     initial: float | tuple[float, float] = 0.0
     trained: bool = True
     applied: Applied = "step"
+    reads: Reads = ""
+
+    @property
+    def multiplies(self) -> Reads:
+        """What a matrix multiplies: as `reads` says, else by its role."""
+        recurrent = self.role in ("recurrent", "symmetric", "reservoir")
+        return self.reads or ("state" if recurrent else "layer")
 
 
 @dataclass(frozen=True)
@@ -102,11 +112,12 @@ class CellSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def gate(name: str, *, initial_bias: float = 0.0) -> tuple[Param, Param, Param]:
-    """The three canonical parameters of one gate: `W_x· (I, H)`, `W_h· (H, H)`, `b_· (H,)`."""
+def gate(name: str, *, initial_bias: float = 0.0, reads: Reads = "state") -> tuple[Param, Param, Param]:
+    """The three canonical parameters of one gate: `W_x· (I, H)`, `W_h· (H, H)`, `b_· (H,)`. `reads` is what
+    `W_h·` multiplies."""
     return (
         Param(f"W_x{name}", ("I", "H"), "input"),
-        Param(f"W_h{name}", ("H", "H"), "recurrent"),
+        Param(f"W_h{name}", ("H", "H"), "recurrent", reads=reads),
         Param(f"b_{name}", ("H",), "bias", initial_bias),
     )
 

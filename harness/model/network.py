@@ -7,12 +7,20 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.model.cell import CellSpec, Param, Shape, State, Value, cell_spec
 
 READOUTS = ("last", "mean", "max", "attention")
 INITIAL_STATES = ("zeros", "learned")
+
+
+class Flops(NamedTuple):
+    """FLOPs of the products with one matrix that a sequence takes in training."""
+
+    forward: int
+    by_inputs: int  # the gradient by what is multiplied
+    by_weights: int
 
 
 @dataclass(frozen=True)
@@ -126,20 +134,45 @@ class ModelSpec:
     def flops_per_sequence(self) -> int:
         """FLOPs of one sequence's forward pass: two for each multiply-add of its matrix products.
 
-        Element-wise work is left out, as is usual; training counts three times this (one product
-        forward, two backward).
+        Element-wise work is left out, as is usual.
         """
-        return sum(
-            2 * math.prod(shape) * self.times(param)
-            for param, shape in self.params().values()
-            if len(shape) >= 2
-        )
+        return sum(each.forward for each in self.flops().values())
 
-    def times(self, param: Param) -> int:
-        """How often one sequence is multiplied by a parameter."""
+    def training_flops_per_sequence(self, truncate: int | None = None) -> int:
+        """FLOPs of one sequence in training by gradient, in chunks of `truncate` steps; see `flops`."""
+        return sum(map(sum, self.flops(truncate).values()))
+
+    def flops(self, truncate: int | None = None) -> dict[str, Flops]:
+        """Canonical name of every matrix -> its products in training, in chunks of `truncate` steps.
+
+        These are the products that reverse-mode differentiation of the equations makes. The data needs no
+        gradient, nor does a chunk's first state, unless it is learned, nor anything that depends on nothing
+        trained. A weight that is not trained has none either. All steps count, whatever the readout reads.
+        """
+        chunks = math.ceil(self.steps / truncate) if truncate else 1
+        learned = bool(self.learned_states())
+        trained = any(param.trained for param in self.spec.params)
+        reached = chunks if trained else int(learned)  # chunks in which the layers' outputs have a gradient
+        flops = {}
+        for name, (param, shape) in self.params().items():
+            if len(shape) < 2:
+                continue
+            count = self._products(param, self.steps, chunks)
+            back = count
+            if reached < chunks and param.multiplies != "units":
+                back = self._products(param, truncate or self.steps, 1) * reached
+            if param.multiplies == "state":
+                back -= reached - learned  # the first product of a chunk, unless its start is learned
+            elif param.multiplies == "layer" and name.startswith("layers.0."):
+                back = 0
+            each = 2 * math.prod(shape)
+            flops[name] = Flops(each * count, each * back, each * count * param.trained)
+        return flops
+
+    def _products(self, param: Param, steps: int, chunks: int) -> int:
+        """How often one sequence of so many steps, read in chunks, is multiplied by a matrix."""
         substeps = int(self.options.get("substeps", 1))
-        T = self.steps
-        return {"step": T, "substep": T * substeps, "merge": T - 1, "once": 1}[param.applied]
+        return {"step": steps, "substep": steps * substeps, "merge": steps - 1, "once": chunks}[param.applied]
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "options": dict(self.options)}, sort_keys=True)
@@ -168,4 +201,5 @@ _ATTENTION = {
     "attention.b": Param("b", ("A",), "bias"),
     "attention.v": Param("v", ("A",), "diagonal", (-0.1, 0.1)),
 }
-READOUT = {False: _LINEAR, True: _ATTENTION | _LINEAR}  # by whether there is an attention
+_WEIGHED = {"readout.W": Param("W", ("DH", "C"), "input", applied="once", reads="units")}
+READOUT = {False: _LINEAR, True: _ATTENTION | _LINEAR | _WEIGHED}  # by whether there is an attention

@@ -41,6 +41,14 @@ class Roofline:
         """FLOP/s by `m×k×n`."""
         return {"×".join(map(str, shape)): rate for shape, rate in self.rates.items()}
 
+    def better(self, other: "Roofline") -> "Roofline":
+        """The better of two measurements of every shape."""
+        rates = {
+            shape: max(self.rates.get(shape, 0.0), other.rates.get(shape, 0.0))
+            for shape in self.rates | other.rates
+        }
+        return Roofline(rates, self.own_shape)
+
 
 def own_shape(model: ModelSpec, *, batch: int, steps: int) -> Shape:
     """The product that a run of this model repeats most, for chunks of so many steps.
@@ -61,14 +69,17 @@ def own_shape(model: ModelSpec, *, batch: int, steps: int) -> Shape:
 
 
 def measure(session: Session, own_shape: Shape) -> Roofline:
-    """FLOP/s at the run's own shape and at squares, which grow until one takes long."""
-    rates = {own_shape: _rate(session, own_shape)}
+    """FLOP/s at the run's own shape and at squares, which grow until one takes long.
+
+    The own shape comes last: a session keeps the matrices of the last shape, and those are the smaller ones.
+    """
+    squares: dict[Shape, float] = {}
     for size in SIZES:
         square = (size, size, size)
-        rates[square] = _rate(session, square)
-        if _flops(square) > rates[square] * LONG_SECONDS:
+        squares[square] = _rate(session, square)
+        if _flops(square) > squares[square] * LONG_SECONDS:
             break
-    return Roofline(rates, own_shape)
+    return Roofline({own_shape: _rate(session, own_shape), **squares}, own_shape)
 
 
 def _rate(session: Session, shape: Shape) -> float:

@@ -17,6 +17,7 @@ from harness.measure.memory import memory_bytes, peak_memory_bytes
 from harness.runner import roofline
 from harness.runner.context import Context, prepare
 from harness.runner.protocol import Emit, Job, Note, Phase, Update
+from harness.runner.roofline import Roofline
 
 
 def run(job: Job, emit: Emit) -> None:
@@ -33,11 +34,13 @@ def run(job: Job, emit: Emit) -> None:
     emit(Phase("data"))
     emit(Update(details={"split_sha256": {split: context.load(split) for split in SPLITS}}))
     memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
+    # a GPU's memory is recorded at its peak, which these products would be
+    before = _measure_roofline(context, None) if context.session.device == "cpu" else None
     contention = ContentionMonitor(job.cores)
     mode = import_module(f"harness.runner.modes.{config.mode}")
     earlier: list[bool | None] = mode.run(context, job, contention)
     _report_contention(context, contention, earlier, memory)
-    _measure_roofline(context)
+    _measure_roofline(context, before)
     emit(Phase("end"))
     context.session.close()
 
@@ -82,20 +85,27 @@ def _report_contention(
     )
 
 
-def _measure_roofline(context: Context) -> None:
-    """FLOP/s of matrix products alone, on the run's own device and threads."""
+def _measure_roofline(context: Context, before: Roofline | None) -> Roofline:
+    """FLOP/s of matrix products alone, on the run's own device and threads; reports the better of `before`
+    and now for every shape, and each."""
     train = context.config.train
     context.begin("roofline", "measuring the matrix-multiply peak")
     steps = train.truncate or context.shape.steps
     own = roofline.own_shape(context.model, batch=train.batch_size, steps=steps)
-    products = roofline.measure(context.session, own)
+    now = roofline.measure(context.session, own)
+    best = now if before is None else now.better(before)
+    each = {"before": before, "after": now} if before else {"before": now}
     context.emit(
         Update(
             columns={
                 "kernel": context.session.kernel,
-                "peak_flops_per_second": products.peak,
-                "own_shape_flops_per_second": products.at_own_shape,
+                "peak_flops_per_second": best.peak,
+                "own_shape_flops_per_second": best.at_own_shape,
             },
-            details={"matmul_flops_per_second": products.by_name()},
+            details={
+                "matmul_flops_per_second": best.by_name(),
+                "matmul": {when: measured.by_name() for when, measured in each.items()},
+            },
         )
     )
+    return best

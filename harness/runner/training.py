@@ -15,7 +15,6 @@ from harness.errors import Diverged
 from harness.measure.clock import timed
 from harness.measure.statistics import estimate, pooled, undisturbed
 from harness.model.initializers import stream
-from harness.model.network import ModelSpec
 from harness.model.optimizer import Schedule
 from harness.runner.context import Context
 from harness.runner.evaluation import Scores, predict
@@ -224,7 +223,7 @@ def report(context: Context, progress: TrainingProgress, epochs: Sequence[dict[s
         context.emit(EpochEnd(entry))
 
 
-def speed(config: Config, model: ModelSpec, steps: Sequence[int], seconds: Sequence[float]) -> dict[str, Any]:
+def speed(config: Config, steps: Sequence[int], seconds: Sequence[float]) -> dict[str, Any]:
     """The columns on training speed, from windows of so many steps that took so many seconds."""
     sequences = [n * config.train.batch_size for n in steps]
     rates = pooled(sequences, seconds, config.measure.window_seconds)
@@ -232,7 +231,6 @@ def speed(config: Config, model: ModelSpec, steps: Sequence[int], seconds: Seque
     return throughput.columns("train_throughput") | {
         **undisturbed(rates),
         "train_seconds": math.fsum(seconds),
-        "train_flops_per_second": 3 * model.flops_per_sequence * throughput.median,
     }
 
 
@@ -241,7 +239,7 @@ def _report_timing(context: Context, progress: TrainingProgress) -> None:
     config, windows = context.config, progress.windows
     context.emit(
         Update(
-            columns=speed(config, context.model, [w.steps for w in windows], [w.seconds for w in windows]),
+            columns=speed(config, [w.steps for w in windows], [w.seconds for w in windows]),
             timing={
                 "windows": [
                     asdict(w) | {"epoch": w.epoch + 1, "sequences": w.steps * config.train.batch_size}

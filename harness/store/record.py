@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import orjson
 
 from harness.errors import StoreError
+from harness.store import derived
 from harness.store.columns import (
     BY_TARGET,
     FLOP,
@@ -30,7 +31,6 @@ from harness.store.columns import (
     required,
     speed,
 )
-from harness.store.derived import columns_of_windows
 from harness.store.validate import invalid_part
 
 SCHEMA = 1
@@ -77,7 +77,7 @@ class RunRecord:
     threads: int = required("cores that it had")
     parameters: int = required("numbers in all weights, those that are not trained included", counted=True)
     flops_per_sequence: int = required(
-        "two for each multiply-add of the forward matrix products; training counts three times that",
+        "two for each multiply-add of the forward matrix products",
         FLOP,
         counted=True,
     )
@@ -155,20 +155,34 @@ class RunRecord:
     )
     epochs_to_target: dict[str, int | None] | None = by_target("the same", "epochs")
     steps_to_target: dict[str, int | None] | None = by_target("the same", "updates")
+    training_flops_per_sequence: int | None = optional(
+        "the same for training: the backward pass adds the gradients by what is trained and by what depends "
+        "on it, so none by the data; null with `train.solver=ridge`",
+        FLOP,
+        counted=True,
+    )
     train_flops_per_second: float | None = speed(
-        "`train_throughput` times the FLOPs of a training sequence", FLOPS, of_windows=True
+        "`train_throughput` times `training_flops_per_sequence`", FLOPS, of_windows=True
     )
     peak_flops_per_second: float | None = optional(
-        "the best square matrix product in the same process, on the same threads", FLOPS, timed=True
+        "the best matrix product in the same process, on the same threads: the run's own and squares, on a "
+        "CPU before and after training",
+        FLOPS,
+        timed=True,
     )
     own_shape_flops_per_second: float | None = optional(
         "the product that the run repeats most, (B, H) by (H, G·H)", FLOPS, timed=True
     )
     peak_fraction: float | None = speed(
-        "`train_flops_per_second` as a share of `peak_flops_per_second`", SHARE, of_windows=True
+        "`train_flops_per_second` as a share of `peak_flops_per_second`; null where it is more, so that "
+        "the products measured are no peak",
+        SHARE,
+        of_windows=True,
     )
     own_shape_fraction: float | None = speed(
-        "as a share of `own_shape_flops_per_second`; above 1 is possible", UNBOUNDED_SHARE, of_windows=True
+        "as a share of `own_shape_flops_per_second`; above 1 is possible; null where `peak_fraction` is",
+        UNBOUNDED_SHARE,
+        of_windows=True,
     )
     peak_memory_bytes: int | None = memory("the most that the process held, frameworks included")
     device_peak_memory_bytes: int | None = memory("the most on a GPU")
@@ -248,9 +262,9 @@ class RunRecord:
         if wrong is not None:
             raise StoreError(f"{place}: not a whole record: {wrong} is of the wrong type")
         if "train_throughput_best" not in known:
-            known |= columns_of_windows(known)
+            known |= derived.columns_of_windows(known)
         try:
-            return RunRecord(**known)
+            return RunRecord(**known | derived.columns(known))
         except TypeError as error:
             raise StoreError(f"{place}: not a whole record: {error}") from error
 

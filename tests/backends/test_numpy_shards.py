@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from harness.backends.affinity import cores_for
 from harness.backends.numpy import backend
 from harness.backends.numpy.backend import NumpySession
 from harness.backends.numpy.shared_memory import SharedArray, attached
@@ -68,6 +69,37 @@ def test_there_are_no_more_shards_than_rows() -> None:
         x, y = Case("rnn").data()
         session.gradients(x[:2], y[:2])
         assert session.kernel.endswith(", 2 shards")
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs two cores to pin to",
+)
+def test_every_shard_computes_on_a_core_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.sched_getaffinity(0)
+    first, second = sorted(before)[:2]
+    seen = []
+    try:
+        os.sched_setaffinity(0, [first, second])
+        with opened(Case("rnn"), 2) as session:
+            original = session.pool.first.gradients
+
+            def watched(*arguments: object) -> float:
+                seen.append(os.sched_getaffinity(0))
+                return original(*arguments)  # type: ignore[arg-type]
+
+            monkeypatch.setattr(session.pool.first, "gradients", watched)
+            session.train(np.arange(24)[None], np.zeros(1))
+            (worker,) = session.pool.workers
+            assert psutil.Process(worker.process.pid).cpu_affinity() == [second]
+            assert seen == [{first}]
+            assert os.sched_getaffinity(0) == {first, second}
+            session.train(np.arange(1)[None], np.zeros(1))  # one shard: the system places it
+            assert seen[1:] == [{first, second}]
+        os.sched_setaffinity(0, [first])
+        assert cores_for(2) == [None, None]  # others may have the same cores
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def test_a_batch_is_cut_into_as_many_shards_as_have_rows_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def compare(
         "started": started,
         "task": asdict(task),
         "model": json.loads(task.model.to_json()),
-        "flops_per_sequence": 3 * task.model.flops_per_sequence,
+        "flops_per_sequence": task.model.training_flops_per_sequence(),
         "cores": list(held.cores),
         "rounds": rounds,
         "window_seconds": window_seconds,

@@ -73,7 +73,7 @@ def row(cell: str, batch: int, updates: int) -> str:
     """One line of the table."""
     overrides = [f"cell={cell}", "backend=numpy", "threads=1", "model.layers=1", f"train.batch_size={batch}"]
     config = checked_configuration(overrides)
-    flops = 3 * config.model_spec(Shape(T, I, C)).flops_per_sequence
+    flops = config.model_spec(Shape(T, I, C)).training_flops_per_sequence()
     session: Session = api.open_session(overrides)
     rng = np.random.default_rng(0)
     session.load("train", rng.random((N, T, I), dtype=np.float32), rng.integers(0, C, N))

@@ -33,7 +33,7 @@ class Task:
     @property
     def flops(self) -> int:
         """FLOPs of one update."""
-        return 3 * self.model.flops_per_sequence * self.batch
+        return self.model.training_flops_per_sequence() * self.batch
 
     @property
     def rows(self) -> int:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ import harness
 from harness.backends.keras import plain_model as plain_keras
 from harness.backends.keras.backend import start_engine
 from harness.backends.torch import plain_model as plain_torch
-from harness.commands.describe import storage
+from harness.commands.describe import page, storage
 from harness.commands.describe.packing import StoredArray, boxes, place, stored_arrays
 from harness.commands.describe.parameters import block_groups, starts_as
 from harness.model.initializers import SCHEMES, draw
@@ -80,8 +81,19 @@ def test_every_cell_is_explained_in_eighty_columns(cell: str) -> None:
     assert f"In all {model.parameters:,} trained numbers" in table
     cost = part(text, "WHAT ONE SEQUENCE COSTS")
     assert f"{model.flops_per_sequence:,} FLOPs" in cost
+    by_gradient = all(param.trained for param in model.spec.params)
+    assert (f"{model.training_flops_per_sequence():,} FLOPs" in cost) == by_gradient
     assert f"{4 * sum(math.prod(shape) for shape in model.shapes().values()):,} bytes" in cost
     assert f"{4 * sum(model.states().values()):,} bytes" in cost
+
+
+def test_the_cost_of_training_is_that_of_its_chunks() -> None:
+    described = page.select_model(["train.truncate=7"])
+    out = StringIO()
+    page.show(described, out)
+    assert f"{described.model.training_flops_per_sequence(7):,} FLOPs" in part(
+        out.getvalue(), "WHAT ONE SEQUENCE COSTS"
+    )
 
 
 def test_the_shapes_on_the_way() -> None:

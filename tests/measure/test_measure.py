@@ -129,6 +129,16 @@ def test_products_count_there_and_back_and_large_ones_that_take_long_are_left_ou
     assert found.at_own_shape == pytest.approx(1e9, rel=0.2)
     assert list(found.by_name()) == ["100×100×100", "512×512×512"]
     assert found.peak == max(found.by_name().values())
+    assert session.done[-1] == (100, 100, 100), "the session keeps the smaller matrices"
+
+
+def test_of_two_measurements_the_better_counts_for_every_shape() -> None:
+    one, two, three = (1, 1, 1), (2, 2, 2), (3, 3, 3)
+    before = roofline.Roofline({one: 4.0, two: 1.0, three: 6.0}, one)
+    after = roofline.Roofline({one: 3.0, two: 5.0}, one)
+    best = after.better(before)
+    assert best.rates == {one: 4.0, two: 5.0, three: 6.0}
+    assert (best.peak, best.at_own_shape) == (6.0, 4.0)
 
 
 @pytest.mark.alone

@@ -10,10 +10,12 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from harness.report.page import matplotlib
-from harness.report.page.figures import Axis, Curve, Figure, Lines, Panel
+from harness.report.page.figures import Axis, Bars, Curve, Figure, Lines, Panel
+from harness.report.page.roofline import roofline_figure
+from harness.report.page.series import comparable_sets
 from tests.bench import report as bench
 from tests.support.pages import CELLS, RATES, chromium, everything, opened, streamed, trained, written
-from tests.support.records import record
+from tests.support.records import PEAK, measured, record
 
 pytestmark = pytest.mark.xdist_group("page")
 FIGURES = ("curves", "throughput", "scaling", "roofline", "flow", "rows", "confusion")
@@ -77,6 +79,18 @@ def test_every_chart_is_drawn_and_says_what_it_is(page: Page) -> None:
     lines = page.locator("#curves-1 .mark-line.role-mark path")
     assert lines.count() == len(RATES)
     assert page.locator("#throughput-1 .mark-rect.role-mark path").count() == len(RATES) * len(CELLS)
+
+
+def test_no_bar_is_shown_that_passes_the_best_product() -> None:
+    runs = [
+        measured("numpy", 0, 0, 1.2 * PEAK, own_shape_flops_per_second=0.9 * PEAK),
+        measured("torch", 0, 0, 0.5 * PEAK, own_shape_flops_per_second=0.8 * PEAK),
+    ]
+    (panel,) = roofline_figure(comparable_sets(runs, "throughput")).panels
+    assert isinstance(panel.chart, Bars)
+    (bar,) = panel.chart.bars
+    assert "torch" in bar.label
+    assert bar.against == pytest.approx((80, 100))
 
 
 @pytest.mark.long

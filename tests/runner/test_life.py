@@ -147,6 +147,11 @@ def test_training_is_measured_against_products_of_its_own_shape(run: Shell, resu
     assert squares[0] == "512×512×512"
     assert record.own_shape_flops_per_second == rates[own]
     assert record.peak_flops_per_second == max(rates.values())
-    assert record.train_flops_per_second is not None
+    both = record.details["matmul"]
+    assert set(both) == {"before", "after"}
+    assert all(rates[shape] == max(both[when][shape] for when in both) for shape in both["before"])
+    assert record.train_throughput is not None
+    assert record.training_flops_per_sequence is not None
+    assert record.train_flops_per_second == record.train_throughput * record.training_flops_per_sequence
     assert record.peak_fraction == pytest.approx(record.train_flops_per_second / max(rates.values()))
     assert record.own_shape_fraction == pytest.approx(record.train_flops_per_second / rates[own])

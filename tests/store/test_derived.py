@@ -1,53 +1,78 @@
-"""Older records have the columns that their raw windows give."""
+"""Columns that follow from others: the same for new records and for stored ones, and no share above 1."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness.store import frames
+import harness
 from harness.store.record import RunRecord
 from tests.conftest import ROOT
-from tests.support.made import of_windows, stored, timed
+from tests.support.records import PEAK, measured
 
-RATES = [1000.0] * 25 + [1300.0] * 5
-
-
-def older(results: Path, **changed: Any) -> Path:
-    """A record as it was before these columns; `changed` are parts of its document."""
-    stored(results, timed(1, **of_windows(RATES)))
-    (path,) = results.rglob("record.json")
-    values = json.loads(path.read_text("utf-8"))
-    del values["train_throughput_best"], values["unsteady"]
-    path.write_text(json.dumps({**values, **changed}), "utf-8")
-    return path
+PUBLISHED = sorted({path.parents[3] for path in (ROOT / "results").glob("*/*/runs/*/*/record.json")})
 
 
-def test_the_undisturbed_speed_of_an_older_record_is_that_of_its_windows(tmp_path: Path) -> None:
-    path = older(tmp_path)
-    frame = frames.load(tmp_path)
-    assert frame[["train_throughput_best", "unsteady"]].to_numpy().tolist() == [[1300, True]]
-    assert RunRecord.read(path).unsteady is True
+def stored(path: Path, record: RunRecord, **values: object) -> RunRecord:
+    """What is read from a record's document as it was before it had the FLOPs of a training sequence."""
+    document = asdict(record) | values
+    del document["training_flops_per_sequence"]
+    path.write_text(json.dumps(document))
+    return RunRecord.read(path)
+
+
+@pytest.mark.parametrize("root", PUBLISHED, ids=lambda path: "-".join(path.parts[-2:]))
+def test_no_published_share_of_the_peak_is_above_1(root: Path) -> None:
+    frame = harness.load(root)
+    ridge = [config["train"]["solver"] == "ridge" for config in frame["config"]]
+    timed = frame[frame["train_throughput"].notna() & ~frame.index.isin(frame.index[ridge])]
+    assert len(timed) > 0
+    shares = timed["train_flops_per_second"] / timed["peak_flops_per_second"]
+    assert shares.notna().all()
+    for column in ("peak_fraction", "own_shape_fraction"):
+        assert frame.loc[timed.index, column].isna().equals(shares > 1)
+    assert frame["peak_fraction"].max() <= 1
+    assert frame.loc[ridge, "peak_fraction"].isna().all()
 
 
 @pytest.mark.parametrize(
-    "changed",
+    "overrides",
     [
-        {"timing": {}},
-        {"timing": {"windows": [{"sequences": "many", "seconds": 1.0}] * 30}},
-        {"timing": {"windows": 7}},
-        {"config": {"measure": 3}},
-        {"config": {}},
+        ("cell=lstm", "model.layers=2", "model.bidirectional=true", "model.readout=attention"),
+        ("cell=gru", "train.truncate=7"),
+        ("cell=ctrnn", "cell.substeps=3", "model.initial_state=learned"),
+        ("cell=mlp",),
+        ("cell=echo_state", "train.solver=gradient"),
     ],
 )
-def test_nothing_comes_of_windows_that_are_missing_or_damaged(tmp_path: Path, changed: Any) -> None:
-    read = RunRecord.read(older(tmp_path, **changed))
-    assert (read.train_throughput_best, read.unsteady) == (None, None)
+def test_a_stored_record_is_counted_as_a_new_one_is(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    new = measured("numpy", 1e-3, 0, 5e10, *overrides)
+    old = stored(tmp_path / "record.json", new, train_flops_per_second=1.0, peak_fraction=1.5)
+    assert old.training_flops_per_sequence == new.training_flops_per_sequence is not None
+    assert old.train_flops_per_second == pytest.approx(new.train_flops_per_second)
+    assert old.peak_fraction == pytest.approx(new.peak_fraction)
 
 
-def test_published_runs_that_were_long_enough_have_one() -> None:
-    frame = frames.load(ROOT / "results/published/frameworks")
-    assert frame["train_throughput_best"].notna().all()
-    assert (frame["train_throughput_best"] > frame["train_throughput"]).all()
-    assert frame["unsteady"].any()
+def test_what_training_passed_is_no_peak(tmp_path: Path) -> None:
+    fast = measured("numpy", 0, 0, 1.2 * PEAK, own_shape_flops_per_second=PEAK / 2)
+    found = stored(tmp_path / "record.json", fast)
+    assert found.train_flops_per_second == pytest.approx(1.2 * PEAK)
+    assert found.peak_flops_per_second == PEAK
+    assert found.peak_fraction is found.own_shape_fraction is None
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("details", {}),
+        ("config", {}),
+        ("config", {"cell": {"name": "no_cell", "hidden": 1}, "model": {}, "train": {}}),
+        ("details", {"shape": {"steps": "x", "features": 1, "classes": 1}}),
+        ("details", {"shape": 3}),
+    ],
+)
+def test_a_record_that_says_no_model_has_no_rate(tmp_path: Path, part: str, value: object) -> None:
+    found = stored(tmp_path / "record.json", measured("numpy", 1e-3, 0, 5e10), **{part: value})
+    assert found.training_flops_per_sequence is found.train_flops_per_second is found.peak_fraction is None
+    assert found.train_throughput is not None

@@ -8,6 +8,7 @@ import pandas
 from harness.config.schema import Config
 from harness.launcher.record_builder import RecordBuilder
 from harness.report.frame import records_frame
+from harness.store import derived
 from harness.store.record import RunRecord
 from tests.support.configurations import composed
 
@@ -33,14 +34,14 @@ def measured(
     """A run whose updates take `overhead` + T · `step` + FLOPs / `rate` seconds."""
     made = record("ok", None, f"backend={backend}", "mode=throughput", *overrides)
     steps = 784 if made.sequence == "pixel" else 28 // made.config["sequence"]["rows_per_step"]
-    flops = 3 * made.batch_size * made.flops_per_sequence
+    assert made.training_flops_per_sequence is not None
+    flops = made.batch_size * made.training_flops_per_sequence
     seconds = overhead + steps * step + flops / rate
     values = {
         "train_throughput": made.batch_size / seconds,
-        "train_flops_per_second": flops / seconds,
         "peak_flops_per_second": PEAK,
-        "peak_fraction": flops / seconds / PEAK,
         "device_name": "Some CPU",
         "details": {"shape": {"steps": steps, "features": 784 // steps, "classes": 10}},
     }
-    return RunRecord(**{**vars(made), **values, **fields})
+    known = {**vars(made), **values, **fields}
+    return RunRecord(**{**known, **derived.columns(known), **fields})

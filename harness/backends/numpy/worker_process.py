@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from harness.backends.affinity import pin
 from harness.backends.numpy.shard import Shard
 from harness.backends.numpy.shared_memory import attached
 
@@ -40,7 +41,8 @@ def serve(connection: Connection) -> None:
 
 
 def _serve(connection: Connection) -> NoReturn:
-    setup, number = connection.recv()
+    setup, number, core = connection.recv()
+    pin(core)
     arrays: dict[str, np.ndarray] = {}
     shard: Shard | None = None
     poller = Poller(connection)

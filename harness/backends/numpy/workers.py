@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.backends.affinity import cores_for, pinned
 from harness.backends.base import Setup
 from harness.backends.numpy.shard import Shard
 from harness.backends.numpy.shared_memory import SharedArray
@@ -43,6 +44,7 @@ class WorkerPool:
         self.setup = setup
         self.arrays: dict[str, np.ndarray] = {}
         self.workers: list[Worker] = []
+        self.cores = cores_for(setup.threads)  # of the shards
         self.shared: dict[str, SharedArray] = {}
         self._finalizer = weakref.finalize(self, _end, self.workers, self.shared)
         self.array("weights", (size,), setup.precision)
@@ -80,7 +82,8 @@ class WorkerPool:
     def start(self, count: int) -> None:
         """Starts processes until there are `count` besides the first shard, without waiting for them."""
         while len(self.workers) < count:
-            worker = Worker(self.setup, len(self.workers) + 1)
+            number = len(self.workers) + 1
+            worker = Worker(self.setup, number, self.cores[number])
             self.workers.append(worker)
             for name, shared in self.shared.items():
                 worker.hold(name, shared)
@@ -97,7 +100,9 @@ class WorkerPool:
         try:
             for worker, each in zip(workers, others, strict=True):
                 worker.send(method, each)
-            return [getattr(self.first, method)(*arguments[0]), *(worker.result() for worker in workers)]
+            with pinned(self.cores[0] if others else None):
+                first = getattr(self.first, method)(*arguments[0])
+            return [first, *(worker.result() for worker in workers)]
         except BaseException:  # a worker may still send an answer that the next call would take for its own
             _stop(self.workers)
             raise
@@ -110,9 +115,9 @@ class WorkerPool:
 
 
 class Worker:
-    """A process with one shard."""
+    """A process with one shard, on a core of its own where one is given."""
 
-    def __init__(self, setup: Setup, number: int) -> None:
+    def __init__(self, setup: Setup, number: int, core: int | None) -> None:
         self.number = number
         self.connection, other = Pipe()
         env = dict(os.environ)
@@ -127,7 +132,7 @@ class Worker:
             )
         self.poller = Poller(self.connection)
         self._send(sys.path)
-        self._send(setup, number)
+        self._send(setup, number, core)
 
     def hold(self, name: str, shared: SharedArray) -> None:
         """Shares an array with the process, which sends no answer."""

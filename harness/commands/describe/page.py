@@ -27,11 +27,13 @@ WIDEST = 100  # on a terminal
 
 @dataclass(frozen=True)
 class DescribedModel:
-    """What is described: a model, how its weights start and in which precision they are held."""
+    """What is described: a model, how its weights start, in which precision they are held, and the steps of a
+    chunk in training."""
 
     model: ModelSpec
     scheme: str
     precision: str
+    truncate: int | None = None
 
 
 def select_model(overrides: Sequence[str]) -> DescribedModel:
@@ -41,7 +43,8 @@ def select_model(overrides: Sequence[str]) -> DescribedModel:
     from harness.launcher.preflight import checked_configuration
 
     config = checked_configuration(overrides)
-    return DescribedModel(config.model_spec(shape_of(config)), config.init, config.precision)
+    model = config.model_spec(shape_of(config))
+    return DescribedModel(model, config.init, config.precision, config.train.truncate)
 
 
 def show(described: DescribedModel, out: TextIO | None = None) -> None:
@@ -181,10 +184,10 @@ def _cost(described: DescribedModel) -> list[RenderableType]:
     size = np.dtype(kind).itemsize
     held = sum(math.prod(shape) for shape in model.shapes().values())
     carried = sum(model.states().values())
-    flops = model.flops_per_sequence
+    flops, training = model.flops_per_sequence, model.training_flops_per_sequence(described.truncate)
     lines = [
         ("forward", f"{flops:,} FLOPs", "two for each multiply-add of the matrix products"),
-        ("training", f"{3 * flops:,} FLOPs", "one product forward, two backward"),
+        ("training", f"{training:,} FLOPs", "forward and backward; the data needs no gradient"),
         ("weights", f"{held * size:,} bytes", f"{held:,} numbers in {kind}"),
         ("state", f"{carried * size:,} bytes", f"{carried:,} numbers carried from step to step"),
     ]

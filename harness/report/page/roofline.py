@@ -36,7 +36,7 @@ def _panels(one: ComparableSet) -> Iterator[tuple[Panel, tuple[str, ...]]]:
 
 def _bar(series: Series) -> Bar | None:
     names = ("train_flops_per_second", "own_shape_flops_per_second", "peak_flops_per_second")
-    rates = [[getattr(run, name) for name in names] for run in series.runs]
+    rates = [[getattr(run, name) for name in names] for run in series.runs if run.peak_fraction]
     known = [rate for rate in rates if None not in rate]
     if not known:
         return None

@@ -48,6 +48,10 @@ class ScalingCurve:
         """FLOP/s of the best matrix product in any of its runs: the one that was disturbed the least."""
         return max(point.peak for point in self.points)
 
+    def peak_share(self, point: Point) -> float | None:
+        """A point's share of the peak; None where it is faster, since no product measured is a peak then."""
+        return point.rate / self.peak if point.rate <= self.peak else None
+
     @property
     def half_arithmetic_size(self) -> float | None:
         """See `fit.half_arithmetic_size`; None without a fit."""
@@ -121,7 +125,7 @@ def _sizes(axes: Sequence[str], record: RunRecord) -> tuple[int, ...]:
 def _complete(record: RunRecord) -> bool:
     """Whether the record has its steps, its speed and its peak; those of other programs may lack them."""
     steps = record.details.get("shape", {}).get("steps")
-    return bool(steps and record.train_throughput and record.peak_flops_per_second)
+    return bool(steps and record.train_flops_per_second and record.peak_flops_per_second)
 
 
 def _families(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
@@ -145,10 +149,11 @@ def _settings(record: RunRecord) -> dict[str, str]:
 def _curve(axis: str, label: str, runs: Sequence[RunRecord]) -> ScalingCurve:
     points = []
     for place, same in sorted(grouped(runs, lambda run: size(run, axis)).items()):
-        batch, flops_per_sequence = same[0].batch_size, same[0].flops_per_sequence
+        batch, flops = same[0].batch_size, same[0].training_flops_per_sequence
+        assert flops is not None
         seconds = batch / fmean(run.train_throughput for run in same if run.train_throughput)
         peak = max(run.peak_flops_per_second for run in same if run.peak_flops_per_second)
-        points.append(Point(place, batch, seconds, 3.0 * batch * flops_per_sequence, peak))
+        points.append(Point(place, batch, seconds, float(batch * flops), peak))
     work = [point.size if axis == "steps" else point.flops for point in points]
     fit = fit_seconds(work, [point.seconds for point in points])
     return ScalingCurve(label, text(runs[0].device_name), tuple(points), fit)

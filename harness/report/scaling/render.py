@@ -67,9 +67,9 @@ def _rows(axis: str, curve: ScalingCurve) -> list[list[str]]:
     rows = []
     for point in curve.points:
         figures = [point.batch / point.seconds, 1e6 * point.seconds, 1e-9 * point.rate]
-        row = [curve.label, f"{point.size:,}", *map(_figure, figures), _share(point.rate / curve.peak)]
+        row = [curve.label, f"{point.size:,}", *map(_figure, figures), _share(curve.peak_share(point))]
         if axis != "steps":
-            row.append(_share(curve.fit.arithmetic_share(point.flops)) if curve.fit else "–")
+            row.append(_share(curve.fit.arithmetic_share(point.flops) if curve.fit else None))
         rows.append(row)
     return rows
 
@@ -79,5 +79,7 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _share(value: float) -> str:
+def _share(value: float | None) -> str:
+    if value is None:
+        return "–"
     return f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.1f} %"

@@ -41,7 +41,7 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
     steps, seconds = _windows(updates(context, "throughput"), step_seconds, config)
     emit(
         Update(
-            columns=training.speed(config, context.model, steps, seconds),
+            columns=training.speed(config, steps, seconds),
             timing={"windows": _raw(steps, seconds, size)},
         )
     )
