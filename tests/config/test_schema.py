@@ -60,6 +60,7 @@ def test_every_choice_in_conf_is_valid(choice: str) -> None:
         ("quickstart", 6),
         ("frameworks", 27),
         ("implementations", 39),
+        ("answer", 13),
         ("scaling", 45),
         ("literature", 3),
         ("pixels", 6),
