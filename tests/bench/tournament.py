@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 
 from harness.commands.tournament import competition, rounds
-from harness.commands.tournament.command import ROUNDS
+from harness.commands.tournament.command import LEVEL, ROUNDS
 from harness.commands.tournament.plan import plan
 from harness.commands.tournament.result import Rules, Tournament
 from harness.measure import machine
@@ -31,7 +31,8 @@ SIMULATIONS, HEATS = 2000, 12
 def play(seeds: Sequence[int], overrides: Sequence[str], seconds: float) -> Tournament:
     """A tournament of one configuration with several seeds; the slow one has SLOW_SEED."""
     (group,) = plan([*overrides, f"seed={','.join(map(str, seeds))}", *SMALL])
-    played = competition.tournament(group.contenders, Rules(PRECISION, seconds, ROUNDS, drop_out=True))
+    rules = Rules(PRECISION, seconds, ROUNDS, drop_out=True, level=LEVEL)
+    played = competition.tournament(group.contenders, rules)
     with mock.patch.object(rounds, "MODULE", "tests.bench.slowed"):
         rounds.run(played, lambda text: None, lambda now: None)
     return played
@@ -41,7 +42,7 @@ def found(played: Tournament) -> bool:
     """Whether the last contender is told apart from the leader."""
     standings = played.standings()
     (slow,) = (each for each in standings if each.contender == len(standings) - 1)
-    return not set(slow.letters) & set(standings[0].letters)
+    return not slow.shares_letter(standings[0])
 
 
 def real(kind: str, count: int, good: Callable[[Tournament], bool], args: argparse.Namespace) -> None:
@@ -63,7 +64,7 @@ def real(kind: str, count: int, good: Callable[[Tournament], bool], args: argpar
 
 
 def simulated() -> None:
-    rules = Rules(PRECISION, SECONDS, ROUNDS, drop_out=True)
+    rules = Rules(PRECISION, SECONDS, ROUNDS, drop_out=True, level=LEVEL)
     rng = np.random.default_rng(0)
     print(f"| processes deviate by | one in ten 5 % slower | contenders | called alike | {EXTRA:.0%} found |")
     print("|---:|---|---:|---:|---:|")

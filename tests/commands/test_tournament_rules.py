@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.commands.tournament.comparison import LEVEL, geometric_mean, holm, p_value
+from harness.commands.tournament.command import LEVEL, ROUNDS
+from harness.commands.tournament.comparison import geometric_mean, holm, p_value
 from harness.commands.tournament.letters import letters
 from harness.commands.tournament.result import HEATS_TO_DROP, MINIMUM_HEATS, Failure, Rules, Tournament
 from tests.support.tournaments import alike, heat, simulate, tournament
 
-RULES = Rules(0.02, 600.0, 40, drop_out=True)
+RULES = Rules(0.02, 600.0, ROUNDS, drop_out=True, level=LEVEL)
 
 
 def played(*speeds: tuple[float, ...], rules: Rules = RULES) -> Tournament:
@@ -36,7 +37,7 @@ def test_a_p_value_is_that_of_the_paired_test() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_levels_are_those_of_holms_procedure(p_values: list[float]) -> None:
     alpha, m = 1 - LEVEL, len(p_values)
-    told = [p <= 1 - level for p, level in zip(p_values, holm(p_values), strict=True)]
+    told = [p <= 1 - level for p, level in zip(p_values, holm(p_values, LEVEL), strict=True)]
     expected = [False] * m
     for step, k in enumerate(sorted(range(m), key=p_values.__getitem__)):  # as the paper has it
         if p_values[k] > alpha / (m - step):
@@ -57,8 +58,7 @@ def test_an_interval_leaves_1_out_exactly_if_the_test_rejects() -> None:
 
 
 def test_two_contenders_are_judged_as_in_a_race() -> None:
-    assert holm([0.5]) == [LEVEL]
-    made = played((1.0, 1.1), (1.0, 1.2), (1.0, 1.15))
+    made = played((1.0, 1.1), (1.0, 1.2), (1.0, 1.15), rules=Rules(0.02, 600.0))
     (first, second) = made.standings()
     assert (first.contender, second.contender) == (1, 0)
     assert second.ratio == made.ratio(0, 1)
@@ -101,6 +101,15 @@ def test_who_is_told_apart_from_the_leader_drops_out_after_enough_heats() -> Non
     assert made.remaining == [0, 1]
     assert not made.ended
     assert [each.letters for each in made.standings()] == ["a", "a", "b"]
+
+
+def test_who_may_not_be_the_last_of_those_in_front_stays() -> None:
+    """The second cannot be told apart from the leader, nor the third from the second: each may be first."""
+    heats = [(1.0, 0.99, 0.98), (1.0, 0.9901, 0.9801), (1.0001, 0.94, 0.98), (1.0, 0.99, 0.98)]
+    made = played(*heats)
+    made.judge()
+    assert [each.letters for each in made.standings()] == ["a", "b", "ab"]
+    assert made.remaining == [0, 1, 2]
 
 
 def test_who_dropped_out_is_compared_over_the_heats_that_both_took_part_in() -> None:
@@ -156,15 +165,15 @@ def test_four_alike_contenders_are_called_alike() -> None:
     """At least 95 of 100 times, although it looks after every heat; also where processes are not normal."""
     rng = np.random.default_rng(0)
     for slow_share in (0.0, 0.1):
-        same = [simulate([1.0] * 4, RULES, 10, rng, slow_share=slow_share) for _ in range(150)]
-        assert np.mean(list(map(alike, same))) >= 0.95
+        same = [simulate([1.0] * 4, RULES, 10, rng, slow_share=slow_share) for _ in range(100)]
+        assert sum(map(alike, same)) >= 95
 
 
 def test_one_of_five_that_is_5_percent_slower_is_found() -> None:
     rng = np.random.default_rng(0)
     found = 0
-    for _ in range(100):
+    for _ in range(50):
         made = simulate([1.0] * 4 + [1 / 1.05], RULES, 10, rng)
         (slow,) = (each for each in made.standings() if each.contender == 4)
         found += "a" not in slow.letters
-    assert found >= 95
+    assert found >= 48

@@ -16,8 +16,8 @@ from scipy.special import stdtr
 
 from harness.measure.statistics import student_t
 
-# Level of Student's interval. A tournament looks at it after every heat and stops as soon as it is narrow,
-# which favours intervals that are narrow by chance: at a nominal 97.5 % the true coverage is 95.7 % to 98 %
+# Level of a race's interval. A race looks at it after every heat and stops as soon as it is narrow, which
+# favours intervals that are narrow by chance: at a nominal 97.5 % the true coverage is 95.7 % to 98 %
 LEVEL = 0.975
 
 
@@ -72,18 +72,18 @@ def _logarithms(values: Sequence[float]) -> tuple[float, float]:
     return mean, math.sqrt(fmean([(each - mean) ** 2 for each in logarithms]) / max(1, n - 1))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The level of each comparison's interval. Two contenders are told apart if theirs does not contain 1,
+def holm(p_values: Sequence[float], level: float) -> list[float]:
+    """The level of each comparison's interval, for a common level of all comparisons together. Two contenders are told apart if theirs does not contain 1,
     that is if p <= 1 - level.
 
     Holm's procedure: the smallest p is judged as one of all comparisons, the next as one of those that are
     left, and once one is not told apart all others are judged like it. That any two alike contenders are told
-    apart then has at most the probability 1 - LEVEL, however many there are (Holm, A Simple Sequentially
+    apart then has at most the probability 1 - `level`, however many there are (Holm, A Simple Sequentially
     Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6, 1979).
     """
     left = len(p_values)
-    levels = [LEVEL] * left
+    levels = [level] * left
     for k in sorted(range(left), key=p_values.__getitem__):
-        levels[k] = 1 - (1 - LEVEL) / left
+        levels[k] = 1 - (1 - level) / left
         left -= p_values[k] <= 1 - levels[k]
     return levels

@@ -39,7 +39,7 @@ def name(tournament: Tournament, standing: Standing) -> str:
 def sentence(tournament: Tournament, standings: list[Standing]) -> str:
     """`backend=numpy is the fastest: 1.27 times as fast as backend=torch [1.25, 1.29]`."""
     leader, *others = standings
-    alike = [each for each in others if set(each.letters) & set(leader.letters)]
+    alike = [each for each in others if leader.shares_letter(each)]
     if alike:
         *most, last = [name(tournament, each) for each in (leader, *alike)]
         return f"{', '.join(most)} and {last} cannot be told apart: no other is faster"

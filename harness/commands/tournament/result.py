@@ -22,14 +22,15 @@ class Rules:
 
     `precision` is half of an interval's width, as a share of the ratio; `seconds` the longest that windows
     are timed. A heat has `rounds` rounds, or lasts as long as its processes took to start if that is None;
-    no heat lasts longer than its share of `seconds`. `drop_out`: whether a contender that is told apart from
-    the leader drops out.
+    no heat lasts longer than its share of `seconds`. `drop_out`: whether contenders that are told apart from
+    the leader drop out. `level` is that of all comparisons together.
     """
 
     precision: float
     seconds: float
     rounds: int | None = None
     drop_out: bool = False
+    level: float = LEVEL
 
     def heat_is_over(self, rounds: int, spent: float, start_seconds: float) -> bool:
         """After so many rounds in `spent` seconds, of processes that took `start_seconds` to start."""
@@ -100,6 +101,10 @@ class Standing:
     heats: int
     out: bool
 
+    def shares_letter(self, other: "Standing") -> bool:
+        """Whether the two cannot be told apart."""
+        return bool(set(self.letters) & set(other.letters))
+
 
 @dataclass
 class Tournament:
@@ -156,7 +161,7 @@ class Tournament:
         good = [k for k in range(len(self.contenders)) if k not in self.failures]
         ratios = {pair: self.ratios(*pair) for pair in combinations(good, 2)}
         p_values = {frozenset(pair): p_value(values) for pair, values in ratios.items() if values}
-        return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+        return dict(zip(p_values, holm(list(p_values.values()), self.rules.level), strict=True))
 
     def told_apart(self, a: int, b: int, level: float) -> bool:
         ratio = self.ratio(a, b, level)
@@ -169,7 +174,7 @@ class Tournament:
         if not met:
             return []
         leader = max(met.intersection(self.remaining) or met, key=lambda k: self.rate(k).mean)
-        ratios = {k: self.ratio(k, leader, levels.get(frozenset((k, leader)), LEVEL)) for k in met}
+        ratios = {k: self.ratio(k, leader, levels.get(frozenset((k, leader)), self.rules.level)) for k in met}
         ranked = sorted(met, key=lambda k: (k != leader, -ratios[k].mean))
         apart = [pair for pair, level in levels.items() if self.told_apart(*pair, level)]
         named = letters(ranked, apart)
@@ -187,13 +192,17 @@ class Tournament:
             self.ended = "failed"
 
     def judge(self) -> None:
-        """After a heat: who drops out, and whether the tournament is over."""
+        """After a heat: who drops out, and whether the tournament is over.
+
+        A contender drops out if it is told apart from the leader, and from all who cannot be told apart from
+        the leader: any of them may be the leader in the end.
+        """
         heats = len(self.counted_heats(*self.remaining))
-        standings = [each for each in self.standings() if not each.out]
-        leader, *others = standings
+        leader, *others = (each for each in self.standings() if not each.out)
         if self.rules.drop_out and heats >= HEATS_TO_DROP:
+            front = set("".join(each.letters for each in (leader, *others) if leader.shares_letter(each)))
             for each in others:
-                if not set(leader.letters) & set(each.letters):
+                if not front & set(each.letters):
                     self.dropped[each.contender] = heats
         widths = [each.ratio.half_width for each in others if each.contender not in self.dropped]
         if not widths:
