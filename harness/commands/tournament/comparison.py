@@ -73,8 +73,8 @@ def _logarithms(values: Sequence[float]) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float], level: float) -> list[float]:
-    """The level of each comparison's interval, for a common level of all comparisons together. Two contenders are told apart if theirs does not contain 1,
-    that is if p <= 1 - level.
+    """The level of each comparison's interval, for a `level` of all comparisons together. Two contenders are
+    told apart if their interval does not contain 1, that is if p <= 1 - its level.
 
     Holm's procedure: the smallest p is judged as one of all comparisons, the next as one of those that are
     left, and once one is not told apart all others are judged like it. That any two alike contenders are told

@@ -100,7 +100,7 @@ def _group(tasks: Sequence[Task], typed: dict[int, list[str]], everywhere: set[s
     own = [word for word in typed[tasks[0].number] if word in shared and word not in everywhere]
     name = " ".join(own)
     if len(tasks) < 2:
-        alone = name or " ".join(typed[tasks[0].number]) or "the configuration"
+        alone = name or "one configuration"
         raise TournamentError(
             f"{alone}: has nobody to compete with; --group names the keys that are alike in a group "
             '(--group "" is one group of all)'

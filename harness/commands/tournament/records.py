@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.commands.tournament.result import MINIMUM_ROUNDS, Heat, Tournament
 from harness.config import dataset
+from harness.errors import StoreError
 from harness.launcher.key import run_key
 from harness.launcher.record_builder import RecordBuilder
 from harness.measure.clock import now
@@ -23,7 +24,7 @@ def store(tournament: Tournament, heat: Heat, command: str) -> list[str]:
         root = record.config["results"]["root"]
         try:
             attempts.store(record, root, attempts.new_attempt(root, record.key, now()))
-        except attempts.StoreError as error:
+        except StoreError as error:
             problems.append(str(error))
     return problems
 

@@ -163,7 +163,8 @@ class Tournament:
         p_values = {frozenset(pair): p_value(values) for pair, values in ratios.items() if values}
         return dict(zip(p_values, holm(list(p_values.values()), self.rules.level), strict=True))
 
-    def told_apart(self, a: int, b: int, level: float) -> bool:
+    def told_apart(self, pair: frozenset[int], level: float) -> bool:
+        a, b = pair
         ratio = self.ratio(a, b, level)
         return ratio.low is not None and ratio.high is not None and not ratio.low <= 1 <= ratio.high
 
@@ -176,7 +177,7 @@ class Tournament:
         leader = max(met.intersection(self.remaining) or met, key=lambda k: self.rate(k).mean)
         ratios = {k: self.ratio(k, leader, levels.get(frozenset((k, leader)), self.rules.level)) for k in met}
         ranked = sorted(met, key=lambda k: (k != leader, -ratios[k].mean))
-        apart = [pair for pair, level in levels.items() if self.told_apart(*pair, level)]
+        apart = [pair for pair, level in levels.items() if self.told_apart(pair, level)]
         named = letters(ranked, apart)
         return [
             Standing(
