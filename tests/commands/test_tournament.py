@@ -34,7 +34,7 @@ def test_the_faster_one_wins_and_every_command_reads_the_records(
     output, picture = tmp_path / "tournament.json", tmp_path / "ranking.svg"
     stored = (f"--results={results}", f"--output={output}", f"--plot={picture}")
     done = harness_command(
-        "tournament", "backend=numpy", HIDDEN, *SMALL, "--group=cell", "--seconds=3", *stored
+        "tournament", "backend=numpy", HIDDEN, *SMALL, "--group=cell", "--seconds=6", *stored
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "no line that moves where there is no terminal"
@@ -42,8 +42,8 @@ def test_the_faster_one_wins_and_every_command_reads_the_records(
         r"cell.hidden=8 is the fastest: [\d.]+ times as fast as cell.hidden=128 \[.+\]", done.stdout
     )
     assert "all others are told apart from the fastest" in done.stdout
-    assert re.search(r"\| 1 +\| cell.hidden=8 +\| +1.000 \| .* \| +3 \| +a \| +loop", done.stdout)
-    assert re.search(r"\| 2 +\| cell.hidden=128 +\| +0.\d+ \| .* \| +3 \| +b \| +loop", done.stdout)
+    assert re.search(r"\| 1 +\| cell.hidden=8 +\| +1.000 \| .* \| +a \| +loop", done.stdout)
+    assert re.search(r"\| 2 +\| cell.hidden=128 +\| +0.\d+ \| .* \| +b \| +loop", done.stdout)
     assert "<svg" in picture.read_text()
     assert "cell.hidden=128" in picture.read_text()
 
@@ -51,12 +51,12 @@ def test_the_faster_one_wins_and_every_command_reads_the_records(
     assert document["ended"] == "decided"
     assert [each["letters"] for each in document["ranking"]] == ["a", "b"]
     heats = document["heats"]
-    assert len(heats) == HEATS_TO_DROP
-    assert len({p["process"] for heat in heats for p in heat["properties"].values()}) == 2 * HEATS_TO_DROP
+    assert len(heats) >= HEATS_TO_DROP
+    assert len({p["process"] for heat in heats for p in heat["properties"].values()}) == 2 * len(heats)
     assert {tuple(order) for heat in heats for order in heat["orders"]} == {(0, 1), (1, 0)}
 
     frame = frames.load(results)
-    assert len(frame) == 2 * HEATS_TO_DROP
+    assert len(frame) == 2 * len(heats)
     assert set(frame["status"]) == {"ok"}
     assert set(frame["mode"]) == {"throughput"}
     for heat, (_, row) in zip(heats, frame[frame["hidden"] == 8].iterrows(), strict=True):
@@ -64,10 +64,10 @@ def test_the_faster_one_wins_and_every_command_reads_the_records(
         assert row["train_throughput_low"] <= row["train_throughput"] <= row["train_throughput_high"]
         assert row["parity_gradient"] < 1e-4
     table = harness_command("table", f"--results={results}", "--by=hidden")
-    assert re.search(rf"\| 8 .*\| +{HEATS_TO_DROP} \|", table.stdout), table.stdout
+    assert re.search(rf"\| 8 .*\| +{len(heats)} \|", table.stdout), table.stdout
     compared = harness_command("compare", "hidden=8", "hidden=128", f"--results={results}", "--force")
     assert compared.returncode == 0, compared.stderr
-    assert re.match(r"hidden=8 is [\d.]+ times as fast as hidden=128 .*: faster", compared.stdout)
+    assert re.search(r"^hidden=8 is [\d.]+ times as fast as hidden=128 ", compared.stdout, re.MULTILINE)
     page = harness_command("report", str(tmp_path / "report.html"), f"--results={results}")
     assert page.returncode == 0, page.stderr
 
