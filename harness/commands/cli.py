@@ -188,6 +188,56 @@ def race(
     raise typer.Exit(command.main(a, b, common or [], precision, limit, output))
 
 
+@app.command(
+    help="Who trains fastest? All configurations of a sweep, resident at once and timed in turns, until they "
+    "are told apart."
+)
+def tournament(
+    overrides: Annotated[
+        list[str],
+        typer.Argument(help='As for run.py -m: "backend=numpy,torch", +experiment=answer.'),
+    ],
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="Keys or columns that are alike among those who compete; default: the cell, its size and "
+            'the task. "" lets all compete.'
+        ),
+    ] = None,
+    precision: Annotated[
+        float,
+        typer.Option(help="Stop when half of each interval is narrower than this share of the ratio."),
+    ] = 0.02,
+    limit: Annotated[
+        float,
+        typer.Option("--seconds", help="The longest that windows of a group are timed, starts not counted."),
+    ] = 600.0,
+    results: Annotated[
+        str | None,
+        typer.Option(help="Directory or URL to store runs in; default: results.root of the configuration."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(callback=_with_home, help="Write everything, raw windows too, as JSON.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(callback=_with_home, help="Draw the ranking into this file: .svg, .png or .pdf."),
+    ] = None,
+) -> None:
+    from harness.commands.tournament import command
+
+    status = command.main(
+        overrides,
+        group=group,
+        precision=precision,
+        limit=limit,
+        results=results,
+        output=output,
+        picture=plot,
+    )
+    raise typer.Exit(status)
+
+
 @app.command(help="One page that needs no network: who wins, every chart, every run with its command.")
 def report(
     output: Annotated[

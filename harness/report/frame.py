@@ -155,6 +155,9 @@ def _settings(frame: pandas.DataFrame) -> pandas.DataFrame:
     settings = pandas.DataFrame(rows, index=frame.index, dtype=object)
     settings = settings.rename(columns={name: f"config.{name}" for name in settings if name in RESERVED})
     settings["data.sha256"] = [str(details.get("data_sha256", ""))[:12] for details in frame["details"]]
+    settings["tournament"] = [
+        str(details.get("tournament", {}).get("started", "")) for details in frame["details"]
+    ]
     return settings.assign(
         threads=frame["threads"].map(value_text), device_name=frame["device_name"].map(value_text)
     )

@@ -57,19 +57,15 @@ def _run(job: dict[str, Any], emit: "Emit") -> "End":
     """Makes the run; how it ended, as the record says it."""
     from harness import errors
     from harness.runner import out_of_memory, run
+    from harness.runner.end_status import status_of
     from harness.runner.protocol import End, Job
     from harness.text import one_line
 
-    statuses = {
-        errors.Unavailable: "skipped",
-        errors.Diverged: "diverged",
-        errors.ParityFailed: "parity_failed",
-    }
     try:
         run.run(Job.from_mapping(job), emit)
     except errors.HarnessError as error:
         started = isinstance(error, errors.Diverged | errors.ParityFailed | errors.StoreError)
-        return End(statuses.get(type(error), "failed"), str(error), could_start=started)
+        return End(status_of(error), str(error), could_start=started)
     except errors.WorkerDied as error:  # a run ends the way that any of its processes does
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.backends.keras import engines
-from harness.commands.race.side_process import SideProcess
+from harness.commands.tournament.contender_process import ContenderProcess
 from harness.config.compose import configuration
 from harness.launcher import process
 from harness.launcher.lease import Lease
@@ -52,7 +52,7 @@ def _value(text: str) -> Any:
     return text
 
 
-class Child(SideProcess):
+class Child(ContenderProcess):
     """Such a side, in the environment of a run on these cores. Use as a context."""
 
     def __init__(self, side: Description, task: Task, cores: Sequence[int], window_seconds: float) -> None:

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.commands.race.side_process import SideFailed
+from harness.commands.tournament.contender_process import ContenderFailed
 from harness.config import catalogue
 from harness.errors import Unavailable
 from harness.launcher.lease import lease
@@ -59,7 +59,7 @@ def compare(
             try:
                 found[side.text] = {**child.wait_until_ready(), "seconds": []}
                 children[side.text] = child
-            except SideFailed as error:
+            except ContenderFailed as error:
                 found[side.text] = {"error": str(error)}
                 say(f"{side.text} failed: {error}")
         for index in range(rounds):
@@ -70,7 +70,7 @@ def compare(
             for text in order:
                 try:
                     found[text]["seconds"].append(children[text].time_window())
-                except SideFailed as error:
+                except ContenderFailed as error:
                     found[text] = {"error": str(error)}
                     del children[text]
                     say(f"{text} failed: {error}")

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.commands.race.side_process import SideFailed
+from harness.commands.tournament.contender_process import ContenderFailed
 from harness.measure.machine import cores
 from harness.measure.statistics import Estimate
 from harness.model.optimizer import OptimizerSpec
@@ -97,7 +97,7 @@ def test_a_side_that_dies_on_the_way_says_how() -> None:
         assert side.wait_until_ready()["flops_per_update"] == 2 * 32**3
         assert side.time_window() > 0
         os.kill(side.process.pid, signal.SIGSEGV)
-        with pytest.raises(SideFailed, match="SIGSEGV"):
+        with pytest.raises(ContenderFailed, match="SIGSEGV"):
             side.time_window()
 
 

@@ -19,10 +19,11 @@ import pytest
 
 from harness.commands.race import render
 from harness.commands.race.plan import overrides, plan
-from harness.commands.race.result import MINIMUM_HEATS, MINIMUM_ROUNDS, Heat, Race, geometric_mean
-from harness.commands.race.rounds import MODULE
-from harness.commands.race.side_loop import ProcessTree
-from harness.commands.race.side_process import SideFailed, SideProcess
+from harness.commands.tournament.comparison import geometric_mean
+from harness.commands.tournament.contender_loop import ProcessTree
+from harness.commands.tournament.contender_process import ContenderFailed, ContenderProcess
+from harness.commands.tournament.result import MINIMUM_HEATS, MINIMUM_ROUNDS, Heat, Rules, Tournament
+from harness.commands.tournament.rounds import MODULE
 from harness.config.compose import configuration
 from harness.launcher.lease import Lease
 from harness.launcher.process import environment as child_environment
@@ -172,11 +173,11 @@ def test_a_side_that_cannot_start_says_why(
     assert done.stdout == ""
 
 
-def side_process() -> SideProcess:
+def side_process() -> ContenderProcess:
     config = configuration([NUMPY, *SMALL])
     held = cores()[:1]
     job = {"config": config.to_mapping(), "cores": held, "window_seconds": 0.01}
-    return SideProcess(MODULE, job, child_environment(config, Lease(tuple(held), None)))
+    return ContenderProcess(MODULE, job, child_environment(config, Lease(tuple(held), None)))
 
 
 def test_a_side_that_waits_uses_no_core_and_one_that_hangs_is_given_up() -> None:
@@ -190,7 +191,7 @@ def test_a_side_that_waits_uses_no_core_and_one_that_hangs_is_given_up() -> None
         assert after.user + after.system - before.user - before.system < 0.05
         process.suspend()
         side.timeout_seconds = 0.2
-        with pytest.raises(SideFailed, match="no answer for 0 s"):
+        with pytest.raises(ContenderFailed, match="no answer for 0 s"):
             side.time_window()
 
 
@@ -264,15 +265,16 @@ def test_overrides_of_a_side_are_parted_by_blanks_or_commas() -> None:
 
 
 def test_a_side_that_adds_nothing_has_a_name() -> None:
-    assert [side.text for side in plan(" ", NUMPY, SMALL)] == ["as configured", NUMPY]
+    assert [side.name for side in plan(" ", NUMPY, SMALL)] == ["as configured", NUMPY]
 
 
-def raced(*heats: list[float]) -> Race:
+def raced(*heats: list[float]) -> Tournament:
     """A race whose rounds have these ratios, heat by heat."""
-    properties = [{"updates": 1, "batch_size": 1}] * 2
-    race = Race(plan(NUMPY, NUMPY, SMALL), 0.02, 300.0)
+    race = Tournament(plan(NUMPY, NUMPY, SMALL), Rules(0.02, 300.0))
+    properties = {k: {"updates": 1, "batch_size": 1} for k in (0, 1)}
     race.heats = [
-        Heat([0, 1], properties=properties, seconds=[(1.0, ratio) for ratio in ratios]) for ratios in heats
+        Heat([0, 1], properties=properties, rounds=[{0: 1.0, 1: ratio} for ratio in ratios])
+        for ratios in heats
     ]
     return race
 
@@ -295,14 +297,14 @@ def test_the_interval_is_wide_enough_for_who_stops_when_it_is_narrow() -> None:
 
 def test_more_rounds_of_the_same_processes_make_no_interval_narrower() -> None:
     few, many = (raced(*([ratio] * rounds for ratio in (0.98, 1.01, 1.02))) for rounds in (5, 500))
-    assert few.ratio == many.ratio
-    assert few.ratio.low is not None
-    assert few.ratio.low < 0.95
+    assert few.ratio(0, 1) == many.ratio(0, 1)
+    assert few.ratio(0, 1).low is not None
+    assert few.ratio(0, 1).low < 0.95
 
 
 def test_a_heat_that_was_cut_short_counts_only_where_there_is_no_other() -> None:
-    assert raced([1.0] * 5, [1.1] * 5, [9.0] * 4).ratio == raced([1.0] * 5, [1.1] * 5).ratio
-    assert raced([2.0] * 4).ratio.mean == pytest.approx(2)
+    assert raced([1.0] * 5, [1.1] * 5, [9.0] * 4).ratio(0, 1) == raced([1.0] * 5, [1.1] * 5).ratio(0, 1)
+    assert raced([2.0] * 4).ratio(0, 1).mean == pytest.approx(2)
 
 
 def test_a_verdict_needs_an_interval() -> None:

@@ -61,6 +61,7 @@ def test_every_choice_in_conf_is_valid(choice: str) -> None:
         ("frameworks", 27),
         pytest.param("implementations", 117, marks=pytest.mark.long),
         pytest.param("scaling", 135, marks=pytest.mark.long),
+        ("answer", 13),
         ("literature", 3),
         ("pixels", 6),
     ],

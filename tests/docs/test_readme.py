@@ -1,11 +1,14 @@
 """What the README and the page on sessions say is so."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import ROOT, environment
+import pytest
+
+from tests.conftest import ROOT, Shell, environment
 
 README = (ROOT / "README.md").read_text("utf-8")
 SESSIONS = (ROOT / "docs" / "sessions.md").read_text("utf-8")
@@ -31,6 +34,22 @@ assert all((session.states()[name] == state).all() for name, state in kept.items
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "(5, 28, 128) (5, 128) (5, 10)"
     assert "'layers.0.forward.h': (5, 128)" in done.stdout
+
+
+@pytest.mark.long
+def test_the_tournament_ranks_the_implementations_of_a_cell(harness_command: Shell, results: Path) -> None:
+    """In a short form: fewer implementations, a small model, little time."""
+    (command,) = re.findall(r"^python -m harness tournament \+experiment=answer .*$", README, re.MULTILINE)
+    _, _, _, *arguments = shlex.split(command)
+    short = ("contender=numpy_loop,torch_fused,torch_loop", "data=digits", "cell.hidden=8", "threads=1")
+    done = harness_command(
+        *arguments, *short, "measure.window_seconds=0.01", "--seconds=2", f"--results={results}"
+    )
+    assert done.returncode == 0, done.stderr
+    ranked = re.findall(r"^\| \d +\| contender=(\w+) .* \| +([a-z]+) \| ", done.stdout, re.MULTILINE)
+    assert sorted(name for name, _ in ranked) == ["numpy_loop", "torch_fused", "torch_loop"]
+    assert ranked[0][1][0] == "a"
+    assert "Contenders that share a letter cannot be told apart" in done.stdout
 
 
 def test_every_cell_is_named() -> None:

@@ -1,105 +1,77 @@
 """Shows a race: a line of progress, the result as text, and everything as JSON."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
-from harness.commands.race.result import GeometricMean, Heat, Race
+from harness.commands.tournament.competition import failure_line
+from harness.commands.tournament.interference import interference
+from harness.commands.tournament.result import Heat, Tournament
 from harness.launcher.titles import title_of
 from harness.store import files
 from harness.text import one_line
 
 CANNOT_TELL = "cannot tell"
-WARNING_CPU_SHARE = 0.05  # of a core: a waiting side that uses more disturbs the other
+SIDES = (0, 1)
 SIDE_PROPERTIES = ("implementation", "kernel", "device", "device_name", "batch_size", "shape")  # of all heats
 
 
-class ProgressLine:
-    """One line on stderr that is updated in place; nothing is shown if stderr is no terminal."""
-
-    def __init__(self) -> None:
-        console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self.live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
-
-    @contextmanager
-    def open(self) -> Iterator["ProgressLine"]:
-        if self.live is None:
-            yield self
-            return
-        with self.live:
-            yield self
-
-    def show(self, text: str) -> None:
-        if self.live:
-            self.live.update(Text(one_line(text), no_wrap=True, overflow="ellipsis"), refresh=True)
-
-    def show_progress(self, race: Race) -> None:
-        """Shows the result so far, after each round."""
-        width = race.ratio.half_width
-        reached = "" if width is None else f", ± {width:.1%} of {race.precision:.1%}"
-        spent = f"{race.timed_seconds:.0f} of at most {race.seconds_limit:.0f} s"
-        position = f"heat {len(race.heats)}, round {len(race.heats[-1].seconds)}"
-        self.show(f"{position}{reached}, {spent}: {sentence(race)}")
+def progress_line(race: Tournament) -> str:
+    """The result so far, after a round."""
+    width = race.ratio(*SIDES).half_width
+    reached = "" if width is None else f", ± {width:.1%} of {race.rules.precision:.1%}"
+    spent = f"{race.timed_seconds:.0f} of at most {race.rules.seconds:.0f} s"
+    position = f"heat {len(race.heats)}, round {len(race.heats[-1].rounds)}"
+    return f"{position}{reached}, {spent}: {sentence(race)}"
 
 
-def side_names(race: Race) -> tuple[str, str]:
+def side_names(race: Tournament) -> tuple[str, str]:
     """The sides as they were typed, numbered if both are the same."""
-    a, b = (one_line(side.text, 80) for side in race.sides)
+    a, b = (one_line(side.name, 80) for side in race.contenders)
     return (a, b) if a != b else (f"{a} (first)", f"{b} (second)")
 
 
-def verdict(race: Race) -> str:
+def verdict(race: Tournament) -> str:
     """`faster` or `slower` if the whole interval is above or below 1, else `cannot tell`."""
-    ratio = race.ratio
+    ratio = race.ratio(*SIDES)
     if ratio.low is None or ratio.high is None:
         return CANNOT_TELL
     return "faster" if ratio.low > 1 else "slower" if ratio.high < 1 else CANNOT_TELL
 
 
-def sentence(race: Race) -> str:
+def sentence(race: Tournament) -> str:
     """`backend=torch is 1.22 times as fast as backend=numpy [1.20, 1.24]: faster`."""
     a, b = side_names(race)
-    return f"{a} is {_with_interval(race.ratio, '.3f', ' times as fast as ' + b)}: {verdict(race)}"
+    return f"{a} is {race.ratio(*SIDES).with_interval('.3f', ' times as fast as ' + b)}: {verdict(race)}"
 
 
-def render(race: Race) -> str:
+def render(race: Tournament) -> str:
     """The result as text. Needs at least one round."""
     lines = [sentence(race), "", _extent(race), ""]
     for index, name in enumerate(side_names(race)):
-        side, heats = race.sides[index], [heat.properties[index] for heat in race.heats]
+        side = race.contenders[index]
+        heats = [heat.properties[index] for heat in race.heats if index in heat.properties]
         loss, gradient = (max(heat[f"parity_{part}"] for heat in heats) for part in ("loss", "gradient"))
         lines.append(
             f"- {name}: {title_of(side.config)}, {heats[0]['implementation']} ({heats[0]['kernel']}) on "
             f"{heats[0]['device']}, {side.threads} threads; "
-            f"{_with_interval(race.rate(index), ',.0f', ' sequences/s')}; "
+            f"{race.rate(index).with_interval(',.0f', ' sequences/s')}; "
             f"distance from the reference: loss {loss:.0e}, gradient {gradient:.0e}"
         )
-    return "\n".join([*lines, "", *_interference(race)])
+    return "\n".join([*lines, "", *interference(race)])
 
 
-def _with_interval(mean: GeometricMean, style: str, unit: str) -> str:
-    text = f"{mean.mean:{style}}{unit}"
-    if mean.low is None or mean.high is None:
-        return text
-    return f"{text} [{mean.low:{style}}, {mean.high:{style}}]"
-
-
-def _extent(race: Race) -> str:
+def _extent(race: Tournament) -> str:
     """How many heats and rounds there were, how wide the interval is, and why the race ended."""
-    count, width = len(race.counted_heats), race.ratio.half_width
+    count, width = len(race.counted_heats(*SIDES)), race.ratio(*SIDES).half_width
     interval = f"± {width:.1%}" if width is not None else "unknown from a single heat"
+    failures = "; ".join(failure_line(race, k) for k in race.failures)
     reason = {
-        "precise": f"within --precision {race.precision:g}",
-        "time": f"--seconds {race.seconds_limit:g} are over",
+        "precise": f"within --precision {race.rules.precision:g}",
+        "time": f"--seconds {race.rules.seconds:g} are over",
         "stopped": "stopped",
-        "failed": f"a side failed: {race.failure}",
+        "failed": f"a side failed: {failures}",
     }[race.ended]
     cores = ", ".join(map(str, race.environment["cores"]))
     heats = "1 heat" if count == 1 else f"{count} heats"
@@ -109,49 +81,33 @@ def _extent(race: Race) -> str:
     )
 
 
-def _interference(race: Race) -> list[str]:
-    lines = []
-    if race.others_share_of_cores is not None:
-        lines.append(f"Other processes took {race.others_share_of_cores:.0%} of the cores' time.")
-    if any(contention.contended for contention in race.contended):
-        lines.append(
-            "Other processes used the cores, or a CPU quota withheld them, during windows of both sides, "
-            "which may slow one side more than the other; fewer threads reduce this."
-        )
-    if race.waiting_cpu_share is not None and race.waiting_cpu_share > WARNING_CPU_SHARE:
-        lines.append(
-            f"**Warning:** the waiting side used {race.waiting_cpu_share:.0%} of a core, which disturbed the "
-            "other."
-        )
-    return lines
-
-
-def write(race: Race, path: Path) -> None:
+def write(race: Tournament, path: Path) -> None:
     """Writes everything with the raw windows as JSON; raises OutputError if the file cannot be written."""
     content = json.dumps(document(race), indent=1, ensure_ascii=False) + "\n"
     files.write_output(path, content.encode(), "--output")
 
 
-def document(race: Race) -> dict[str, Any]:
+def document(race: Tournament) -> dict[str, Any]:
     """The race as plain data."""
     return {
         "started": race.started,
         "sides": [
             {
-                "text": side.text,
+                "text": side.name,
                 "config": side.config.to_mapping(),
                 "threads": side.threads,
                 **{name: race.heats[0].properties[index][name] for name in SIDE_PROPERTIES},
             }
-            for index, side in enumerate(race.sides)
+            for index, side in enumerate(race.contenders)
         ],
         "heats": [_heat_document(race, heat) for heat in race.heats],
-        "ratio": race.ratio._asdict(),
-        "half_width": race.ratio.half_width,
-        "precision": race.precision,
+        "ratio": race.ratio(*SIDES)._asdict(),
+        "half_width": race.ratio(*SIDES).half_width,
+        "precision": race.rules.precision,
         "verdict": verdict(race),
         "ended": race.ended,
-        "failed": race.failure,
+        "failed": "; ".join(failure_line(race, k) for k in race.failures) or None,
+        "seed": race.seed,
         "timed_seconds": race.timed_seconds,
         "others_share_of_cores": race.others_share_of_cores,
         "idle_share": race.waiting_cpu_share,
@@ -159,18 +115,19 @@ def document(race: Race) -> dict[str, Any]:
     }
 
 
-def _heat_document(race: Race, heat: Heat) -> dict[str, Any]:
+def _heat_document(race: Tournament, heat: Heat) -> dict[str, Any]:
+    rounds = heat.rounds_of(*SIDES)
     sides = [
-        {name: value for name, value in properties.items() if name not in SIDE_PROPERTIES}
-        | {"seconds": [durations[index] for durations in heat.seconds]}
-        for index, properties in enumerate(heat.properties)
+        {name: value for name, value in heat.properties.get(index, {}).items() if name not in SIDE_PROPERTIES}
+        | {"seconds": [durations[index] for durations in rounds]}
+        for index in SIDES
     ]
     return {
-        "counts": heat in race.counted_heats,
+        "counts": heat in race.counted_heats(*SIDES),
         "started": heat.start_order,
         "start_seconds": heat.start_seconds,
-        "first": heat.first,
+        "first": [next(iter(durations)) for durations in rounds],
         "sides": sides,
-        "ratio": heat.ratio if heat.seconds else None,
+        "ratio": heat.ratio(*SIDES) if rounds else None,
         "contended": asdict(heat.contended) if heat.contended else None,
     }

@@ -1,4 +1,4 @@
-"""The process of a side, as its parent controls it."""
+"""The process of a contender, as its parent controls it."""
 
 import json
 import os
@@ -11,28 +11,39 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from harness.errors import HarnessError
 from harness.launcher.process import python_command
+from harness.runner import out_of_memory
 from harness.text import exit_description, one_line
 
 WINDOW_TIMEOUT_SECONDS = 60.0  # added to twenty times the undisturbed duration of a window
 
 
-class SideFailed(HarnessError):
-    """The process of a side ended, reported an error or does not answer. The message is its error, or how it
-    ended and its last line of output."""
+class ContenderFailed(HarnessError):
+    """The process of a contender ended, reported an error or does not answer.
+
+    The message is its error, or how it ended and its last line of output; `status` is the one that a run
+    would have ended with.
+    """
+
+    def __init__(self, reason: str, status: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
-class SideProcess:
-    """A child process that builds its side and warms it up as soon as it starts. Use as a context manager: at
-    the end its whole process group is killed."""
+class ContenderProcess:
+    """A child process that builds its contender and warms it up as soon as it starts. Use as a context
+    manager: at the end its whole process group is killed."""
 
     def __init__(
         self, module: str, job: Mapping[str, Any], env: Mapping[str, str], cwd: Path | None = None
     ) -> None:
-        """`module` calls `side_loop.serve`, which reads the job."""
+        """`module` calls `contender_loop.serve`, which reads the job."""
         read, write = os.pipe()
         self.timeout_seconds: float | None = None
+        self.tree: list[psutil.Process] = []  # this process and its descendants, once it is ready
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  closed at the end of the context
         try:
             self.process = subprocess.Popen(
@@ -51,23 +62,31 @@ class SideProcess:
         self._send(json.dumps(job))
 
     def wait_until_ready(self) -> dict[str, Any]:
-        """Returns the updates and seconds of a window, the process id, and the properties of the side.
+        """Returns the updates and seconds of a window, the process id, and the properties of the contender.
 
-        Raises SideFailed.
+        Raises ContenderFailed.
         """
         properties = self._receive()
+        leader = psutil.Process(self.process.pid)
+        self.tree = [leader, *leader.children(recursive=True)]
         self.timeout_seconds = WINDOW_TIMEOUT_SECONDS + 20 * properties["window_seconds"]
         return properties
 
     def time_window(self) -> float:
-        """Lets the side compute one window and returns its seconds; raises SideFailed."""
+        """Lets the contender compute one window and returns its seconds; raises ContenderFailed."""
         self._send("go")
         return float(self._receive()["seconds"])
 
-    def __enter__(self) -> "SideProcess":
+    def __enter__(self) -> "ContenderProcess":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kills the whole process group, once."""
+        if self.events.closed:
+            return
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -89,15 +108,17 @@ class SideProcess:
         with selectors.DefaultSelector() as selector:
             selector.register(self.events, selectors.EVENT_READ)
             if not selector.select(self.timeout_seconds):
-                raise SideFailed(f"no answer for {self.timeout_seconds:.0f} s")
+                raise ContenderFailed(f"no answer for {self.timeout_seconds:.0f} s", "timeout")
         line = self.events.readline()
         if line:
             event: dict[str, Any] = json.loads(line)
             if "failed" in event:
-                raise SideFailed(event["failed"])
+                raise ContenderFailed(event["failed"], event["status"])
             return event
         code = self.process.wait()
         how = exit_description(code).removeprefix("ended with ").removeprefix("ended by ")
         self.log.seek(0)
-        output = self.log.read().decode(errors="replace").strip().splitlines()
-        raise SideFailed(f"{how}: {one_line(output[-1]) if output else 'no output'}")
+        output = self.log.read().decode(errors="replace").strip()
+        last = one_line(output.splitlines()[-1]) if output else "no output"
+        status = "out_of_memory" if out_of_memory.matches(output) else "crashed" if code < 0 else "failed"
+        raise ContenderFailed(f"{how}: {last}", status)

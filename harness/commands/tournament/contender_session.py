@@ -1,22 +1,24 @@
-"""A side that trains as a run does: `python -m harness.commands.race.side_session EVENTS_FD`.
+"""A contender that trains as a run does: `python -m harness.commands.tournament.contender_session EVENTS_FD`.
 
 It loads the data, draws the weights, warms up, restores the weights and checks parity as `harness.runner.run`
-does, and takes requests as `side_loop` says. Its windows are updates on random batches of the training set.
+does, and takes requests as `contender_loop` says. Its windows are updates on random batches of the training
+set. Beside its properties it reports the columns of a run's record that it knows by then.
 """
 
 from dataclasses import asdict
 from typing import Any
 
-from harness.commands.race.side_loop import BuiltSide, serve
+from harness.commands.tournament.contender_loop import BuiltContender, serve
 from harness.config.dataset import open_dataset
 from harness.config.schema import Config
+from harness.measure.memory import memory_bytes
 from harness.runner import proof
 from harness.runner.context import prepare
 from harness.runner.modes import throughput
 from harness.runner.protocol import Message, Update
 
 
-def build(job: dict[str, Any]) -> BuiltSide:
+def build(job: dict[str, Any]) -> BuiltContender:
     """Opens the session of the job's configuration; raises HarnessError for errors that a user can fix."""
     config = Config.from_mapping(job["config"])
     columns: dict[str, Any] = {}
@@ -37,9 +39,11 @@ def build(job: dict[str, Any]) -> BuiltSide:
         "device_name": session.device_name,
         "batch_size": config.train.batch_size,
         "shape": asdict(context.shape),
-        **{name: columns[name] for name in ("parity_loss", "parity_gradient", "first_call_seconds")},
+        "flops_per_sequence": context.model.flops_per_sequence,
+        "memory_bytes": memory_bytes(),
+        **columns,
     }
-    return BuiltSide(throughput.updates(context, "race"), minimum_updates=1, properties=properties)
+    return BuiltContender(throughput.updates(context, "race"), minimum_updates=1, properties=properties)
 
 
 if __name__ == "__main__":

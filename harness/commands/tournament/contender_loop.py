@@ -1,4 +1,4 @@
-"""The main loop of a side's process: `python -m MODULE EVENTS_FD`, where MODULE calls `serve`.
+"""The main loop of a contender's process: `python -m MODULE EVENTS_FD`, where MODULE calls `serve`.
 
 The parent writes lines of JSON to standard input: first the job, then one line to request each window. The
 child writes lines of JSON to EVENTS_FD: first its properties when it is ready, then the seconds of each
@@ -19,6 +19,7 @@ import psutil
 from harness.errors import HarnessError
 from harness.measure.clock import cpu_seconds, seconds, sleep
 from harness.measure.cpu_time import cpu_seconds_of
+from harness.runner.end_status import status_of
 
 # Threads keep looking for work for a while, OpenMP's for up to 0.2 s. A process that uses less than this
 # share of a core during one poll is asleep. One that is awake after the timeout never sleeps, and is reported
@@ -30,11 +31,11 @@ Updates = Callable[[int], float]  # a number of updates -> the seconds that they
 
 
 @dataclass(frozen=True)
-class BuiltSide:
-    """A side that is ready to be timed.
+class BuiltContender:
+    """A contender that is ready to be timed.
 
     `run_updates` runs and times updates, `minimum_updates` is the length of the shortest window that is fair
-    to this side, `properties` is what it reports about itself.
+    to this contender, `properties` is what it reports about itself.
     """
 
     run_updates: Updates
@@ -42,11 +43,12 @@ class BuiltSide:
     properties: Mapping[str, Any]
 
 
-def serve(build: Callable[[dict[str, Any]], BuiltSide]) -> None:
-    """Builds the side that the job describes (it has at least `cores` and `window_seconds`), and times one
-    window on each request.
+def serve(build: Callable[[dict[str, Any]], BuiltContender]) -> None:
+    """Builds the contender that the job describes (it has at least `cores` and `window_seconds`), and times
+    one window on each request.
 
-    The message of a HarnessError is sent as `failed`; any other exception ends the process.
+    The message of a HarnessError is sent as `failed`, with the status of a run that it ends; any other
+    exception ends the process.
     """
     events_fd = int(sys.argv[1])
     os.set_inheritable(events_fd, False)
@@ -60,35 +62,35 @@ def serve(build: Callable[[dict[str, Any]], BuiltSide]) -> None:
             events.flush()
 
         try:
-            side = build(job)
-            updates, update_seconds = calibrate(side, job["window_seconds"])
+            contender = build(job)
+            updates, update_seconds = calibrate(contender, job["window_seconds"])
             processes = ProcessTree()
             processes.wait_until_asleep()
             send(
                 updates=updates,
                 window_seconds=updates * update_seconds,
                 process=os.getpid(),
-                **side.properties,
+                **contender.properties,
             )
             for _ in sys.stdin:
-                side.run_updates(1)  # wakes the threads and fills the caches again
-                window_seconds = side.run_updates(updates)
+                contender.run_updates(1)  # wakes the threads and fills the caches again
+                window_seconds = contender.run_updates(updates)
                 processes.wait_until_asleep()
                 send(seconds=window_seconds)
         except HarnessError as error:
-            send(failed=str(error))
+            send(failed=str(error), status=status_of(error))
     sys.stdout.flush()
     os._exit(0)  # the frameworks take long to shut down
 
 
-def calibrate(side: BuiltSide, minimum_seconds: float) -> tuple[int, float]:
+def calibrate(contender: BuiltContender, minimum_seconds: float) -> tuple[int, float]:
     """The number of updates in a window of at least `minimum_seconds`, and the seconds of one update: the
     shortest seen once everything is compiled."""
-    side.run_updates(1)
-    update_seconds = min(side.run_updates(1) for _ in range(3))
+    contender.run_updates(1)
+    update_seconds = min(contender.run_updates(1) for _ in range(3))
     while True:
-        updates = max(side.minimum_updates, math.ceil(minimum_seconds / update_seconds))
-        update_seconds = min(update_seconds, side.run_updates(updates) / updates)
+        updates = max(contender.minimum_updates, math.ceil(minimum_seconds / update_seconds))
+        update_seconds = min(update_seconds, contender.run_updates(updates) / updates)
         if updates * update_seconds >= minimum_seconds:
             return updates, update_seconds
 
