@@ -17,7 +17,7 @@ import pytest
 
 from harness.backends.numpy import backend
 from harness.backends.numpy.backend import NumpySession
-from harness.backends.numpy.shared_memory import SharedArray, attached
+from harness.backends.processes.shared_memory import SharedArray, attached
 from harness.errors import WorkerDied
 from harness.model.optimizer import OptimizerSpec
 from harness.store.record import RunRecord
@@ -211,7 +211,7 @@ def test_a_run_ends_as_its_shard_does(results: Path) -> None:
         for _ in range(300):
             time.sleep(0.1)
             found = psutil.Process(run.pid).children(recursive=True)
-            shard = next((p for p in found if "numpy.worker" in " ".join(p.cmdline())), None)
+            shard = next((p for p in found if "processes.worker" in " ".join(p.cmdline())), None)
             if shard and list(results.glob("runs/*/*/output.log")):
                 break
         assert shard is not None

@@ -9,17 +9,20 @@ import torch
 
 
 class Stream:
-    """A state of its own for the device's only generator, from which PyTorch's layers draw."""
+    """A state of its own for the device's only generator, from which PyTorch's layers draw. `number` is the
+    shard that draws."""
 
-    def __init__(self, seed: int, device: torch.device) -> None:
+    def __init__(self, seed: int, device: torch.device, number: int = 0) -> None:
         self.seed = seed
+        self.number = number
         self.device = device
         self.generator = torch.random if device.type == "cpu" else torch.get_device_module(device)
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
         """Goes to the first number of an epoch."""
-        entropy = np.random.SeedSequence([self.seed, crc32(b"dropout"), epoch])
+        further = [self.number] if self.number else []
+        entropy = np.random.SeedSequence([self.seed, crc32(b"dropout"), epoch, *further])
         seed = int(entropy.generate_state(1, np.uint64)[0])
         self.state = torch.Generator(self.device).manual_seed(seed).get_state()
 
