@@ -4,7 +4,8 @@ from dataclasses import Field, fields
 from typing import Any, get_args
 
 from docs.generate.markdown import table
-from harness.store.record import DETAIL, STATUSES, RunRecord
+from harness.store.record import DETAIL, RunRecord
+from harness.store.statuses import STATUSES
 
 
 def statuses() -> str:

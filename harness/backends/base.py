@@ -37,6 +37,7 @@ class Setup:
     precision: str = "float32"  # one of harness.model.precision.PRECISIONS
     truncate: int | None = None  # steps of a chunk: each ends with a loss and an update
     seed: int = 0  # of dropout
+    shards: int = 1  # of PyTorch on a CPU: processes that a batch is split over
 
     def mask_shape(self, batch: int) -> tuple[int, int, int, int]:
         """Of what an update of B sequences drops: (layers - 1, B, T, D·H), T the outputs of a layer in it."""

@@ -56,6 +56,11 @@ def device_kinds(backend: str) -> tuple[str, ...]:
     return tuple(_package(backend).DEVICES)
 
 
+def shard_devices(backend: str) -> tuple[str, ...]:
+    """The kinds of devices on which a backend takes a `backend.shards` above 1."""
+    return tuple(getattr(_package(backend), "SHARD_DEVICES", ()))
+
+
 def packages(backend: str, engine: str | None = None) -> tuple[str, ...]:
     """The distributions that a run needs: the backend's and the engine's, by default its first engine's."""
     package = _package(backend)

@@ -67,6 +67,8 @@ KEYS = (
     Key("threads", "machine", "how many cores it had", "threads"),
     Key("variables", "machine", "environment variables that change speed or arithmetic"),
 )
+# keys that came when there were records already, each with the value by which a run is what it was without
+YOUNGER: dict[str, Any] = {"backend.shards": 1}
 SPLIT = ("test_fraction", "split_seed")  # keys of `data` that matter only to files that come unsplit
 
 
@@ -88,7 +90,11 @@ def essential(config: Mapping[str, Any]) -> dict[str, Any]:
         if name in irrelevant or f"{name}." in irrelevant:
             continue
         if isinstance(value, Mapping):
-            value = {key: item for key, item in value.items() if f"{name}.{key}" not in irrelevant}
+            value = {
+                key: item
+                for key, item in value.items()
+                if f"{name}.{key}" not in irrelevant and (f"{name}.{key}", item) not in YOUNGER.items()
+            }
         kept[name] = value
     return kept
 
@@ -97,4 +103,10 @@ def settings(config: Mapping[str, Any], *without: Role) -> dict[str, Any]:
     """By dotted key what tells a run from others that are no repetitions of it, `without` the keys of some
     roles."""
     left_out = names("irrelevant", "seed", *without)
-    return {name: value for name, value in flat(config).items() if not name.startswith(left_out)}
+    every = {**YOUNGER, **flat(config)}
+    return {name: value for name, value in every.items() if not name.startswith(left_out)}
+
+
+def younger_keys(section: str) -> dict[str, Any]:
+    """The keys of a section, `backend.`, that older records lack, with what that means."""
+    return {name.removeprefix(section): value for name, value in YOUNGER.items() if name.startswith(section)}

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from harness.config import catalogue
 from harness.config.checks import config_error
 from harness.model.cell import cell_spec
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 def check(config: "Config") -> None:
     """Raises ConfigError for a choice that its cell, or another choice, makes meaningless."""
     _cell(config)
+    _shards(config)
     _dropout(config)
     _truncation(config)
     _ridge(config)
@@ -38,6 +40,23 @@ def _cell(config: "Config") -> None:
         key, value, used = choices[name]
         if used:
             raise config_error(key, value, f"has no meaning for {config.cell.name}: {reason}")
+
+
+def _shards(config: "Config") -> None:
+    shards, backend, threads = config.backend.shards, config.backend.name, config.threads
+    if shards == 1:
+        return
+    devices = catalogue.shard_devices(backend)
+    if not devices:
+        raise config_error("backend.shards", shards, f"{backend} takes 1 alone")
+    if config.device.split(":")[0] not in ("auto", *devices):
+        raise config_error(
+            "backend.shards", shards, f"on device={config.device} {backend} takes 1 alone, or device=cpu"
+        )
+    if config.mode == "stream":
+        raise config_error("backend.shards", shards, "mode=stream reads no batches to split: 1 alone")
+    if threads is not None and shards > threads:
+        raise config_error("backend.shards", shards, f"must be 1 … threads={threads}, for a thread each")
 
 
 def _dropout(config: "Config") -> None:

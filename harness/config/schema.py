@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from harness.backends.base import Setup
-from harness.config import catalogue, checks, rules, sections
+from harness.config import catalogue, checks, identity, rules, sections
 from harness.config.checks import Check, choice, config_error, integer, optional, text
 from harness.config.sections import option
 from harness.data.dataset import Shape
@@ -175,6 +175,7 @@ class Config:
             precision=self.precision,
             truncate=self.train.truncate,
             seed=self.seed,
+            shards=self.backend.shards,
         )
 
 
@@ -185,7 +186,9 @@ SECTIONS: dict[str, Any] = {
 
 
 def build(section: type[T], values: Mapping[str, Any], prefix: str) -> T:
-    """One section from plain data; every key of it, no other, each checked."""
+    """One section from plain data; every key of it, no other, each checked. Keys that are younger than some
+    records may be missing."""
+    values = {**identity.younger_keys(prefix), **values}
     known = {f.name: f.metadata["check"] for f in fields(section)}  # type: ignore[arg-type]
     checks.reject_unknown_keys(values, list(known), prefix)
     return section(**check_values(known, values, prefix))

@@ -37,6 +37,10 @@ class Backend:
     engine: str | None = option(
         optional(choice(*all_engines())), "of `backend=keras`: the framework that Keras runs on"
     )
+    shards: int = option(
+        integer(1, 4096),
+        "of `backend=torch` on a CPU: the number of processes that share out each batch and the threads",
+    )
 
 
 @dataclass(frozen=True)

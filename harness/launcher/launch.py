@@ -151,9 +151,15 @@ def _remove_checkpoints(root: str, key: str) -> None:
 
 
 def threads_and_gpus(config: Config) -> tuple[int, list[str]]:
-    """How many cores a run takes here, and the GPUs of which it takes one; raises Unavailable."""
+    """How many cores a run takes here, and the GPUs of which it takes one; raises Unavailable, also where
+    `backend.shards` does not fit them."""
     gpus = candidate_gpus(config.device, catalogue.device_kinds(config.backend.name))
-    return thread_count(config.threads, gpu=bool(gpus)), gpus
+    threads, shards = thread_count(config.threads, gpu=bool(gpus)), config.backend.shards
+    if shards > 1 and gpus:
+        raise Unavailable(f"backend.shards={shards}: on a GPU 1 alone is allowed; or use device=cpu")
+    if shards > threads:
+        raise Unavailable(f"backend.shards={shards}: must be 1 … threads={threads}, for a thread each")
+    return threads, gpus
 
 
 def store_lost_run(

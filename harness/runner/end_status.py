@@ -10,5 +10,5 @@ STATUSES: dict[type[Exception], str] = {
 
 
 def status_of(error: errors.HarnessError) -> str:
-    """One of `harness.store.record.STATUSES`."""
+    """One of `harness.store.statuses.STATUSES`."""
     return STATUSES.get(type(error), "failed")

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 from harness.config.schema import Config
 from harness.measure.clock import seconds
-from harness.store.record import STATUSES
+from harness.store.statuses import STATUSES
 from harness.text import one_line
 
 MAX_BYTES = 256 * 2**20  # of one message: the windows of a million epochs are some 80 MB

@@ -8,7 +8,8 @@ from harness.store.validate import invalid_timing
 
 
 def columns(values: Mapping[str, Any]) -> dict[str, Any]:
-    """FLOPs of a training sequence, FLOP/s in training and its shares of the products measured.
+    """FLOPs of a training sequence, FLOP/s in training and its shares of the products measured; and, where a
+    record lacks them, the columns on its fastest windows.
 
     The shares are None where training was faster than every product: something disturbed those, and the
     best of them is no peak.
@@ -26,7 +27,12 @@ def columns(values: Mapping[str, Any]) -> dict[str, Any]:
             "peak_fraction": rate / peak,
             "own_shape_fraction": rate / own_shape if own_shape else None,
         }
-    return {"training_flops_per_sequence": flops, "train_flops_per_second": rate, **fractions}
+    of_windows = {} if "train_throughput_best" in values else _columns_of_windows(values)
+    return of_windows | {
+        "training_flops_per_sequence": flops,
+        "train_flops_per_second": rate,
+        **fractions,
+    }
 
 
 def _training_flops(values: Mapping[str, Any]) -> int | None:
@@ -48,7 +54,7 @@ def training_flops(model: ModelSpec, *, solver: str, truncate: int | None) -> in
     return model.training_flops_per_sequence(truncate) if solver == "gradient" else None
 
 
-def columns_of_windows(record: Mapping[str, Any]) -> dict[str, Any]:
+def _columns_of_windows(record: Mapping[str, Any]) -> dict[str, Any]:
     """The columns on a record's fastest training windows; {} where it has no windows, or damaged ones."""
     timing, measure = record.get("timing", {}), record.get("config", {}).get("measure")
     at_least = measure.get("window_seconds") if type(measure) is dict else None

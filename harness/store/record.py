@@ -35,20 +35,6 @@ from harness.store.validate import invalid_part
 
 SCHEMA = 1
 
-STATUSES = {
-    "ok": "all of it was done",
-    "diverged": "the training loss was no longer finite",
-    "failed": "an exception, a damaged file: the reason says which",
-    "crashed": "the process ended by a signal, or without a word",
-    "out_of_memory": "the system, the device or Python had no more to give",
-    "timeout": "longer than `run.timeout_seconds`",
-    "interrupted": "Ctrl-C or SIGTERM",
-    "skipped": "not to be had on this machine",
-    "pruned": "by a search, which saw no sense in going on: not a failure",
-    "parity_failed": "gradients, updates or predictions too far from the reference: no result of such a run "
-    "counts",
-}
-
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -261,8 +247,6 @@ class RunRecord:
         wrong = wrong or invalid_part(known, TARGETS)
         if wrong is not None:
             raise StoreError(f"{place}: not a whole record: {wrong} is of the wrong type")
-        if "train_throughput_best" not in known:
-            known |= derived.columns_of_windows(known)
         try:
             return RunRecord(**known | derived.columns(known))
         except TypeError as error:

@@ -15,10 +15,10 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.backends.affinity import cores_for
 from harness.backends.numpy import backend
 from harness.backends.numpy.backend import NumpySession
-from harness.backends.numpy.shared_memory import SharedArray, attached
+from harness.backends.processes.affinity import cores_for
+from harness.backends.processes.shared_memory import SharedArray, attached
 from harness.errors import WorkerDied
 from harness.model.optimizer import OptimizerSpec
 from harness.store.record import RunRecord
@@ -97,7 +97,7 @@ def test_every_shard_computes_on_a_core_of_its_own(monkeypatch: pytest.MonkeyPat
             session.train(np.arange(1)[None], np.zeros(1))  # one shard: the system places it
             assert seen[1:] == [{first, second}]
         os.sched_setaffinity(0, [first])
-        assert cores_for(2) == [None, None]  # others may have the same cores
+        assert cores_for([1, 1]) == [None, None]  # others may have the same cores
     finally:
         os.sched_setaffinity(0, before)
 
@@ -243,7 +243,7 @@ def test_a_run_ends_as_its_shard_does(results: Path) -> None:
         for _ in range(300):
             time.sleep(0.1)
             found = psutil.Process(run.pid).children(recursive=True)
-            shard = next((p for p in found if "numpy.worker" in " ".join(p.cmdline())), None)
+            shard = next((p for p in found if "processes.worker" in " ".join(p.cmdline())), None)
             if shard and list(results.glob("runs/*/*/output.log")):
                 break
         assert shard is not None

@@ -13,7 +13,8 @@ import pytest
 from docs.generate import PARTS
 from harness.config.schema import SECTIONS, Config
 from harness.model.cell import cell_spec
-from harness.store.record import STATUSES, RunRecord
+from harness.store.record import RunRecord
+from harness.store.statuses import STATUSES
 from tests.conftest import ROOT, environment
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))

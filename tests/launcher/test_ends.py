@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.store.record import STATUSES, RunRecord
+from harness.store.record import RunRecord
+from harness.store.statuses import STATUSES
 from tests.conftest import Shell
 from tests.support.children import ALIVE, Shadow, child_of, sabotage, start
 

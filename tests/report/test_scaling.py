@@ -268,6 +268,16 @@ def test_a_curve_says_what_tells_it_apart_and_cells_never_share_a_line() -> None
     ]
 
 
+def test_shards_have_a_curve_of_their_own() -> None:
+    runs = [
+        measured("torch", seconds, 0, 1e11, f"train.batch_size={b}", f"backend.shards={shards}", "threads=2")
+        for shards, seconds in ((1, 2e-3), (2, 1e-3))
+        for b in (1, 2)
+    ]
+    (line,) = group_lines(runs)
+    assert [curve.label for curve in line.curves] == ["torch 1 shards", "torch 2 shards"]
+
+
 def test_a_curve_says_its_device_where_there_are_several() -> None:
     runs = [
         measured(backend, 1e-3, 0, 1e11, f"train.batch_size={b}", device_name=device)

@@ -89,6 +89,16 @@ def test_different_configurations_never_share_a_mean() -> None:
     assert list(build(parts, by, ["test_accuracy"])["n"]) == [1, 2]
 
 
+def test_shards_have_a_row_of_their_own_also_beside_records_that_do_not_know_them() -> None:
+    older = record("ok", None, "backend=torch", "seed=0", "threads=2")
+    del older.config["backend"]["shards"]
+    plain = record("ok", None, "backend=torch", "seed=1", "threads=2")
+    split = record("ok", None, "backend=torch", "seed=2", "threads=2", "backend.shards=2")
+    parts, by = split_by_settings(frame(older, plain, split), BY)
+    assert by == [*BY, "backend.shards"]
+    assert list(build(parts, by, ["test_accuracy"])["n"]) == [2, 1]
+
+
 def test_what_cells_bring_along_splits_nothing_twice() -> None:
     runs = frame(record("ok", None, "cell=rnn"), record("ok", None, "cell=lstm"))
     assert split_by_settings(runs, ["cell"])[1] == ["cell"]

@@ -41,7 +41,7 @@ def proved(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Columns]:
                 "open_session",
                 lambda backend, setup: mutation.open(lambda setup: plain(backend, setup), setup),
             )
-        context = prepare(config, open_dataset(config), threads=1, emit=keep)
+        context = prepare(config, open_dataset(config), threads=config.threads or 1, emit=keep)
         monkeypatch.undo()
         for split in SPLITS:
             context.load(split)
@@ -89,6 +89,13 @@ def test_a_right_session_passes(
     columns = proved(f"backend={backend}", *overrides)
     assert 0 < columns["parity_update"] < 1e-4
     assert 0 < columns["parity_logits"] < 1e-5
+
+
+def test_shards_drop_by_streams_of_their_own(proved: Callable[..., Columns]) -> None:
+    dropping = ("model.layers=2", "model.dropout=0.2", "train.truncate=4")
+    for backend in (("backend=torch", "backend.shards=2"), ("backend=numpy", "train.batch_size=32")):
+        columns = proved(*backend, "threads=2", *dropping)
+        assert 0 < columns["parity_update"] < 1e-4
 
 
 def test_the_session_is_as_if_nothing_had_been_trained(proved: Callable[..., Columns]) -> None:

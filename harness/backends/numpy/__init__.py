@@ -2,5 +2,6 @@
 
 PACKAGES = ("numpy", "threadpoolctl")
 DEVICES = ("cpu",)
+SHARD_DEVICES: tuple[str, ...] = ()
 UNUSED: tuple[str, ...] = ()
 ENGINES: dict[str, tuple[str, ...]] = {}

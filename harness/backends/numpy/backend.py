@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib.util import find_spec
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from harness.backends.implementations import resolve_implementation
 from harness.backends.numpy.network import BlockStates, initial_states
 from harness.backends.numpy.optimizer import Optimizer
 from harness.backends.numpy.parameters import Layout, cell_module
-from harness.backends.numpy.shard import draw_mask, dropout_stream
-from harness.backends.numpy.workers import WorkerPool
+from harness.backends.numpy.shard import Shard, draw_mask, dropout_stream
+from harness.backends.processes.split import split_evenly
+from harness.backends.processes.workers import WorkerPool
 from harness.backends.states import CarriedStates, by_block, flat
 from harness.errors import Unavailable
 from harness.measure.machine import cpu_name
@@ -58,7 +58,7 @@ class NumpySession:
     """See `harness.backends.base.Session`."""
 
     device = "cpu"
-    make_pool: type[WorkerPool] = WorkerPool
+    make_pool: type[WorkerPool[Shard]] = WorkerPool
 
     def __init__(self, setup: Setup) -> None:
         self.implementation = setup.implementation
@@ -69,7 +69,7 @@ class NumpySession:
         self.model = setup.model
         self.truncate = setup.truncate
         self.layout = Layout(setup.model)
-        self.pool = self.make_pool(setup, self.layout.size)
+        self.pool = self.make_pool(Shard, setup, self.layout.size, threads=[1] * setup.threads)
         self.w, self.g = self.pool.arrays["weights"], self.pool.arrays["gradients"]
         self.version = 1  # of the weights
         self.sizes: dict[str, int] = {}  # sequences of every split
@@ -263,6 +263,4 @@ class NumpySession:
 def shards(size: int, threads: int) -> list[slice]:
     """`size` rows cut into contiguous parts that differ by one row at most: one for each thread, but fewer
     where a part would have less than MIN_SHARD_ROWS rows."""
-    count = max(1, min(size // MIN_SHARD_ROWS, threads))
-    edges = [size * k // count for k in range(count + 1)]
-    return [slice(a, b) for a, b in pairwise(edges)]
+    return split_evenly(size, max(1, min(size // MIN_SHARD_ROWS, threads)))

@@ -15,7 +15,8 @@ import numpy as np
 from harness.backends.base import Setup, Weights
 from harness.backends.numpy.backend import NumpySession
 from harness.backends.numpy.shard import Shard
-from harness.backends.numpy.workers import WorkerPool
+from harness.backends.processes.worker_process import ShardClass
+from harness.backends.processes.workers import WorkerPool
 from harness.model.cell import Shape
 from harness.model.network import ModelSpec
 
@@ -27,12 +28,12 @@ def max_sequences(model: ModelSpec) -> int:
     return max(1, NUMBERS // (model.steps * model.layers * model.width))
 
 
-class SerialPool(WorkerPool):
+class SerialPool(WorkerPool[Shard]):
     """Shards in this process, one after the other; the buffers of one serve all."""
 
-    def __init__(self, setup: Setup, size: int) -> None:
-        super().__init__(setup, size)
-        self.shards = [self.first, *(Shard(setup, n, self.arrays) for n in range(1, setup.threads))]
+    def __init__(self, kind: ShardClass[Shard], setup: Setup, size: int, threads: Sequence[int]) -> None:
+        super().__init__(kind, setup, size, threads)
+        self.shards = [self.first, *(kind(setup, n, self.arrays) for n in range(1, len(threads)))]
         for shard in self.shards:
             shard.networks = self.first.networks
 

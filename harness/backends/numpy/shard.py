@@ -127,6 +127,10 @@ class Shard:
             np.matmul(w, x, out=y)
             np.matmul(w.T, y, out=back)
 
+    def close(self) -> None:
+        """Lets go of the networks, which hold the arrays."""
+        self.networks.clear()
+
     def _refresh(self, version: int) -> None:
         if version != self.version:
             self.factors.refresh()

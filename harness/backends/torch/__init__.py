@@ -2,5 +2,6 @@
 
 PACKAGES = ("torch",)
 DEVICES = ("cpu", "cuda", "mps")
+SHARD_DEVICES = ("cpu",)  # where a batch may be split over processes
 UNUSED: tuple[str, ...] = ()
 ENGINES: dict[str, tuple[str, ...]] = {}

@@ -29,6 +29,10 @@ def open_session(setup: Setup) -> Session:
     that is not here."""
     cell = setup.model.cell
     implementation = resolve_implementation("torch", cell, setup.implementation, implementations(cell))
+    if setup.shards > 1:
+        from harness.backends.torch.sharded import ShardedSession
+
+        return ShardedSession(setup, implementation)
     from harness.backends.torch.session import TorchSession
 
     return TorchSession(setup, implementation)

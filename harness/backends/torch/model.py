@@ -4,6 +4,7 @@ Legend: T time steps, B batch, I input features, H hidden units, C classes, D di
 """
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from harness.backends.base import Weights
+from harness.backends.base import Setup, Weights
 from harness.backends.torch import layers, readout
 from harness.backends.torch.cells import State
 from harness.model.network import ModelSpec
@@ -28,6 +29,13 @@ class ModelOutputs(NamedTuple):
     states: list[State]
 
 
+def build(setup: Setup, implementation: str, **place: Any) -> "Model":
+    """The model of a setup, with weights of zeros, on a device and in the type that numbers are held in."""
+    cell = import_module(f"harness.backends.torch.cells.{setup.model.cell}")
+    low = torch.bfloat16 if setup.precision == "bfloat16" else None
+    return Model(setup.model, cell, implementation, low, **place)
+
+
 class Model:
     """Layers, their first states and the readout, with their weights on one device.
 
@@ -42,6 +50,7 @@ class Model:
     ) -> None:
         self.spec = spec
         self.cell = cell
+        self.low = low
         self.place = place
         self.learned = spec.learned_states()
         params = spec.params()
@@ -102,6 +111,10 @@ class Model:
             )
             for prefix, features in self.spec.blocks()
         ]
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Every stored tensor, trained or not."""
+        return [tensor for block in (*self.layers.blocks, self.plain) for tensor in block.values()]
 
     def put(self, weights: Weights) -> None:
         """Copies canonical weights into the stored tensors."""

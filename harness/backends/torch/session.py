@@ -8,20 +8,19 @@ a batch (T, B, I).
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
-from importlib import import_module
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from harness.backends import checks, optimizer_state
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.states import CarriedStates, by_block, flat
-from harness.backends.torch import cuda_graph, inductor, kernel
+from harness.backends.torch import cuda_graph, inductor, kernel, model
 from harness.backends.torch.cells import State
 from harness.backends.torch.device import configure, devices, dtype, resolve
-from harness.backends.torch.model import Model, ModelOutputs
+from harness.backends.torch.model import ModelOutputs
 from harness.backends.torch.optimizer import Optimizer
+from harness.backends.torch.products import MatrixProducts
 from harness.backends.torch.randomness import Stream
 
 
@@ -44,10 +43,8 @@ class TorchSession:
         if self._device.type == "cuda":
             torch.cuda.set_device(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
-        cell = import_module(f"harness.backends.torch.cells.{setup.model.cell}")
         place = {"device": self._device, "dtype": self._dtype}
-        low = torch.bfloat16 if setup.precision == "bfloat16" else None
-        self._model = Model(setup.model, cell, implementation, low, **place)
+        self._model = model.build(setup, implementation, **place)
         graphed = cuda_graph.available(self._device, self._dtype)
         self._rate = torch.zeros((), device=self._device) if graphed else None
         self._steps = 0  # updates so far
@@ -64,18 +61,22 @@ class TorchSession:
         )
         self._splits: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self._sizes: dict[str, int] = {}  # sequences of every split
-        self._operands: dict[tuple[int, int, int], tuple[torch.Tensor, ...]] = {}
-        self._product_dtype = low or self._dtype
+        self._inside = self._model.low or self._dtype  # the type that layers compute in
+        self._products = MatrixProducts(self._device, self._inside)
 
-    @cached_property
+    @property
     def kernel(self) -> str:
         """ "oneDNN", "cuDNN", "MPS" or "ATen" of a stock layer, "ATen loop", "ATen scan", or "Inductor";
         and "CUDA graph" where training steps are captured in one."""
+        return self._path if self._rate is None else f"{self._path}, CUDA graph"
+
+    @cached_property
+    def _path(self) -> str:
         path = {"loop": "ATen loop", "scan": "ATen scan", "compiled": "Inductor"}.get(self.implementation)
         if path is None:
             xs = torch.zeros(self._spec.steps, 2, self._spec.features, device=self._device, dtype=self._dtype)
             path = kernel.kernel_path(lambda: self._model(xs))
-        return path if self._rate is None else f"{path}, CUDA graph"
+        return path
 
     def put_weights(self, weights: Weights) -> None:
         """Takes a copy of canonical weights, sets the optimiser back to its first step and dropout to the
@@ -106,16 +107,8 @@ class TorchSession:
 
     def dropout_masks(self, epoch: int, batch: int, count: int) -> list[np.ndarray]:
         """What the outputs between layers are multiplied by in the first `count` updates of an epoch."""
-        layers, _, outputs, width = self._setup.mask_shape(batch)
-        ones = torch.ones(outputs, batch, width, device=self._device, dtype=self._product_dtype)
         dropout = Stream(self._setup.seed, self._device)
-        dropout.begin(epoch)
-        with dropout.drawn():
-            masks = [
-                torch.stack([functional.dropout(ones, self._spec.dropout) for _ in range(layers)])
-                for _ in range(count)
-            ]
-        return [copied(mask.float().transpose(1, 2)) for mask in masks]
+        return dropout.masks(epoch, self._spec.dropout, self._setup.mask_shape(batch), count, self._inside)
 
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,); every later batch is gathered there."""
@@ -227,14 +220,7 @@ class TorchSession:
 
     def matmul(self, m: int, k: int, n: int, repeats: int) -> None:
         """Multiplies (m, k) by (k, n) and the result by the transpose, `repeats` times."""
-        if (m, k, n) not in self._operands:
-            place = {"device": self._device, "dtype": self._product_dtype}
-            x, w = (torch.linspace(-1.0, 1.0, rows * k, **place).view(rows, k) for rows in (m, n))
-            self._operands = {(m, k, n): (x, w, torch.empty(m, n, **place), torch.empty_like(x))}
-        x, w, y, back = self._operands[m, k, n]
-        for _ in range(repeats):
-            torch.mm(x, w.t(), out=y)
-            torch.mm(y, w, out=back)
+        self._products.run(m, k, n, repeats)
 
     def synchronize(self) -> None:
         """Returns when the device has nothing left to do."""
@@ -251,8 +237,7 @@ class TorchSession:
         """Lets go of weights, data and threads."""
         self._graphs.clear()
         self._splits.clear()
-        self._operands.clear()
-        del self._model, self._optimizer, self._carried
+        del self._model, self._optimizer, self._carried, self._products
         torch.set_num_threads(self._threads_before)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()

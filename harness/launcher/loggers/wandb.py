@@ -9,7 +9,8 @@ import wandb
 from harness.config.schema import Config
 from harness.launcher.loggers import fields
 from harness.launcher.loggers.base import LoggedRun, directory
-from harness.store.record import STATUSES, RunRecord
+from harness.store.record import RunRecord
+from harness.store.statuses import STATUSES
 
 START_SECONDS = 10.0
 

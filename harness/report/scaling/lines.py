@@ -167,6 +167,7 @@ def _identity(record: RunRecord) -> tuple[str, ...]:
         record.implementation,
         text(record.device_name),  # DEVICE
         f"{record.threads} threads",
+        f"{identity.settings(record.config)['backend.shards']} shards",
     )
 
 

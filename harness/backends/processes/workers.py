@@ -1,7 +1,8 @@
 """The shards of a session: the first in this process, every other in a process of its own.
 
 Threads of one interpreter would wait for each other between any two kernels. Weights, gradients and data
-lie in shared memory, and a call goes to a process as a short message.
+lie in shared memory, and a call goes to a process as a short message. What a shard computes is its
+backend's: a class that is called with the setup, its number and the arrays.
 """
 
 import os
@@ -9,19 +10,20 @@ import pickle
 import subprocess
 import sys
 import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import Pipe, reduction
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
-from harness.backends.affinity import cores_for, pinned
 from harness.backends.base import Setup
-from harness.backends.numpy.shard import Shard
-from harness.backends.numpy.shared_memory import SharedArray
-from harness.backends.numpy.worker_process import Poller
+from harness.backends.processes.affinity import cores_for, pinned
+from harness.backends.processes.shared_memory import SharedArray
+from harness.backends.processes.worker_process import Poller, S, ShardClass
 from harness.errors import WorkerDied
 from harness.model.cell import Shape
+from harness.model.precision import held_in
 from harness.text import exit_description
 
 GRACE_SECONDS = 5.0
@@ -31,36 +33,39 @@ import sys
 from multiprocessing.connection import Connection
 connection = Connection(int(sys.argv[1]))
 (sys.path[:],) = connection.recv()
-from harness.backends.numpy.worker_process import serve
+from harness.backends.processes.worker_process import serve
 serve(connection)
 """
 
 
-class WorkerPool:
-    """One shard for each thread of the setup. Processes start when they are first needed."""
+class WorkerPool(Generic[S]):
+    """Shards, each with its number of `threads`. Processes start when they are first needed.
 
-    def __init__(self, setup: Setup, size: int) -> None:
-        """`size` numbers of weights."""
-        self.setup = setup
+    The arrays `weights` (size,) and `gradients` (shards, size) are there from the beginning.
+    """
+
+    def __init__(self, kind: ShardClass[S], setup: Setup, size: int, threads: Sequence[int]) -> None:
+        self.kind, self.setup, self.threads = kind, setup, threads
         self.arrays: dict[str, np.ndarray] = {}
         self.workers: list[Worker] = []
-        self.cores = cores_for(setup.threads)  # of the shards
+        self.cores = cores_for(threads)  # of the shards
         self.shared: dict[str, SharedArray] = {}
         self._finalizer = weakref.finalize(self, _end, self.workers, self.shared)
-        self.array("weights", (size,), setup.precision)
-        self.array("gradients", (setup.threads, size), setup.precision)
-        self.first = Shard(setup, 0, self.arrays)
+        dtype = held_in(setup.precision)
+        self.array("weights", (size,), dtype)
+        self.array("gradients", (len(threads), size), dtype)
+        self.first = kind(setup, 0, self.arrays)
 
     def put(self, name: str, values: np.ndarray) -> None:
         """Gives all shards these values under a name."""
-        if self.setup.threads == 1:
+        if len(self.threads) == 1:
             self.arrays[name] = values
         else:
             self.array(name, values.shape, values.dtype)[...] = values
 
     def array(self, name: str, shape: Shape, dtype: Any) -> np.ndarray:
         """A new array of this name for all shards, zeros."""
-        if self.setup.threads == 1:
+        if len(self.threads) == 1:
             self.arrays[name] = np.zeros(shape, dtype)
             return self.arrays[name]
         new = SharedArray(shape, dtype)
@@ -83,7 +88,7 @@ class WorkerPool:
         """Starts processes until there are `count` besides the first shard, without waiting for them."""
         while len(self.workers) < count:
             number = len(self.workers) + 1
-            worker = Worker(self.setup, number, self.cores[number])
+            worker = Worker(self.kind, self.setup, number, self.threads[number], self.cores[number])
             self.workers.append(worker)
             for name, shared in self.shared.items():
                 worker.hold(name, shared)
@@ -111,18 +116,25 @@ class WorkerPool:
         """Ends the processes, and lets go of the arrays."""
         self._finalizer()
         self.arrays.clear()
-        self.first.networks.clear()
+        self.first.close()
 
 
 class Worker:
-    """A process with one shard, on a core of its own where one is given."""
+    """A process with one shard, on cores of its own where they are given."""
 
-    def __init__(self, setup: Setup, number: int, core: int | None) -> None:
+    def __init__(
+        self,
+        kind: ShardClass[Any],
+        setup: Setup,
+        number: int,
+        threads: int,
+        cores: Sequence[int] | None,
+    ) -> None:
         self.number = number
         self.connection, other = Pipe()
         env = dict(os.environ)
         for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
-            env[f"{name}_NUM_THREADS"] = "1"
+            env[f"{name}_NUM_THREADS"] = str(threads)
         with other:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", BOOTSTRAP, str(other.fileno())],
@@ -132,7 +144,7 @@ class Worker:
             )
         self.poller = Poller(self.connection)
         self._send(sys.path)
-        self._send(setup, number, core)
+        self._send(kind, setup, number, cores)
 
     def hold(self, name: str, shared: SharedArray) -> None:
         """Shares an array with the process, which sends no answer."""

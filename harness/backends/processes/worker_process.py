@@ -1,21 +1,34 @@
-"""What a process with one shard does; `Worker` in `harness.backends.numpy.workers` is the other side."""
+"""What a process with one shard does; `Worker` in `harness.backends.processes.workers` is the other side."""
 
 import os
 import select
 import signal
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
-from typing import NoReturn
+from typing import NoReturn, Protocol, TypeVar
 
 import numpy as np
 
-from harness.backends.affinity import pin
-from harness.backends.numpy.shard import Shard
-from harness.backends.numpy.shared_memory import attached
+from harness.backends.base import Setup
+from harness.backends.processes.affinity import pin
+from harness.backends.processes.shared_memory import attached
 
 POLLS = 1000  # about a millisecond
+
+
+class Shard(Protocol):
+    """What computes one part of every batch. Its methods are called by name, with what can be pickled."""
+
+    def close(self) -> None:
+        """Lets go of the arrays."""
+
+
+S = TypeVar("S", bound=Shard)
+# makes a shard from the setup, its number and the arrays, which may change until a call is about them
+ShardClass = Callable[[Setup, int, dict[str, np.ndarray]], S]
 
 
 class Poller:
@@ -41,8 +54,8 @@ def serve(connection: Connection) -> None:
 
 
 def _serve(connection: Connection) -> NoReturn:
-    setup, number, core = connection.recv()
-    pin(core)
+    kind, setup, number, cores = connection.recv()
+    pin(cores)
     arrays: dict[str, np.ndarray] = {}
     shard: Shard | None = None
     poller = Poller(connection)
@@ -55,7 +68,7 @@ def _serve(connection: Connection) -> NoReturn:
             os.close(fd)
             continue
         try:
-            shard = shard or Shard(setup, number, arrays)
+            shard = shard or kind(setup, number, arrays)
             answer = False, getattr(shard, name)(*content[0])
         except Exception as error:  # noqa: BLE001  the caller raises it
             traceback.print_exc()

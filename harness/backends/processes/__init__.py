@@ -1,0 +1,1 @@
+"""The shards of a session: parts of every batch, each computed in a process of its own."""
