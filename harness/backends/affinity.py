@@ -1,35 +1,41 @@
-"""A core for every shard of a session.
+"""Cores of their own for the shards of a session.
 
 Woken processes often start on the core of the one that woke them, and two that share a core stay there for
 tenths of a second.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
+
+Cores = tuple[int, ...]
 
 
-def cores_for(shards: int) -> list[int | None]:
-    """A core for each shard, where this thread may use exactly as many, as in a run; elsewhere None for each,
-    since other sessions would take the same cores while others are free."""
-    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    return list(allowed) if len(allowed) == shards > 1 else [None] * shards
+def cores_for(threads: Sequence[int]) -> list[Cores]:
+    """As many cores for each shard as it has threads, where this thread may use exactly as many as there are
+    threads, as in a run. Elsewhere none for any: other sessions would take the same ones while some are free.
+    """
+    allowed = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+    if len(threads) == 1 or len(allowed) != sum(threads):
+        return [() for _ in threads]
+    return [allowed[end - count : end] for end, count in zip(accumulate(threads), threads, strict=True)]
 
 
-def pin(core: int | None) -> None:
-    """Keeps this thread on a core from now on."""
-    if core is not None:
-        os.sched_setaffinity(0, [core])
+def pin(cores: Cores) -> None:
+    """Keeps this thread on these cores from now on, if there are any."""
+    if cores:
+        os.sched_setaffinity(0, cores)
 
 
 @contextmanager
-def pinned(core: int | None) -> Iterator[None]:
-    """Keeps this thread on a core for a while."""
-    if core is None:
+def pinned(cores: Cores) -> Iterator[None]:
+    """Keeps this thread on these cores for a while, if there are any."""
+    if not cores:
         yield
         return
     before = os.sched_getaffinity(0)
-    pin(core)
+    pin(cores)
     try:
         yield
     finally:

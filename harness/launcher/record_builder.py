@@ -10,7 +10,7 @@ from harness.config.schema import Config
 from harness.measure.clock import now
 from harness.measure.phases import Phases
 from harness.runner.protocol import Update
-from harness.store import derived
+from harness.store import flops
 from harness.store.record import RunRecord
 from harness.text import one_line
 
@@ -51,7 +51,7 @@ class RecordBuilder:
         self.values["timing"]["phases"] = phases
         total = math.fsum(phases.values())
         values = {**self.values, "status": status, "reason": reason, "total_seconds": total}
-        values |= derived.columns(values)
+        values |= flops.columns(values)
         return RunRecord(**{f.name: values[f.name] for f in fields(RunRecord) if f.name in values})
 
 
@@ -76,7 +76,7 @@ def _configured_columns(config: Config) -> dict[str, Any]:
         "device": config.device,
         "parameters": model.parameters,
         "flops_per_sequence": model.flops_per_sequence,
-        "training_flops_per_sequence": derived.training_flops(
+        "training_flops_per_sequence": flops.training_flops(
             model, solver=config.train.solver, truncate=config.train.truncate
         ),
     }

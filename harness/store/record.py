@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import orjson
 
 from harness.errors import StoreError
-from harness.store import derived
+from harness.store import flops
 from harness.store.columns import (
     BY_TARGET,
     FLOP,
@@ -233,7 +233,7 @@ class RunRecord:
         if wrong is not None:
             raise StoreError(f"{place}: not a whole record: {wrong} is of the wrong type")
         try:
-            return RunRecord(**known | derived.columns(known))
+            return RunRecord(**known | flops.columns(known))
         except TypeError as error:
             raise StoreError(f"{place}: not a whole record: {error}") from error
 

@@ -8,7 +8,7 @@ import pandas
 from harness.config.schema import Config
 from harness.launcher.record_builder import RecordBuilder
 from harness.report.frame import records_frame
-from harness.store import derived
+from harness.store import flops
 from harness.store.record import RunRecord
 from tests.support.configurations import composed
 
@@ -35,8 +35,8 @@ def measured(
     made = record("ok", None, f"backend={backend}", "mode=throughput", *overrides)
     steps = 784 if made.sequence == "pixel" else 28 // made.config["sequence"]["rows_per_step"]
     assert made.training_flops_per_sequence is not None
-    flops = made.batch_size * made.training_flops_per_sequence
-    seconds = overhead + steps * step + flops / rate
+    work = made.batch_size * made.training_flops_per_sequence
+    seconds = overhead + steps * step + work / rate
     values = {
         "train_throughput": made.batch_size / seconds,
         "peak_flops_per_second": PEAK,
@@ -44,4 +44,4 @@ def measured(
         "details": {"shape": {"steps": steps, "features": 784 // steps, "classes": 10}},
     }
     known = {**vars(made), **values, **fields}
-    return RunRecord(**{**known, **derived.columns(known), **fields})
+    return RunRecord(**{**known, **flops.columns(known), **fields})

@@ -41,8 +41,8 @@ def serve(connection: Connection) -> None:
 
 
 def _serve(connection: Connection) -> NoReturn:
-    setup, number, core = connection.recv()
-    pin(core)
+    setup, number, cores = connection.recv()
+    pin(cores)
     arrays: dict[str, np.ndarray] = {}
     shard: Shard | None = None
     poller = Poller(connection)

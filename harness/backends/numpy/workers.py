@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.backends.affinity import cores_for, pinned
+from harness.backends.affinity import Cores, cores_for, pinned
 from harness.backends.base import Setup
 from harness.backends.numpy.shard import Shard
 from harness.backends.numpy.shared_memory import SharedArray
@@ -44,7 +44,7 @@ class WorkerPool:
         self.setup = setup
         self.arrays: dict[str, np.ndarray] = {}
         self.workers: list[Worker] = []
-        self.cores = cores_for(setup.threads)  # of the shards
+        self.cores = cores_for([1] * setup.threads)  # of the shards
         self.shared: dict[str, SharedArray] = {}
         self._finalizer = weakref.finalize(self, _end, self.workers, self.shared)
         self.array("weights", (size,), setup.precision)
@@ -100,7 +100,7 @@ class WorkerPool:
         try:
             for worker, each in zip(workers, others, strict=True):
                 worker.send(method, each)
-            with pinned(self.cores[0] if others else None):
+            with pinned(self.cores[0] if others else ()):
                 first = getattr(self.first, method)(*arguments[0])
             return [first, *(worker.result() for worker in workers)]
         except BaseException:  # a worker may still send an answer that the next call would take for its own
@@ -115,9 +115,9 @@ class WorkerPool:
 
 
 class Worker:
-    """A process with one shard, on a core of its own where one is given."""
+    """A process with one shard, on the cores that are given, if any are."""
 
-    def __init__(self, setup: Setup, number: int, core: int | None) -> None:
+    def __init__(self, setup: Setup, number: int, cores: Cores) -> None:
         self.number = number
         self.connection, other = Pipe()
         env = dict(os.environ)
@@ -132,7 +132,7 @@ class Worker:
             )
         self.poller = Poller(self.connection)
         self._send(sys.path)
-        self._send(setup, number, core)
+        self._send(setup, number, cores)
 
     def hold(self, name: str, shared: SharedArray) -> None:
         """Shares an array with the process, which sends no answer."""

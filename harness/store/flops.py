@@ -1,4 +1,4 @@
-"""The columns of a record that follow from others, computed alike for new records and for stored ones."""
+"""A record's columns on arithmetic that follow from others, alike for new records and for stored ones."""
 
 from collections.abc import Mapping
 from typing import Any
