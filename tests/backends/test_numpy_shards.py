@@ -96,8 +96,10 @@ def test_every_shard_computes_on_a_core_of_its_own(monkeypatch: pytest.MonkeyPat
             assert os.sched_getaffinity(0) == {first, second}
             session.train(np.arange(1)[None], np.zeros(1))  # one shard: the system places it
             assert seen[1:] == [{first, second}]
+        assert cores_for([1, 1]) == [(first,), (second,)]
+        assert cores_for([2]) == [()]  # one shard: nothing to tell apart
         os.sched_setaffinity(0, [first])
-        assert cores_for([1, 1]) == [None, None]  # others may have the same cores
+        assert cores_for([1, 1]) == [(), ()]  # other sessions may have the same cores
     finally:
         os.sched_setaffinity(0, before)
 

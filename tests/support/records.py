@@ -35,8 +35,8 @@ def measured(
     made = record("ok", None, f"backend={backend}", "mode=throughput", *overrides)
     steps = 784 if made.sequence == "pixel" else 28 // made.config["sequence"]["rows_per_step"]
     assert made.training_flops_per_sequence is not None
-    flops = made.batch_size * made.training_flops_per_sequence
-    seconds = overhead + steps * step + flops / rate
+    work = made.batch_size * made.training_flops_per_sequence
+    seconds = overhead + steps * step + work / rate
     values = {
         "train_throughput": made.batch_size / seconds,
         "peak_flops_per_second": PEAK,

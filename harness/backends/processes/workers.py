@@ -18,7 +18,7 @@ from typing import Any, Generic
 import numpy as np
 
 from harness.backends.base import Setup
-from harness.backends.processes.affinity import cores_for, pinned
+from harness.backends.processes.affinity import Cores, cores_for, pinned
 from harness.backends.processes.shared_memory import SharedArray
 from harness.backends.processes.worker_process import Poller, S, ShardClass
 from harness.errors import WorkerDied
@@ -105,7 +105,7 @@ class WorkerPool(Generic[S]):
         try:
             for worker, each in zip(workers, others, strict=True):
                 worker.send(method, each)
-            with pinned(self.cores[0] if others else None):
+            with pinned(self.cores[0] if others else ()):
                 first = getattr(self.first, method)(*arguments[0])
             return [first, *(worker.result() for worker in workers)]
         except BaseException:  # a worker may still send an answer that the next call would take for its own
@@ -120,7 +120,7 @@ class WorkerPool(Generic[S]):
 
 
 class Worker:
-    """A process with one shard, on cores of its own where they are given."""
+    """A process with one shard, on the cores that are given, if any are."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Worker:
         setup: Setup,
         number: int,
         threads: int,
-        cores: Sequence[int] | None,
+        cores: Cores,
     ) -> None:
         self.number = number
         self.connection, other = Pipe()
