@@ -1,7 +1,8 @@
 """A contender that does more work than it says: `python -m tests.bench.slowed EVENTS_FD`.
 
-It is `harness.commands.tournament.contender_session`, but the contender with SLOW_SEED makes an update more
-for every 1 / EXTRA that it is asked for.
+It is `harness.commands.tournament.contender_session`, but a contender whose `logger.project` is SLOWER makes
+an update more for every 1 / EXTRA that it is asked for. That key changes nothing else: contenders that differ
+in it alone are the same.
 """
 
 from dataclasses import replace
@@ -10,13 +11,14 @@ from typing import Any
 from harness.commands.tournament import contender_session
 from harness.commands.tournament.contender_loop import BuiltContender, serve
 
-SLOW_SEED = 4
+SLOWER = "slower"
 EXTRA = 0.05
 
 
 def build(job: dict[str, Any]) -> BuiltContender:
     built = contender_session.build(job)
-    return replace(built, run_updates=_More(built)) if job["config"]["seed"] == SLOW_SEED else built
+    slower = job["config"]["logger"]["project"] == SLOWER
+    return replace(built, run_updates=_More(built)) if slower else built
 
 
 class _More:

@@ -21,16 +21,17 @@ from harness.commands.tournament.plan import plan
 from harness.commands.tournament.result import Rules, Tournament
 from harness.measure import machine
 from tests.bench.race import SMALL, disturbed
-from tests.bench.slowed import EXTRA, SLOW_SEED
+from tests.bench.slowed import EXTRA, SLOWER
 from tests.support.tournaments import DEVIATION, alike, simulate
 
 TIMES, SECONDS, PRECISION = 20, 600.0, 0.02
 SIMULATIONS, HEATS = 2000, 12
+ALIKE = ("first", "second", "third", "fourth")
 
 
-def play(seeds: Sequence[int], overrides: Sequence[str], seconds: float) -> Tournament:
-    """A tournament of one configuration with several seeds; the slow one has SLOW_SEED."""
-    (group,) = plan([*overrides, f"seed={','.join(map(str, seeds))}", *SMALL])
+def play(names: Sequence[str], overrides: Sequence[str], seconds: float) -> Tournament:
+    """A tournament of one configuration under several names; one that is called SLOWER is slower."""
+    (group,) = plan([*overrides, f"logger.project={','.join(names)}", *SMALL])
     rules = Rules(PRECISION, seconds, ROUNDS, drop_out=True, level=LEVEL)
     played = competition.tournament(group.contenders, rules)
     with mock.patch.object(rounds, "MODULE", "tests.bench.slowed"):
@@ -45,12 +46,14 @@ def found(played: Tournament) -> bool:
     return not slow.shares_letter(standings[0])
 
 
-def real(kind: str, count: int, good: Callable[[Tournament], bool], args: argparse.Namespace) -> None:
+def real(
+    kind: str, names: Sequence[str], good: Callable[[Tournament], bool], args: argparse.Namespace
+) -> None:
     print(f"\n| {kind} | heats | rounds | windows | letters | ended | others' share of the cores | found |")
     print("|---:|---:|---:|---:|---|---|---:|---|")
     times = 0
     for k in range(args.times):
-        played = play(range(count), args.overrides, args.seconds)
+        played = play(names, args.overrides, args.seconds)
         share = played.others_share_of_cores
         letters = {each.contender: each.letters for each in played.standings()}
         times += good(played)
@@ -100,9 +103,9 @@ def main() -> None:
         return
     with disturbed(args.load) if args.load else contextlib.nullcontext():
         if args.only != "slower":
-            real("alike", SLOW_SEED, alike, args)
+            real("alike", ALIKE, alike, args)
         if args.only != "alike":
-            real("slower", SLOW_SEED + 1, found, args)
+            real("slower", (*ALIKE, SLOWER), found, args)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ from harness.commands.tournament.plan import plan
 from harness.commands.tournament.result import HEATS_TO_DROP
 from harness.errors import HarnessError
 from harness.launcher.key import run_key
+from harness.report.table.groups import group
 from harness.store import attempts, frames
 from tests.conftest import ROOT, Shell, environment
+from tests.support.records import frame, record
 
 SMALL = ("data=digits", "threads=1", "measure.window_seconds=0.005", "train.batch_size=32")
 HIDDEN = "cell.hidden=8,128"
@@ -55,11 +57,11 @@ def test_the_faster_one_wins_and_every_command_reads_the_records(
     assert len({p["process"] for heat in heats for p in heat["properties"].values()}) == 2 * len(heats)
     assert {tuple(order) for heat in heats for order in heat["orders"]} == {(0, 1), (1, 0)}
 
-    frame = frames.load(results)
-    assert len(frame) == 2 * len(heats)
-    assert set(frame["status"]) == {"ok"}
-    assert set(frame["mode"]) == {"throughput"}
-    for heat, (_, row) in zip(heats, frame[frame["hidden"] == 8].iterrows(), strict=True):
+    runs = frames.load(results)
+    assert len(runs) == 2 * len(heats)
+    assert set(runs["status"]) == {"ok"}
+    assert set(runs["mode"]) == {"throughput"}
+    for heat, (_, row) in zip(heats, runs[runs["hidden"] == 8].iterrows(), strict=True):
         assert [window["seconds"] for window in row["timing"]["windows"]] == heat["seconds"]["0"]
         assert row["train_throughput_low"] <= row["train_throughput"] <= row["train_throughput_high"]
         assert row["parity_gradient"] < 1e-4
@@ -87,6 +89,20 @@ def test_a_run_is_not_complete_because_a_tournament_timed_its_configuration(
         assert attempts.find_complete(results, key, with_weights=False) is None
 
 
+def test_heats_share_a_row_with_those_of_their_tournament_alone() -> None:
+    started = [None, "2026-01-01", "2026-01-01", "2026-01-02"]
+    made = [
+        record("ok", None, f"seed={k}", details={"tournament": {"started": each}} if each else {})
+        for k, each in enumerate(started)
+    ]
+    table = group(frame(*made), ["backend"], ["train_throughput"]).table
+    assert dict(zip(table["tournament"], table["n"], strict=True)) == {
+        "": 1,
+        "2026-01-01": 2,
+        "2026-01-02": 1,
+    }
+
+
 def test_those_that_fail_are_out_and_the_others_go_on(
     harness_command: Shell, results: Path, shadow: Callable[[str, str], dict[str, str]]
 ) -> None:
@@ -106,8 +122,8 @@ def test_those_that_fail_are_out_and_the_others_go_on(
     assert "+contender=torch_loop cell.hidden=8: skipped: torch cannot start here (ImportError" in done.stdout
     assert "+contender=keras_jax_fused cell.hidden=16: skipped: " in done.stdout
     assert re.search(r"\| 1 +\| \+contender=numpy_loop cell.hidden=(8|16) ", done.stdout)
-    frame = frames.load(results)
-    skipped = frame[frame["status"] == "skipped"]
+    runs = frames.load(results)
+    skipped = runs[runs["status"] == "skipped"]
     assert sorted(skipped["backend"]) == ["keras", "keras", "torch", "torch"]
     assert skipped["reason"].str.contains("libtorch.so is broken|no fused indrnn").all()
 
