@@ -4,6 +4,7 @@ Results are emitted as they are known, so that a run that ends early keeps what 
 """
 
 from dataclasses import asdict
+from functools import reduce
 from importlib import import_module
 from typing import Any
 
@@ -35,12 +36,12 @@ def run(job: Job, emit: Emit) -> None:
     emit(Update(details={"split_sha256": {split: context.load(split) for split in SPLITS}}))
     memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
     # a GPU's memory is recorded at its peak, which these products would be
-    before = _measure_roofline(context, None) if context.session.device == "cpu" else None
+    products = _measure_products(context, "before", {}) if context.session.device == "cpu" else {}
     contention = ContentionMonitor(job.cores)
     mode = import_module(f"harness.runner.modes.{config.mode}")
     earlier: list[bool | None] = mode.run(context, job, contention)
     _report_contention(context, contention, earlier, memory)
-    _measure_roofline(context, before)
+    _measure_products(context, "after", products)
     emit(Phase("end"))
     context.session.close()
 
@@ -85,16 +86,15 @@ def _report_contention(
     )
 
 
-def _measure_roofline(context: Context, before: Roofline | None) -> Roofline:
-    """FLOP/s of matrix products alone, on the run's own device and threads; reports the better of `before`
-    and now for every shape, and each."""
+def _measure_products(context: Context, when: str, earlier: dict[str, Roofline]) -> dict[str, Roofline]:
+    """FLOP/s of matrix products alone, on the run's own device and threads, beside those measured `earlier`;
+    reports the best for every shape, and each."""
     train = context.config.train
     context.begin("roofline", "measuring the matrix-multiply peak")
     steps = train.truncate or context.shape.steps
     own = roofline.own_shape(context.model, batch=train.batch_size, steps=steps)
-    now = roofline.measure(context.session, own)
-    best = now if before is None else now.better(before)
-    each = {"before": before, "after": now} if before else {"before": now}
+    products = {**earlier, when: roofline.measure(context.session, own)}
+    best = reduce(Roofline.better, products.values())
     context.emit(
         Update(
             columns={
@@ -104,8 +104,8 @@ def _measure_roofline(context: Context, before: Roofline | None) -> Roofline:
             },
             details={
                 "matmul_flops_per_second": best.by_name(),
-                "matmul": {when: measured.by_name() for when, measured in each.items()},
+                "matmul": {name: measured.by_name() for name, measured in products.items()},
             },
         )
     )
-    return best
+    return products
