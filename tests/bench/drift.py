@@ -79,9 +79,9 @@ DRIFTS: dict[str, Drift] = {
     "none": lambda moments, _: np.zeros(len(moments)),
     "steady, 10 % in 5 minutes": steady(0.1, 5),
     "steady, 20 % in 30 minutes": steady(0.2, 30),
-    "up and down, 10 % in 3 minutes": wave(0.1, 3),  # and up again every two blocks of runs of 30 seconds
     "up and down, 10 % in 5 minutes": wave(0.1, 5),
     "up and down, 20 % in 30 minutes": wave(0.2, 30),
+    "up and down, 10 % in 3 minutes": wave(0.1, 3),  # and up again every two blocks of runs of 30 seconds
     "random walk, 10 % in 5 minutes": walk(0.1, 5),
     "random walk, 20 % in 30 minutes": walk(0.2, 30),
 }
