@@ -41,7 +41,7 @@ SPEED = parse_metric("train_throughput")
 BACKENDS, CELLS, COUNTS = ("numpy", "torch"), ("rnn", "lstm", "gru"), (3, 5, 10)
 DEVIATION = 0.03  # from run to run
 JITTER = 0.2  # of how long a run takes
-SECONDS, TIMES = 30.0, 2000
+SECONDS, TIMES = 30.0, 1200
 
 Drift = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # seconds (T,) -> logarithm of the speed (T,)
 
@@ -81,6 +81,7 @@ DRIFTS: dict[str, Drift] = {
     "steady, 20 % in 30 minutes": steady(0.2, 30),
     "up and down, 10 % in 5 minutes": wave(0.1, 5),
     "up and down, 20 % in 30 minutes": wave(0.2, 30),
+    "up and down, 10 % in 3 minutes": wave(0.1, 3),  # and up again every two blocks of runs of 30 seconds
     "random walk, 10 % in 5 minutes": walk(0.1, 5),
     "random walk, 20 % in 30 minutes": walk(0.2, 30),
 }

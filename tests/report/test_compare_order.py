@@ -95,6 +95,24 @@ def test_single_runs_of_several_configurations_are_looked_at_together(
     assert found.overall.why == ("" if in_turns else WHY)
 
 
+def test_what_a_block_does_to_all_configurations_counts_once(compared: Compared) -> None:
+    """Three blocks that favour PyTorch by 10 %, 2 % and 6 % in all three cells: three pairs, not nine."""
+    favour = (1.10, 1.02, 1.06)
+    runs = [
+        replace(run, train_throughput=1000 * (favour[seed] if side == TORCH else 1.0) + k, timing={})
+        for seed in range(3)
+        for k, cell in enumerate(("cell=gru", "cell=lstm", "cell=rnn"))
+        for place, side in enumerate(((TORCH, NUMPY), (NUMPY, TORCH))[seed % 2])
+        for run in made((side, seed), cell=cell, first=6 * seed + 2 * k + place)
+    ]
+    found = compared(runs)
+    assert (found.overall.paired, found.overall.runs) == (True, (9, 9))
+    assert found.overall.estimate == pytest.approx(1.06, abs=0.002)
+    assert (found.overall.verdict, found.overall.why) == ("cannot tell", "")
+    widths = [effect.high / effect.low for effect in (found.overall, found.parts[0])]
+    assert widths[0] == pytest.approx(widths[1], rel=0.05)
+
+
 # how often it is wrong on a machine that drifts: small versions of `python -m tests.bench.drift`
 
 
