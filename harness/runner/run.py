@@ -36,12 +36,12 @@ def run(job: Job, emit: Emit) -> None:
         context.load(split)
     memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
     # a GPU's memory is recorded at its peak, which these products would be
-    before = _measure_roofline(context, None) if context.session.device == "cpu" else None
+    before = measure_roofline(context, None) if context.session.device == "cpu" else None
     contention = ContentionMonitor(job.cores)
     mode = import_module(f"harness.runner.modes.{config.mode}")
     earlier: list[bool | None] = mode.run(context, job, contention)
     _report_contention(context, contention, earlier, memory)
-    _measure_roofline(context, before)
+    measure_roofline(context, before)
     emit(Phase("end"))
     context.session.close()
 
@@ -86,7 +86,7 @@ def _report_contention(
     )
 
 
-def _measure_roofline(context: Context, before: Roofline | None) -> Roofline:
+def measure_roofline(context: Context, before: Roofline | None) -> Roofline:
     """FLOP/s of matrix products alone, on the run's own device and threads; reports the better of `before`
     and now for every shape, and each."""
     train = context.config.train
