@@ -36,12 +36,12 @@ def run(job: Job, emit: Emit) -> None:
     emit(Update(details={"split_sha256": {split: context.load(split) for split in SPLITS}}))
     memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
     # a GPU's memory is recorded at its peak, which these products would be
-    products = _measure_products(context, "before", {}) if context.session.device == "cpu" else {}
+    products = measure_products(context, "before", {}) if context.session.device == "cpu" else {}
     contention = ContentionMonitor(job.cores)
     mode = import_module(f"harness.runner.modes.{config.mode}")
     earlier: list[bool | None] = mode.run(context, job, contention)
     _report_contention(context, contention, earlier, memory)
-    _measure_products(context, "after", products)
+    measure_products(context, "after", products)
     emit(Phase("end"))
     context.session.close()
 
@@ -86,7 +86,7 @@ def _report_contention(
     )
 
 
-def _measure_products(context: Context, when: str, earlier: dict[str, Roofline]) -> dict[str, Roofline]:
+def measure_products(context: Context, when: str, earlier: dict[str, Roofline]) -> dict[str, Roofline]:
     """FLOP/s of matrix products alone, on the run's own device and threads, beside those measured `earlier`;
     reports the best for every shape, and each."""
     train = context.config.train

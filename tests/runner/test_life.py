@@ -5,13 +5,19 @@ import sys
 from collections import Counter
 from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from harness.data.dataset import Shape
 from harness.measure.statistics import pooled
+from harness.runner import roofline
 from harness.runner.import_guard import hide_packages
+from harness.runner.run import measure_products
 from harness.store.record import RunRecord
 from tests.conftest import Shell
+from tests.support.configurations import composed
 
 LEARNING = ["data", "imports", "warm_up", "parity", "training", "validation", "evaluation", "inference"]
 ALWAYS = ["prepare", "lease", "launch", "roofline", "end"]
@@ -155,3 +161,26 @@ def test_training_is_measured_against_products_of_its_own_shape(run: Shell, resu
     assert record.train_flops_per_second == record.train_throughput * record.training_flops_per_sequence
     assert record.peak_fraction == pytest.approx(record.train_flops_per_second / max(rates.values()))
     assert record.own_shape_fraction == pytest.approx(record.train_flops_per_second / rates[own])
+
+
+@pytest.mark.parametrize("rates", [(5e9, 3e9), (3e9, 5e9)])
+def test_the_better_of_the_products_before_and_after_training_counts(
+    monkeypatch: pytest.MonkeyPatch, rates: tuple[float, float]
+) -> None:
+    found = iter(rates)
+    monkeypatch.setattr(roofline, "measure", lambda session, own: roofline.Roofline({own: next(found)}, own))
+    config, shape, emitted = composed(), Shape(28, 28, 10), []
+    context: Any = SimpleNamespace(
+        config=config,
+        model=config.model_spec(shape),
+        shape=shape,
+        session=SimpleNamespace(kernel="a kernel"),
+        begin=lambda phase, note: None,
+        emit=emitted.append,
+    )
+    measure_products(context, "after", measure_products(context, "before", {}))
+    assert [update.columns["peak_flops_per_second"] for update in emitted] == [rates[0], 5e9]
+    assert emitted[1].columns["own_shape_flops_per_second"] == 5e9
+    own = "128×128×512"
+    assert emitted[1].details["matmul_flops_per_second"] == {own: 5e9}
+    assert emitted[1].details["matmul"] == {"before": {own: rates[0]}, "after": {own: rates[1]}}
