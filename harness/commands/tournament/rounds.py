@@ -87,7 +87,8 @@ def _run_heat(
                 continue
             heat.properties[k] |= {"started": started, "ready_seconds": seconds() - began}
             processes[k] = child
-            memory.check_rest(heat.properties.values(), len(remaining) - place - 1)
+            if not tournament.heats:
+                memory.check_rest(heat.properties.values(), len(remaining) - place - 1)
         heat.start_seconds = seconds() - start
         tournament.heats.append(heat)
         _check_same_device(tournament, heat)
