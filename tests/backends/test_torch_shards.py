@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from harness.backends.base import Setup, Weights
+from harness.backends.numpy.reference import Reference
 from harness.backends.torch import backend
 from harness.backends.torch.sharded import ShardedSession
 from harness.errors import Unavailable, WorkerDied
@@ -169,6 +170,18 @@ def test_what_is_dropped_is_of_the_shard_and_of_the_epoch(dropper: ShardedSessio
     assert np.array_equal(dropper.train(rows, nothing), second)
     dropper.put_weights(DROPPING.weights())
     assert np.array_equal(dropper.train(rows, nothing), first)
+
+
+def test_masks_are_those_that_training_drops_by(dropper: ShardedSession) -> None:
+    put_back(dropper, DROPPING)
+    dropper.begin_epoch(1)
+    losses = dropper.train(BATCHES[:3], RATES[:3])
+    setup = replace(dropper._setup, shards=1, precision="float64")
+    truth = Reference(setup, DROPPING.weights(), batch=5)
+    truth.load("train", *DROPPING.data())
+    expected = truth.train_dropping(BATCHES[:3], RATES[:3], dropper.dropout_masks(1, 5, 3))
+    truth.close()
+    assert distance(losses, expected) < 1e-12
 
 
 def test_a_killed_process_is_named_and_comes_back(dropper: ShardedSession) -> None:
