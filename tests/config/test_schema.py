@@ -63,6 +63,7 @@ def test_every_choice_in_conf_is_valid(choice: str) -> None:
         pytest.param("implementations", 117, marks=pytest.mark.long),
         pytest.param("scaling", 135, marks=pytest.mark.long),
         ("answer", 13),
+        pytest.param("sharding", 45, marks=pytest.mark.long),
         ("literature", 3),
         ("pixels", 6),
     ],
