@@ -24,8 +24,10 @@ from harness.runner import protocol
 from harness.runner.protocol import Job, Message
 
 # How often a thread of PyTorch's looks whether the others are at a barrier before it sleeps. The default of
-# libgomp is 300,000, with which one busy core makes two threads ten times slower: tests/bench/spinning.py
-SPIN_COUNT = "100000"
+# libgomp is 300,000, with which one busy core makes two threads a hundred times slower. With this it is ten
+# times, and a quiet machine loses little or nothing; with 1,000 twice, and a quiet machine a sixth:
+# tests/bench/spinning.py
+SPIN_COUNT = "10000"
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 LONGEST_WAIT = 3600.0  # seconds that the system is asked to wait at once: it refuses some weeks
 TAIL = 4096  # bytes of the output that are looked at
