@@ -61,6 +61,11 @@ def shard_devices(backend: str) -> tuple[str, ...]:
     return tuple(getattr(_package(backend), "SHARD_DEVICES", ()))
 
 
+def waits_in_libgomp(backend: str, engine: str | None) -> bool:
+    """Whether threads of such a run wait for each other in libgomp."""
+    return not set(packages(backend, engine)).isdisjoint(getattr(_package(backend), "LIBGOMP", ()))
+
+
 def packages(backend: str, engine: str | None = None) -> tuple[str, ...]:
     """The distributions that a run needs: the backend's and the engine's, by default its first engine's."""
     package = _package(backend)

@@ -23,11 +23,6 @@ from harness.measure.machine import PROJECT
 from harness.runner import protocol
 from harness.runner.protocol import Job, Message
 
-# How often a thread of PyTorch's looks whether the others are at a barrier before it sleeps. The default of
-# libgomp is 300,000, with which one busy core makes two threads a hundred times slower. With this it is ten
-# times, and a quiet machine loses little or nothing; with 1,000 twice, and a quiet machine a sixth:
-# tests/bench/spinning.py
-SPIN_COUNT = "10000"
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 LONGEST_WAIT = 3600.0  # seconds that the system is asked to wait at once: it refuses some weeks
 TAIL = 4096  # bytes of the output that are looked at
@@ -60,11 +55,10 @@ def environment(config: Config, lease: Lease) -> dict[str, str]:
 
 
 def variables_set(config: Config, lease: Lease) -> dict[str, str]:
-    """What must be set before a run imports anything: threads, how they wait, engine, visible devices."""
+    """What must be set before a run imports anything: threads, engine, visible devices."""
     threads = str(len(lease.cores))
     pools = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
     env = {f"{name}_NUM_THREADS": threads for name in pools} | {
-        "GOMP_SPINCOUNT": SPIN_COUNT,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": threads,
         "TF_CPP_MIN_LOG_LEVEL": "2",

@@ -73,19 +73,30 @@ class ContentionMonitor:
 
     def result(self) -> Contention:
         """The contention since the start; without share and switches during the first second."""
-        elapsed = seconds() - self.start[0]
+        elapsed = self.elapsed
         if elapsed < 1.0:
             return Contention(None, None, self.load_average)
         rate = (_switches() - self.switches) / (elapsed * len(self.cores))
-        others = None
-        if self.share_known:
-            others = (self._busy() - self.start[1]) - (self._own() - self.start[2])
-            others = max(0.0, others / (elapsed * len(self.cores)))
+        others = self.others()
+        share = None if others is None else others / len(self.cores)
         since = [
             now - self.throttled[group] for group, now in _throttled().items() if group in self.throttled
         ]
         throttled = min(1.0, max(since) / (elapsed * len(self.cores))) if since else None
-        return Contention(others, max(0.0, rate), self.load_average, throttled)
+        return Contention(share, max(0.0, rate), self.load_average, throttled)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return seconds() - self.start[0]
+
+    def others(self) -> float | None:
+        """How many of the cores others have kept busy since the start, on average; None where that is not
+        known."""
+        if not self.share_known:
+            return None
+        busy, own = self._busy() - self.start[1], self._own() - self.start[2]
+        return max(0.0, busy - own) / self.elapsed
 
     def _busy(self) -> float:
         times = psutil.cpu_times(percpu=True)

@@ -15,7 +15,7 @@ from harness.data.sequence import permutation_hash
 from harness.errors import DataError
 from harness.measure.contention import ContentionMonitor
 from harness.measure.memory import memory_bytes, peak_memory_bytes
-from harness.runner import roofline
+from harness.runner import roofline, spinning
 from harness.runner.context import Context, prepare
 from harness.runner.protocol import Emit, Job, Note, Phase, Update
 from harness.runner.roofline import Roofline
@@ -23,12 +23,13 @@ from harness.runner.roofline import Roofline
 
 def run(job: Job, emit: Emit) -> None:
     """Makes one run. Raises HarnessError for what a person can mend; emits updates on the way."""
-    config = job.config
+    config, others = job.config, ContentionMonitor(job.cores)
     emit(Phase("data"))
     emit(Note("loading data"))
     dataset = datasets.open_dataset(config)
     if dataset.sha256 != job.data_sha256:
         raise DataError(f"data.path={config.data.path}: changed while the run was waiting to start")
+    emit(spinning.settle(config, others))
     context = prepare(config, dataset, threads=job.threads, emit=emit)
     memory = {"after_imports": memory_bytes()}
     emit(_description(context, job.gpu))

@@ -124,6 +124,7 @@ def _row(place: int, config: Config) -> dict[str, object]:
     return {
         "config": config.to_mapping(),
         "details": {},
+        "environment": {},
         "backend": config.backend.name,
         "seed": config.seed,
         "started": began.isoformat(),

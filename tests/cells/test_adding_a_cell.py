@@ -55,9 +55,8 @@ def test_the_page_counts_its_lines() -> None:
         assert f"| `{name}` | {len(content.splitlines())} |" in PAGE, (name, len(content.splitlines()))
 
 
-@pytest.mark.parametrize(
-    ("selection", "least"), [("not long", 13), pytest.param("long", 5, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("selection", "least"), [("not long", 13), ("long", 5)])
 def test_the_tests_of_every_cell_are_its_tests_too(copy: Path, selection: str, least: int) -> None:
     tests = ("tests/backends/test_parity.py", "tests/backends/test_numpy.py")
     said = python(copy, "-m", "pytest", "-q", *tests, "-m", selection, "-k", "ugrnn")

@@ -227,7 +227,7 @@ def test_a_model_for_a_file(mine: Path) -> None:
     assert (model.steps, model.features, model.classes) == (12, 2, 3)
     dataset = chosen.open_dataset(config)
     assert chosen.shape_in(config, dataset) == chosen.shape_of(config)
-    assert chosen.sequences(config, dataset, "train", 5).shape == (5, 12, 2)
+    assert chosen.sequences(config, dataset, "train", slice(5)).shape == (5, 12, 2)
     assert chosen.sequences(config, dataset, "train").dtype == np.float32
 
 

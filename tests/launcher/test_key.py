@@ -94,6 +94,7 @@ def test_a_published_run_would_have_the_same_key_today(monkeypatch: pytest.Monke
     """On its machine, with its versions and its threads. Keras on other engines than TensorFlow counts other
     packages since, see docs/results.md."""
     same = {True: 0, False: 0}
+    sweep = composed().to_mapping()["sweep"]
     monkeypatch.setattr(keys, "HARNESS_VERSION", PUBLISHED_VERSION)
     monkeypatch.setattr(quota, "quotas", list)
     for record in map(RunRecord.read, published()):
@@ -102,7 +103,7 @@ def test_a_published_run_would_have_the_same_key_today(monkeypatch: pytest.Monke
         monkeypatch.setattr(
             keys, "versions", lambda names, known=installed: {n: known[n] for n in names if n in known}
         )
-        later = {"sweep": {**composed().to_mapping()["sweep"], **record.config["sweep"]}}  # keys added since
+        later = {"sweep": {**sweep, **record.config["sweep"]}}  # keys added since
         config = Config.from_mapping({**record.config, **later})
         changed = record.engine in ("jax", "torch")
         assert (run_key(config, record.threads) == record.key) is not changed, record.command

@@ -11,7 +11,7 @@ import pytest
 
 from harness.launcher.key import run_key
 from harness.launcher.lease import Lease
-from harness.launcher.process import SPIN_COUNT, environment
+from harness.launcher.process import environment
 from harness.launcher.variables import recorded
 from harness.measure.machine import cores
 from harness.store.record import RunRecord
@@ -130,7 +130,7 @@ def test_a_real_run(run: Shell, results: Path, shadow: Shadow, tmp_path: Path) -
     assert found.items() >= COUNTED.items()
     (record,) = map(RunRecord.read, results.glob("runs/*/*/record.json"))
     assert record.environment["variables"] == COUNTED
-    assert record.environment["variables_set"]["GOMP_SPINCOUNT"] == SPIN_COUNT
+    assert record.environment["variables_set"]["OMP_NUM_THREADS"] == "1"
     assert "complete already" in run("backend=numpy", env=plain | COUNTED).stderr
     assert "complete already" not in run("backend=numpy", env=plain | PLACED).stderr
     without = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]

@@ -24,7 +24,10 @@ def test_a_distance_is_relative_and_never_hides_what_is_no_number() -> None:
         ("float32", 1e-5, 1.0, 1e-4),  # within it: what float32 does is not asked
         ("float32", 1e-3, 1e-6, 1e-4),  # float32 is far better
         ("float32", 1e-3, 5e-4, 5e-3),  # float32 can no better
-        ("float32", np.inf, 1.0, 1e-4),
+        ("float32", np.inf, 1e-6, 1e-4),
+        ("float32", np.inf, np.inf, np.inf),  # any session diverges
+        ("bfloat16", np.inf, 1e-6, 0.2),
+        ("float64", np.inf, np.inf, np.inf),
         ("float64", 1e-3, 5e-4, 1e-7),
         ("bfloat16", 0.5, 5e-4, 0.2),
     ],

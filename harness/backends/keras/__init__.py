@@ -5,6 +5,7 @@ from pathlib import Path
 PACKAGES = ("keras",)
 DEVICES = ("cpu", "cuda")
 SHARD_DEVICES: tuple[str, ...] = ()
+LIBGOMP = ("torch",)  # distributions whose threads wait for each other in it
 UNUSED = ("matplotlib", "pandas", "sklearn")  # imported by the framework if installed, used by no run
 DEFAULT_ENGINE = "tensorflow"
 _FILES = sorted(path.stem for path in (Path(__file__).parent / "engines").glob("[!_]*.py"))

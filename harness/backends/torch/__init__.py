@@ -3,5 +3,6 @@
 PACKAGES = ("torch",)
 DEVICES = ("cpu", "cuda", "mps")
 SHARD_DEVICES = ("cpu",)  # where a batch may be split over processes
+LIBGOMP = ("torch",)  # distributions whose threads wait for each other in it
 UNUSED: tuple[str, ...] = ()
 ENGINES: dict[str, tuple[str, ...]] = {}

@@ -11,8 +11,9 @@ from typing import Any
 from harness.commands.tournament.contender_loop import BuiltContender, serve
 from harness.config.dataset import open_dataset
 from harness.config.schema import Config
+from harness.measure.contention import ContentionMonitor
 from harness.measure.memory import memory_bytes
-from harness.runner import proof
+from harness.runner import proof, spinning
 from harness.runner.context import prepare
 from harness.runner.modes import throughput
 from harness.runner.protocol import Message, Update
@@ -27,7 +28,9 @@ def build(job: dict[str, Any]) -> BuiltContender:
         if isinstance(message, Update):
             columns.update(message.columns)
 
-    context = prepare(config, open_dataset(config), threads=len(job["cores"]), emit=keep_columns)
+    others, dataset = ContentionMonitor(job["cores"]), open_dataset(config)
+    spinning.settle(config, others)
+    context = prepare(config, dataset, threads=len(job["cores"]), emit=keep_columns)
     context.load("train")
     throughput.warm_up(context)
     proof.restart(context)

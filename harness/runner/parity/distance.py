@@ -31,9 +31,10 @@ def limit_here(
 
     `in_float32()` is the distance of the reference itself, computed in float32. It is asked for where a
     float32 session is above the limit: Adam divides by gradients that may be all rounding, and a chaotic
-    recurrence multiplies what it is given, so that no float32 session could be within the limit.
+    recurrence multiplies what it is given, so that no float32 session could be within the limit. Nor could
+    any session where the reference itself diverges: then its distance is infinite, and so is the limit.
     """
     limit = limits[precision]
-    if precision != "float32" or distance <= limit or not np.isfinite(distance):
+    if distance <= limit or (precision != "float32" and np.isfinite(distance)):
         return limit
     return max(limit, ROUNDING_RATIO * in_float32())
