@@ -16,7 +16,7 @@ from tests.support.configurations import composed
 
 
 @pytest.mark.parametrize(
-    ("others", "count"), [(None, "10000"), (0.0, "10000"), (0.2, "10000"), (0.9, "1000")]
+    ("others", "count"), [(None, "100000"), (0.0, "100000"), (0.2, "100000"), (0.9, "1000")]
 )
 def test_the_count_is_lower_where_others_use_the_cores(
     others: float | None, count: str, monkeypatch: pytest.MonkeyPatch
@@ -56,4 +56,4 @@ def test_a_real_run_notices_a_busy_core(run: Shell, results: Path) -> None:
     records = sorted(
         (RunRecord.read(path) for path in results.glob("runs/*/*/record.json")), key=lambda r: r.seed
     )
-    assert [record.details["spin_count"] for record in records] == [10000, 1000]
+    assert [record.details["spin_count"] for record in records] == [100000, 1000]
