@@ -60,11 +60,12 @@ class ContentionMonitor:
     """Measures contention from its creation on.
 
     The share of others is the time that the cores were busy less the CPU time of this process and its
-    children. It is known only on Linux, and only right for a process that is pinned to these cores.
+    children, and of `more` processes. It is known only on Linux, and only right for a process that is pinned
+    to these cores.
     """
 
-    def __init__(self, cores: Sequence[int]) -> None:
-        self.cores = cores
+    def __init__(self, cores: Sequence[int], more: Sequence[psutil.Process] = ()) -> None:
+        self.cores, self.more = cores, more
         self.share_known = sys.platform == "linux"
         self.load_average = os.getloadavg()[0]
         self.switches = _switches()
@@ -109,7 +110,7 @@ class ContentionMonitor:
         this = psutil.Process()
         times = this.cpu_times()
         own = times.user + times.system + times.children_user + times.children_system
-        return float(own + cpu_seconds_of(this.children(recursive=True)))
+        return float(own + cpu_seconds_of([*this.children(recursive=True), *self.more]))
 
 
 def _throttled() -> dict[Path, float]:

