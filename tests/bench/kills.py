@@ -58,6 +58,7 @@ MARK = "HARNESS_KILLS"  # in the environment of all processes
 # columns, and parts of the details, the environment and the history, that no two runs have in common
 TIMED = re.compile(
     r"seconds$|throughput|per_second|_fraction$|memory|_to_target$|^started$|^contended$|_path$"
+    r"|^unsteady$|^matmul$|^spin_count$"
 )
 LOADED = {"memory", "load_average", "others_share_of_cores", "involuntary_switches_per_second", "resumed"}
 ELSEWHERE = {"load_average_before", "cores"}
