@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from scipy.special import stdtr
-
-from harness.measure.statistics import student_t
+from harness.measure.statistics import student_t, two_sided_p
 
 # Level of a race's interval. A race looks at it after every heat and stops as soon as it is narrow, which
 # favours intervals that are narrow by chance: at a nominal 97.5 % the true coverage is 95.7 % to 98 %
@@ -62,7 +60,7 @@ def p_value(ratios: Sequence[float]) -> float:
     mean, error = _logarithms(ratios)
     if len(ratios) < 2 or mean == 0:
         return 1.0
-    return 2 * float(stdtr(len(ratios) - 1, -abs(mean) / error)) if error else 0.0
+    return two_sided_p(mean / error, len(ratios) - 1) if error else 0.0
 
 
 def _logarithms(values: Sequence[float]) -> tuple[float, float]:
