@@ -43,6 +43,7 @@ class TrainingProgress:
     best: float  # validation accuracy
     reached: dict[str, dict[str, Any]]  # "seconds", "epochs" and "steps" until each target, None before
     orders: list[str] = field(default_factory=list)  # SHA-256 of each epoch's order of the training set
+    first_losses: list[float] = field(default_factory=list)
 
     @staticmethod
     def begin(config: Config) -> "TrainingProgress":
@@ -85,7 +86,7 @@ def train(
         order = epoch_order(config, len(context.train_labels), epoch)
         losses = _epoch(context, progress, schedule, epoch, order, step_seconds)
         if epoch == 0:
-            emit(Update(details={"first_losses": losses[:FIRST_LOSSES].tolist()}))
+            progress.first_losses = losses[:FIRST_LOSSES].tolist()
         progress.orders.append(hashlib.sha256(order.astype(np.int64).data).hexdigest())
         emit(Phase("validation"))
         scores = Scores.of(predict(context.session, config, "validation", validation), validation)
@@ -215,7 +216,7 @@ def report(context: Context, progress: TrainingProgress, epochs: Sequence[dict[s
                 "best_validation_accuracy": progress.best,
                 **{f"{unit}_to_target": value for unit, value in progress.reached.items()},
             },
-            details={"order_sha256": progress.orders},
+            details={"order_sha256": progress.orders, "first_losses": progress.first_losses},
         )
     )
     _report_timing(context, progress)

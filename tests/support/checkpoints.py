@@ -92,7 +92,8 @@ def same(found: RunRecord, expected: RunRecord) -> None:
     assert weights == others
     for name in ("test_accuracy", "test_loss", "train_loss", "best_validation_accuracy", "steps_to_target"):
         assert getattr(found, name) == getattr(expected, name), name
-    assert found.details["confusion"] == expected.details["confusion"]
+    for name in ("confusion", "order_sha256", "first_losses"):
+        assert found.details[name] == expected.details[name], name
 
 
 def whole(record: RunRecord, epochs: list[int], attempts: list[RunRecord]) -> None:
