@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.commands.tournament.command import LEVEL, ROUNDS
-from harness.commands.tournament.comparison import geometric_mean, holm, p_value
+from harness.commands.tournament.comparison import geometric_mean, holm_levels, p_value
 from harness.commands.tournament.letters import letters
 from harness.commands.tournament.result import HEATS_TO_DROP, MINIMUM_HEATS, Failure, Rules, Tournament
 from tests.support.tournaments import alike, heat, simulate, tournament
@@ -38,7 +38,7 @@ def test_a_p_value_is_that_of_the_paired_test() -> None:
 @example([0.001, 0.004, 0.5])
 def test_levels_are_those_of_holms_procedure(p_values: list[float]) -> None:
     alpha, m = 1 - LEVEL, len(p_values)
-    told = [p <= 1 - level for p, level in zip(p_values, holm(p_values, LEVEL), strict=True)]
+    told = [p <= 1 - level for p, level in zip(p_values, holm_levels(p_values, LEVEL), strict=True)]
     expected = [False] * m
     for step, k in enumerate(sorted(range(m), key=p_values.__getitem__)):  # as the paper has it
         if p_values[k] > alpha / (m - step):

@@ -70,7 +70,7 @@ def _logarithms(values: Sequence[float]) -> tuple[float, float]:
     return mean, math.sqrt(fmean([(each - mean) ** 2 for each in logarithms]) / max(1, n - 1))
 
 
-def holm(p_values: Sequence[float], level: float) -> list[float]:
+def holm_levels(p_values: Sequence[float], level: float) -> list[float]:
     """The level of each comparison's interval, for a `level` of all comparisons together. Two contenders are
     told apart if their interval does not contain 1, that is if p <= 1 - its level.
 

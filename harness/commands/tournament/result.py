@@ -6,7 +6,7 @@ from itertools import combinations
 from statistics import fmean, median
 from typing import Any
 
-from harness.commands.tournament.comparison import LEVEL, GeometricMean, geometric_mean, holm, p_value
+from harness.commands.tournament.comparison import LEVEL, GeometricMean, geometric_mean, holm_levels, p_value
 from harness.commands.tournament.contender import Contender
 from harness.commands.tournament.letters import letters
 from harness.measure.contention import Contention
@@ -161,7 +161,7 @@ class Tournament:
         good = [k for k in range(len(self.contenders)) if k not in self.failures]
         ratios = {pair: self.ratios(*pair) for pair in combinations(good, 2)}
         p_values = {frozenset(pair): p_value(values) for pair, values in ratios.items() if values}
-        return dict(zip(p_values, holm(list(p_values.values()), self.rules.level), strict=True))
+        return dict(zip(p_values, holm_levels(list(p_values.values()), self.rules.level), strict=True))
 
     def told_apart(self, pair: frozenset[int], level: float) -> bool:
         a, b = pair
