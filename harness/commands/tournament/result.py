@@ -12,8 +12,7 @@ from harness.commands.tournament.letters import letters
 from harness.measure.contention import Contention
 
 MINIMUM_ROUNDS = 5  # of a heat that counts
-MINIMUM_HEATS = 5  # of a tournament that ends because its intervals are narrow
-HEATS_TO_DROP = 3  # after which a contender that is told apart from the leader drops out
+MINIMUM_HEATS = 5  # before anyone drops out, or a tournament ends because its intervals are narrow
 
 
 @dataclass(frozen=True)
@@ -199,8 +198,10 @@ class Tournament:
         the leader: any of them may be the leader in the end.
         """
         heats = len(self.counted_heats(*self.remaining))
+        if heats < MINIMUM_HEATS:
+            return
         leader, *others = (each for each in self.standings() if not each.out)
-        if self.rules.drop_out and heats >= HEATS_TO_DROP:
+        if self.rules.drop_out:
             front = set("".join(each.letters for each in (leader, *others) if leader.shares_letter(each)))
             for each in others:
                 if not front & set(each.letters):
@@ -208,7 +209,7 @@ class Tournament:
         widths = [each.ratio.half_width for each in others if each.contender not in self.dropped]
         if not widths:
             self.ended = "decided"
-        elif heats >= MINIMUM_HEATS and all(w is not None and w <= self.rules.precision for w in widths):
+        elif all(w is not None and w <= self.rules.precision for w in widths):
             self.ended = "precise"
 
     @property
