@@ -4,8 +4,8 @@
     python results/publish.py pages    pictures and pages alone, from the records in results/published
     python results/publish.py check    exit status 1 where a page does not say what its commands say
 
-A page has every table below the command that gives it, between two marks of cog's, which call `show`, and for the
-tournament `ranking`, since no command gives a tournament again from its records.
+A page has every table below the command that gives it, between two marks of cog's, which call `show`; for the
+tournament they call `ranking`, since no command gives a tournament again from its records.
 """
 
 import argparse
