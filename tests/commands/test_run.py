@@ -35,7 +35,7 @@ def only(results: Path) -> RunRecord:
     return RunRecord.read(path)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "keras"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=pytest.mark.long), "keras"])
 def test_a_run_is_a_whole_record(run: Shell, results: Path, backend: str) -> None:
     done = run(f"backend={backend}", "train.epochs=3", "measure.targets=[0.1,1.0]")
     assert done.returncode == 0, done.stderr

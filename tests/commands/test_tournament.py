@@ -74,6 +74,7 @@ def test_the_faster_one_wins_and_every_command_reads_the_records(
     assert page.returncode == 0, page.stderr
 
 
+@pytest.mark.long
 def test_a_run_is_not_complete_because_a_tournament_timed_its_configuration(
     harness_command: Shell, results: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_those_that_fail_are_out_and_the_others_go_on(
     assert skipped["reason"].str.contains("libtorch.so is broken|no fused indrnn").all()
 
 
+@pytest.mark.long
 def test_one_that_diverges_has_a_record_that_says_so(harness_command: Shell, results: Path) -> None:
     sweep = ("backend=numpy", "train.learning_rate=0.001,1000", "train.optimizer=sgd", "seed=0,1")
     wild = ("cell=indrnn", "cell.hidden=8", *SMALL)

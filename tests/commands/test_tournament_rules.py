@@ -58,6 +58,17 @@ def test_an_interval_leaves_1_out_exactly_if_the_test_rejects() -> None:
         assert (not mean.low <= 1 <= mean.high) == (p_value(ratios) < 0.01)
 
 
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=5), st.floats(0.9, 1 - 1e-6))
+@example([1.0, 1.4], 1 - 1e-4)
+@example([1.0, 1.0], 1 - 1e-4)
+def test_an_interval_has_ends_or_there_is_none(ratios: list[float], level: float) -> None:
+    for mean in (geometric_mean(ratios, level), geometric_mean(ratios, level).inverse):
+        assert (mean.low is None) == (mean.high is None) == (mean.half_width is None)
+        if mean.low is not None and mean.high is not None:
+            assert 0 < mean.low <= mean.high < math.inf
+    assert geometric_mean([1.0, 1.4], 1 - 1e-4).low is None
+
+
 def test_two_contenders_are_judged_as_in_a_race() -> None:
     made = played((1.0, 1.1), (1.0, 1.2), (1.0, 1.15), rules=Rules(0.02, 600.0))
     (first, second) = made.standings()

@@ -305,6 +305,7 @@ def test_a_configuration_directory_of_anothers_making(sandbox: Sandbox) -> None:
     assert sandbox.written() == []
 
 
+@pytest.mark.long
 def test_what_is_stored_is_harmless(sandbox: Sandbox, tmp_path: Path) -> None:
     """A text that is fit for a path, however odd, is a path; the table of it is whole in every format."""
     odd = "results/=cmd|' <b> [/red] $(touch pwned) `touch pwned` ;&% 'ü"

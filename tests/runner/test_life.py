@@ -41,7 +41,7 @@ def imported(text: str) -> set[str]:
     ("overrides", "theirs", "not_needed"),
     [
         (["backend=numpy"], "numpy", {"torch", "tensorflow", "keras", "jax"}),
-        (["backend=torch"], "torch", {"tensorflow", "keras", "jax"}),
+        pytest.param(["backend=torch"], "torch", {"tensorflow", "keras", "jax"}, marks=pytest.mark.long),
         pytest.param(["backend=keras"], "tensorflow", {"jax", "matplotlib"}, marks=pytest.mark.long),
         pytest.param(
             ["backend=keras", "backend.engine=jax"],
