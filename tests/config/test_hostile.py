@@ -227,9 +227,8 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(
-    "multirun", [pytest.param(False, id="run", marks=pytest.mark.long), pytest.param(True, id="sweep")]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("multirun", [False, True], ids=["run", "sweep"])
 def test_refused_before_anything_starts(
     sandbox: Sandbox, multirun: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

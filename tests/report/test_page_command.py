@@ -11,6 +11,7 @@ from tests.support.pages import store, trained, written
 from tests.support.refusals import refused
 
 
+@pytest.mark.long
 def test_a_page_of_runs_that_measured_speed_alone(tmp_path: Path) -> None:
     """No run trained, and none has all its parts."""
     timed = [

@@ -39,13 +39,10 @@ def launchers(*names: str) -> list[object]:
     ]
 
 
-ALL = launchers("basic", "joblib", "submitit_local")
-
-
 ELSEWHERE = launchers("joblib", "submitit_local")
 
 
-@pytest.mark.parametrize("launcher", ALL)
+@pytest.mark.parametrize("launcher", [pytest.param("basic", marks=pytest.mark.long), *ELSEWHERE])
 def test_children_that_die_are_rows_and_the_others_are_made(
     run: Shell, results: Path, shadow: Shadow, launcher: str
 ) -> None:
