@@ -154,6 +154,7 @@ def drain(fd: int) -> None:
     os.close(fd)
 
 
+@pytest.mark.long
 def test_a_kill_takes_one_out_and_stopping_shows_the_ranking_so_far(results: Path) -> None:
     ours, theirs = pty.openpty()
     with competing(

@@ -54,6 +54,7 @@ def test_records_of_a_newer_version_are_named(tmp_path: Path, harness_command: S
     refused(done, "schema 99 is unknown to this version", "no runs in")
 
 
+@pytest.mark.long
 def test_records_of_which_parts_are_missing_are_on_the_page(tmp_path: Path) -> None:
     empty: tuple[dict[str, object], ...] = (
         {"details": {}},

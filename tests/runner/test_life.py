@@ -110,7 +110,8 @@ def test_a_run_that_ends_early_says_where_it_was(run: Shell, results: Path) -> N
     assert sum(record.timing["phases"].values()) > 2.5
 
 
-@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
 def test_memory_does_not_grow_with_the_epochs(run: Shell, results: Path, backend: str) -> None:
     peaks = []
     for epochs in (1, 8):

@@ -178,6 +178,7 @@ def test_submitit_finishes_the_runs_of_a_killed_command(
     assert set(found) == {"ok"}
 
 
+@pytest.mark.long
 def test_one_at_a_time(run: Shell, results: Path) -> None:
     """joblib then makes the runs in the command's own process."""
     done = run("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "backend=numpy", "seed=0,1")

@@ -59,7 +59,7 @@ LONG = [
     ("redirection", "env"),
     [
         ("2>/dev/full", {}),
-        ("2>&1 | head -n 1", {}),
+        pytest.param("2>&1 | head -n 1", {}, marks=pytest.mark.long),
         pytest.param("<&- >&- 2>&-", {}, marks=pytest.mark.long),
         *LONG,
     ],
@@ -102,7 +102,8 @@ def test_runs_in_other_processes(results: Path, launcher: str, redirection: str)
     assert_made(sweep(results, redirection, f"hydra/launcher={launcher}"), results)
 
 
-@pytest.mark.parametrize("term", ["xterm", pytest.param("dumb", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_a_terminal_of_twenty_columns(results: Path, term: str) -> None:
     status, said = on_a_terminal(20, *SWEEP, f"results.root={results}", term=term)
     assert status == 0, said
