@@ -67,6 +67,8 @@ def compete() -> list[Path]:
         shutil.rmtree(root, ignore_errors=True)  # what is left of one that was interrupted
         root.mkdir(parents=True)
         said = run(f"{ANSWER} --results {MEASURED}/answer --plot {MEASURED}/{DRAWN}")
+        if frames.load(root)["contended"].eq(True).any():
+            sys.exit(f"{root}: others use these cores; `make results` again when they do not")
         text.write_text(said.replace(f"Drawn: {MEASURED}/{DRAWN}\n", ""), "utf-8")
     return [*root.glob("runs/*/*/record.json"), text, picture]
 

@@ -173,6 +173,22 @@ def test_nothing_is_published_that_should_not_be(
     assert [path.parts[-5] for path in (tmp_path / publish.PUBLISHED).rglob("record.json")] == ["gone"]
 
 
+def test_a_tournament_that_others_disturbed_is_not_published(
+    measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "EXPERIMENTS", ())
+    run = publish.run
+
+    def disturbed(command: str) -> str:
+        stored(tmp_path / publish.MEASURED / "answer", replace(timed(900, seed=1), contended=True))
+        return run(command)
+
+    monkeypatch.setattr(publish, "run", disturbed)
+    with pytest.raises(SystemExit, match="others use these cores"):
+        publish.publish()
+    assert not (tmp_path / publish.MEASURED / publish.RANKING).exists(), "the next time it is made again"
+
+
 def test_a_command_that_fails_ends_it() -> None:
     with pytest.raises(SystemExit, match=r"harness nonsense: exit status 2"):
         publish.run("python -m harness nonsense")
