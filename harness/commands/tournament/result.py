@@ -25,8 +25,8 @@ class Rules:
 
     `precision` is half of an interval's width, as a share of the ratio; `seconds` the longest that windows
     are timed. A heat has `rounds` rounds, but lasts no longer than a tenth of `seconds`; or it lasts as long
-    as its processes took to start, if `rounds` is None, but no longer than a fifth. `drop_out`: whether contenders that are told apart from
-    the leader drop out. `level` is that of all comparisons together.
+    as its processes took to start, if `rounds` is None, but no longer than a fifth. `drop_out`: whether
+    contenders that are told apart from the leader drop out. `level` is that of all comparisons together.
     """
 
     precision: float
