@@ -98,7 +98,7 @@ def _run_heat(
         finally:
             heat.contended = contention.result(ended=True)
             heat_over(tournament, heat)
-    if not tournament.ended:
+    if tournament.ended in ("", "time"):
         tournament.judge()
 
 
