@@ -96,8 +96,8 @@ def _installed() -> list[_Installed]:
         cards = {card.minor: card for card in nvml.cards()}
     except Unavailable:  # `doctor` says so, and so does the record of a run
         cards = {}
-    if cards:  # a control group may keep a GPU from being used although its file could be opened
-        usable = [minor for minor in usable if minor in cards]
+    # a control group may keep a GPU from being used although its file could be opened
+    usable = [minor for minor in usable if minor in cards] or usable
     order = [minor for minor in told or cards if minor in usable]
     found = []
     for minor in (*order, *sorted(set(usable) - set(order), key=int)):

@@ -21,7 +21,8 @@ import harness.measure.devices as devices
 from tests.support.nvidia import Card, FakeNvml
 harness.backends.numpy.DEVICES = ("cpu", "cuda")
 devices.DEVICE_FILES = devices.DRIVER_GPUS = Path({files!r})
-sys.modules["pynvml"] = FakeNvml(Card(3, "GPU-aa11-1"), Card(5, "GPU-bb22-2", "NVIDIA H100"), driver={driver!r})
+cards = Card(3, "GPU-aa11-1"), Card(5, "GPU-bb22-2", "NVIDIA H100")
+sys.modules["pynvml"] = FakeNvml(*cards, driver={driver!r})
 """
 
 
