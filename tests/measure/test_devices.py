@@ -134,7 +134,7 @@ def test_nvml_tells_what_the_driver_s_files_do_not(nvidia: NvidiaMachine) -> Non
     nvidia.install(0, 3)
     nvidia.nvml(Card(3, A, "NVIDIA H100"), Card(0, B), Card(7, C))  # the last has no device file here
     assert locks() == {A: "3", B: "0"}
-    assert [devices.model_of(name) for name in (A, B, "0")] == ["NVIDIA H100", "NVIDIA H200", ""]
+    assert [devices.model_of(name) for name in (A, B, C)] == ["NVIDIA H100", "NVIDIA H200", ""]
     assert devices.cuda_device(B) == "cuda:1"
 
 
