@@ -123,7 +123,7 @@ def _number(path: Path) -> int:
 class Meter:
     """Measures the energy of spans of training, each from `begin` to `end`.
 
-    `details` says with what it is measured and whose energy that is; or the `reason` why it is not.
+    `details` says with what it is measured and whose energy that is, and the `reason` why it is not known.
     """
 
     def __init__(self, device: str) -> None:
@@ -133,7 +133,7 @@ class Meter:
         self.details: dict[str, Any] = {}
         try:
             self.counter = _counter(device)
-            self.details = self.counter.description
+            self.details = self.counter.description | {"reason": "no training was measured"}
         except Unavailable as error:
             self._lose(error)
 
