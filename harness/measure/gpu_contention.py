@@ -30,7 +30,7 @@ class GpuContention:
 
     `utilisation_before`, `utilisation_after`: the share of a sample period in which any process computed on
     the GPU while the run did not. `others_share`: the share of the multiprocessors' time that other processes
-    used in between. `other_processes`: how many could compute on it.
+    used, as far as the driver's samples go back. `other_processes`: how many could compute on it.
     """
 
     utilisation_before: float | None
