@@ -21,7 +21,7 @@ from tests.support.configurations import composed
 from tests.support.nvidia import Card, NvidiaMachine
 
 UUID = "GPU-aa11-1"
-RANGE = 999_999  # µJ
+RANGE = 29_999  # µJ, after which a counter begins again: within an epoch, not within a window
 STEP = 1_000  # µJ that a step of training takes
 WATTS = 20.0
 COUNTER = f"""
@@ -31,7 +31,7 @@ import harness.measure.energy as energy
 energy.POWERCAP, energy._packages = Path({{powercap!r}}), lambda: "0"
 stored = energy._read
 def read(path):
-    counted = str(int({WATTS} * 1e6 * time.monotonic()) % {RANGE + 1})
+    counted = str(int({WATTS} * 1e6 * time.monotonic()) % 1_000_000)
     return counted if path.name == "energy_uj" else stored(path)
 energy._read = read
 """
@@ -52,6 +52,7 @@ def zone(tmp_path: Path) -> Path:
 def test_a_run_on_a_processor(
     run: Shell, results: Path, zone: Path, shadow: Shadow, harness_command: Shell
 ) -> None:
+    (zone / "max_energy_range_uj").write_text("999999\n")
     env = shadow("sitecustomize", in_children(COUNTER.format(powercap=str(zone.parent))))
     done = run("backend=numpy", "mode=throughput", "measure.seconds=0.3", env=env)
     assert done.returncode == 0, done.stderr
@@ -132,7 +133,7 @@ def make(card: Card, zone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_what_training_consumes_is_counted_and_nothing_else(
     device: str, mode: tuple[str, ...], make: Make
 ) -> None:
-    found = make(device, *mode)
+    found = make(device, "measure.window_seconds=0.001", "train.batch_size=32", *mode)
     columns, windows = found["columns"], found["timing"]["windows"]
     steps = sum(window["steps"] for window in windows)
     sequences = sum(window["sequences"] for window in windows)
