@@ -207,7 +207,7 @@ class RunRecord:
         dict,
         "parity by parameter, SHA-256 of the splits as loaded and of each epoch's order, the first ten "
         "losses, confusion matrix, FLOP/s by shape, what others took of the cores, memory on the way, "
-        "what was resumed, `logger`, `sweep`: the run's place in the order of a sweep",
+        "what was resumed, `padded_features`, `loss_scale`, `logger`, `sweep`: its place in a sweep's order",
     )
 
     @property

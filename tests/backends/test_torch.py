@@ -263,7 +263,7 @@ def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         device.dtype("float64", "mps")
     with pytest.raises(Unavailable, match=r"precision=tf32 .* device=cpu; it has: .*bfloat16"):
         device.dtype("tf32", "cpu")
-    old, new = ("float32", "float64"), ("float32", "float64", "tf32", "bfloat16")
+    old, new = ("float32", "float64", "float16"), ("float32", "float64", "tf32", "bfloat16", "float16")
     for capability, expected in (((7, 5), old), ((8, 0), new), ((9, 0), new)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name, found=capability: found)
         assert device.precisions("cuda:0") == expected

@@ -7,6 +7,7 @@ C classes, D directions.
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -170,11 +171,19 @@ class KerasSession:
 
     def advance(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, t, I), any t ≥ 1, read on from the carried states, which move along."""
+        return self._named(self._advance(x))
+
+    def read_on(self, x: np.ndarray, *, sequence: bool = False) -> np.ndarray:
+        """Only the logits (B, C) of `advance`, or only its sequence (B, t, D·H)."""
+        ys, _, logits, _ = self._advance(x)
+        return self._fetch(ys if sequence else logits)
+
+    def _advance(self, x: np.ndarray) -> tuple[Tensor, ...]:
         x = checks.inputs(x, self._model, any_length=True)
         with self._engine.scope():
             results = self._functions.outputs(self._params, self._carried.before(len(x)), self._put(x))
         *_, self._carried.tensors = results
-        return self._named(results)
+        return results
 
     def states(self) -> States:
         """The carried states by canonical name; empty before the first `advance`."""
@@ -209,11 +218,15 @@ class KerasSession:
 
     def synchronize(self) -> None:
         """Returns when the device has nothing left to do."""
-        self._engine.synchronize([*self._params, *self._pending])
+        self._engine.synchronize([*self._params, *self._pending, *(self._carried.tensors or ())])
 
     def device_peak_memory_bytes(self) -> int | None:
         """The most memory held on a GPU so far, in bytes; None on a CPU."""
         return self._engine.device_peak_memory_bytes()
+
+    def details(self) -> dict[str, Any]:
+        """Nothing beside `kernel`."""
+        return {}
 
     def close(self) -> None:
         """Lets go of weights, data and compiled functions; the engine's threads end with the process."""

@@ -70,6 +70,14 @@ class Optimizer:
         for tensor in self.trained:
             tensor.grad = None
 
+    def backward(self, loss: torch.Tensor) -> None:
+        """Adds the gradients of a loss to `.grad`."""
+        loss.backward()
+
+    def gradients(self, loss: torch.Tensor) -> Sequence[torch.Tensor]:
+        """The gradients of a loss by the trained tensors, zeros by what it does not depend on."""
+        return torch.autograd.grad(loss, self.trained, allow_unused=True, materialize_grads=True)
+
     def update(self) -> None:
         """One update with the gradients in `.grad`, without waiting for the device.
 

@@ -8,6 +8,7 @@ a batch (T, B, I).
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.states import CarriedStates, by_block, flat
 from harness.backends.torch import cuda_graph, inductor, kernel, model
 from harness.backends.torch.cells import State
+from harness.backends.torch.details import details
 from harness.backends.torch.device import configure, devices, dtype, resolve
+from harness.backends.torch.loss_scaling import ScaledOptimizer
 from harness.backends.torch.model import ModelOutputs
 from harness.backends.torch.optimizer import Optimizer
 from harness.backends.torch.products import MatrixProducts
@@ -48,9 +51,8 @@ class TorchSession:
         graphed = cuda_graph.available(self._device, self._dtype)
         self._rate = torch.zeros((), device=self._device) if graphed else None
         self._steps = 0  # updates so far
-        self._optimizer = Optimizer(
-            setup.optimizer, self._model.trained, self._model.partly_trained, self._rate
-        )
+        kind = ScaledOptimizer if setup.precision == "float16" else Optimizer
+        self._optimizer = kind(setup.optimizer, self._model.trained, self._model.partly_trained, self._rate)
         self._graphs: dict[int, cuda_graph.GraphedUpdates] = {}  # by batch size
         self._dropout = Stream(setup.seed, self._device) if setup.model.dropout else None
         self._carried = CarriedStates(
@@ -93,12 +95,15 @@ class TorchSession:
     def optimizer_state(self) -> Weights:
         """A copy of `step` and of the optimiser's slots, canonical."""
         by_slot = {slot: self._model.canonical(of) for slot, of in self._optimizer.named().items()}
-        return optimizer_state.to_canonical(by_slot, self._steps)
+        state = optimizer_state.to_canonical(by_slot, self._steps)
+        return self._optimizer.scale.named(state) if isinstance(self._optimizer, ScaledOptimizer) else state
 
     def put_optimizer_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Takes a copy of what `optimizer_state` gave, in the place where slots stay."""
         by_slot, self._steps = optimizer_state.from_canonical(state, self._optimizer.spec, self._spec)
         self._optimizer.put({slot: dict(self._model.stored(w)) for slot, w in by_slot.items()}, self._steps)
+        if isinstance(self._optimizer, ScaledOptimizer):
+            self._optimizer.scale.put(state)
 
     def begin_epoch(self, epoch: int) -> None:
         """Drops by the numbers of this epoch from here on."""
@@ -164,7 +169,7 @@ class TorchSession:
                 states = [tuple(s.detach() for s in block) for block in states]
             loss, states = self._model.loss(chunk, y, states, drop=self._dropout is not None)
             self._optimizer.clear_gradients()
-            loss.backward()
+            self._optimizer.backward(loss)
             self._optimizer.update()
             losses.append(loss.detach())
         return losses
@@ -187,11 +192,21 @@ class TorchSession:
     @torch.no_grad()
     def advance(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, t, I), read on from the carried states, which move along."""
+        return self._outputs(self._advance(x))
+
+    @torch.no_grad()
+    def read_on(self, x: np.ndarray, *, sequence: bool = False) -> np.ndarray:
+        """Only the logits (B, C) of `advance`, or only its sequence (B, t, D·H)."""
+        read = self._advance(x)
+        assert read.ys is not None
+        return copied(read.ys.transpose(0, 1) if sequence else read.logits)
+
+    def _advance(self, x: np.ndarray) -> ModelOutputs:
         x = checks.inputs(x, self._spec, any_length=True)
         states = by_block(self._spec, self._carried.before(len(x)))
         read = self._model(self._time_first(x), [tuple(block) for block in states], keep=True)
         self._carried.tensors = flat(read.states)
-        return self._outputs(read)
+        return read
 
     def states(self) -> States:
         """The carried states by canonical name; empty before the first `advance`."""
@@ -211,9 +226,7 @@ class TorchSession:
         """The loss of x (B, T, I), y (B,) and its gradients before clipping; changes nothing."""
         x, y = checks.inputs(x, self._spec), checks.labels(y, len(x), self._spec)
         loss, _ = self._model.loss(self._time_first(x), self._labels(y))
-        trained = self._model.trained
-        gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
-        by_tensor = dict(zip(trained, gradients, strict=True))
+        by_tensor = dict(zip(self._model.trained, self._optimizer.gradients(loss), strict=True))
         for tensor, mask in self._model.partly_trained:
             by_tensor[tensor] = by_tensor[tensor] * mask
         return Gradients(loss.item(), self._model.canonical(by_tensor))
@@ -232,6 +245,10 @@ class TorchSession:
     def device_peak_memory_bytes(self) -> int | None:
         """The most memory held by tensors on a CUDA device so far, in bytes; None elsewhere."""
         return torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
+
+    def details(self) -> dict[str, Any]:
+        """How features are padded, and the loss scale."""
+        return details(self._setup, self._optimizer)
 
     def close(self) -> None:
         """Lets go of weights, data and threads."""

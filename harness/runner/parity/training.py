@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.backends.base import Session, Setup, Weights
 from harness.backends.numpy.reference import Reference
+from harness.backends.optimizer_state import LOSS_SCALE
 from harness.errors import ParityFailed
 from harness.model.precision import held_in
 from harness.runner.parity.distance import UPDATE_LIMITS, distance, limit_here
@@ -69,9 +70,7 @@ def measure(session: Session, setup: Setup, weights: Weights, batches: Batches) 
     dropping = setup.model.dropout > 0 and setup.model.layers > 1
     masks = session.dropout_masks(0, batches.in_x.shape[1], updates) if dropping else []
     check_masks(masks, setup.model.dropout)
-    session.put_weights(weights)
-    losses = session.train(batches.in_training_set, batches.rates)
-    actual = Trained(losses, session.weights(), session.optimizer_state())
+    actual = _trained(session, weights, batches, updates)
     expected = _reference(setup, weights, batches, masks, "float64")
     found = _compare(actual, expected, setup, weights)
 
@@ -121,6 +120,19 @@ def check_limit(parity: TrainingParity) -> None:
             f"{BATCHES} batches of training are {parity.largest:.1e} from the reference, "
             f"above {parity.limit:g} ({parity.worst})"
         )
+
+
+def _trained(session: Session, weights: Weights, batches: Batches, updates: int) -> Trained:
+    """What K updates from `weights` leave. Where a loss scale was too large, updates were skipped until it
+    was not: all are then made again from the scale that was found, since the reference skips none."""
+    session.put_weights(weights)
+    begin = session.optimizer_state()
+    while True:
+        losses, state = session.train(batches.in_training_set, batches.rates), session.optimizer_state()
+        if LOSS_SCALE not in state or state["step"] == updates or state[LOSS_SCALE] < 1:
+            return Trained(losses, session.weights(), state)
+        session.put_weights(weights)
+        session.put_optimizer_state({**begin, LOSS_SCALE: state[LOSS_SCALE]})
 
 
 def _reference(
