@@ -65,7 +65,7 @@ class KerasSession:
         beginning of epoch 0."""
         weights = checks.weights(weights, self._model)
         with self._engine.scope():
-            self._params = [self._put(w) for w in packing.pack(self._model, self._cell, weights)]
+            self._params = [self._put_weight(w) for w in packing.pack(self._model, self._cell, weights)]
             self._slots = optimizer.start(self._optimizer, self._params)
         self._steps = 0
         self.begin_epoch(0)
@@ -88,7 +88,7 @@ class KerasSession:
         slots, self._steps = optimizer_state.from_canonical(state, self._optimizer, self._model)
         with self._engine.scope():
             self._slots = [
-                self._put(array)
+                self._put_weight(array)
                 for name in SLOTS[self._optimizer.name]
                 for array in packing.pack(self._model, self._cell, slots[name])
             ]
@@ -211,10 +211,11 @@ class KerasSession:
         waiting for the one before."""
         with self._engine.scope():
             if (m, k, n) not in self._operands:
-                x, w = np.linspace(-1, 1, m * k).reshape(m, k), orthogonal(k, n)
+                rng = np.random.default_rng(0)  # regular numbers draw less power, so that a GPU clocks higher
+                x, w = rng.standard_normal((m, k)), orthogonal(k, n, rng)
                 self._operands = {(m, k, n): (self._put(x), self._put(w), self._put(w.T))}
             x, w, back = self._operands[m, k, n]
-            self._pending = [self._functions.matmul_pair(x, repeats, w, back)]
+            self._pending = [self._functions.matmul_pairs(x, repeats, w, back)]
 
     def synchronize(self) -> None:
         """Returns when the device has nothing left to do."""
@@ -242,6 +243,9 @@ class KerasSession:
         """A copy on the device, in the session's precision."""
         return self._engine.put(np.asarray(array, self._precision))
 
+    def _put_weight(self, array: np.ndarray) -> Tensor:
+        return self._engine.put_weight(np.asarray(array, self._precision))
+
     def _fetch(self, tensor: Tensor) -> np.ndarray:
         array: np.ndarray = ops.convert_to_numpy(tensor)
         return array
@@ -259,9 +263,9 @@ class KerasSession:
         return packing.unpack(self._model, self._cell, [self._fetch(tensor) for tensor in tensors])
 
 
-def orthogonal(k: int, n: int) -> np.ndarray:
-    """The first rows and columns (k, n) of the reflection 1 - 2 v vᵀ: products with it and its transpose,
-    any number of times, neither grow nor vanish."""
-    v = np.linspace(1, 2, max(k, n))
+def orthogonal(k: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """The first rows and columns (k, n) of a random reflection 1 - 2 v vᵀ: products with it and its
+    transpose, any number of times, neither grow nor vanish."""
+    v = rng.standard_normal(max(k, n))
     v /= np.linalg.norm(v)
     return np.eye(k, n) - 2 * np.outer(v[:k], v[:n])
