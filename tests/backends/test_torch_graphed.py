@@ -195,7 +195,11 @@ def test_garbage_is_collected_before_the_capture_begins(cuda: Cuda) -> None:
 def test_a_capture_leaves_no_trace(cuda: Cuda) -> None:
     changed = torch.ones(3)
     before = torch.random.get_rng_state()
-    cuda_graph.Capture(torch.device("cpu"))(lambda: changed.add_(torch.rand(3)) and None, [changed])
+
+    def work() -> None:
+        changed.add_(torch.rand(3))
+
+    cuda_graph.Capture(torch.device("cpu"))(work, [changed])
     assert changed.tolist() == [1.0, 1.0, 1.0]
     assert torch.equal(torch.random.get_rng_state(), before)
 
