@@ -85,6 +85,7 @@ class Session(Protocol):
     implementation: str  # what "auto" became: one of the others
     device: str  # what "auto" became: "cpu", "cuda:0", …
     device_name: str
+    steps_per_launch: int  # training steps that the device makes as one program, if several; else 1
 
     @property
     def kernel(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from harness.backends.numpy.reference import max_sequences
 from harness.runner.context import Context
 from harness.runner.parity import gradients, predictions, training
+from harness.runner.parity.distance import LIMITS, distance
 from harness.runner.protocol import Update
 from harness.runner.training import epoch_order
 
@@ -23,6 +24,8 @@ def restart(context: Context) -> None:
     train = context.config.train
     if context.config.mode != "stream" and train.solver == "gradient" and train.epochs:
         _prove_training(context)
+        if context.session.steps_per_launch > 1:
+            _prove_programs(context)
 
 
 def _prove_gradients(context: Context) -> None:
@@ -60,17 +63,43 @@ def _prove_training(context: Context) -> None:
     training.check_limit(worst)
 
 
+def _prove_programs(context: Context) -> None:
+    """Compares steps that the device makes several at once with single ones, which the reference proved."""
+    session, setup, weights = context.session, context.setup, context.initial_weights
+    several = session.steps_per_launch
+    batches, rates = _first_batches(context, 2 * several + 1)
+    found = training.measure_programs(session, setup, weights, batches, rates)
+    session.put_weights(weights)
+    steps = {"steps": len(rates), "at_once": several}
+    context.emit(Update(details={"parity_program": asdict(found) | steps}))
+    training.check_limit(found, f"{len(rates)} steps, {several} at once,", "the same steps one by one")
+
+
 def _batches(context: Context) -> training.Batches:
-    config, count = context.config, training.BATCHES
+    batches, rates = _first_batches(context, training.BATCHES)
+    rows, in_x = np.unique(batches, return_inverse=True)
+    x, y = context.sequences("train", rows), context.train_labels[rows]
+    return training.Batches(x, y, batches, in_x.reshape(batches.shape), rates)
+
+
+def _first_batches(context: Context, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """So many batches (count, B) of epoch 0, over again where it has fewer, and rates (count,) spread over
+    the schedule."""
+    config = context.config
     size, examples = config.train.batch_size, len(context.train_labels)
     order = epoch_order(config, examples, 0)
     batches = np.resize(order[: len(order) // size * size][: count * size], (count, size))
-    rows, in_x = np.unique(batches, return_inverse=True)
     schedule = config.schedule(examples // size)
     steps = np.linspace(0, schedule.total_steps - 1, count).astype(int)
-    rates = np.concatenate([schedule.rates(step, 1) for step in steps])
-    x, y = context.sequences("train", rows), context.train_labels[rows]
-    return training.Batches(x, y, batches, in_x.reshape(batches.shape), rates)
+    return batches, np.concatenate([schedule.rates(step, 1) for step in steps])
+
+
+def prove_latency_predictions(context: Context, single: np.ndarray, logits: np.ndarray) -> None:
+    """Compares predictions of one test sequence each (N, C) with those of the same sequences in batches,
+    which the reference proved; with the reference itself where the two are further apart than its limit."""
+    if not distance(single, logits) <= LIMITS[context.config.precision]:
+        weights, x = context.session.weights(), context.sequences("test", slice(len(single)))
+        predictions.check_limit(predictions.measure(context.setup, weights, x, single))
 
 
 def prove_predictions(context: Context, logits: np.ndarray) -> None:

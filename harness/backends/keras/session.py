@@ -28,6 +28,8 @@ class KerasSession:
     traced anew when they are replaced.
     """
 
+    steps_per_launch = 1
+
     def __init__(
         self, setup: Setup, engine: Engine, *, implementation: str, device: str, device_name: str
     ) -> None:

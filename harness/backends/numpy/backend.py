@@ -60,6 +60,7 @@ class NumpySession:
     """See `harness.backends.base.Session`."""
 
     device = "cpu"
+    steps_per_launch = 1
     make_pool: type[WorkerPool[Shard]] = WorkerPool
 
     def __init__(self, setup: Setup) -> None:

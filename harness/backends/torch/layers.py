@@ -156,7 +156,7 @@ class Stacked:
     ) -> None:
         self.dtype = dtype
         self.products = partial(torch.autocast, device.type, low) if low else nullcontext
-        self.direction = direction_of(cell, implementation, spec.options)
+        self.direction = direction_of(cell, implementation, spec.options, device.type)
         self.dropout = spec.dropout
         self.directions = len(spec.directions)
         self.sizes = [list(spec.state_sizes(features).values()) for _, features in spec.blocks()]

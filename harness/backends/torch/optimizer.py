@@ -103,10 +103,8 @@ class Optimizer:
 
 def clip(gradients: Sequence[torch.Tensor], limit: float) -> None:
     """Multiplies every gradient by c / max(n, c) in place: n their global norm, c the limit."""
-    n = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    factor = limit / n.clamp(min=limit)
-    for g in gradients:
-        g.mul_(factor)
+    n = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    torch._foreach_mul_(gradients, limit / n.clamp(min=limit))
 
 
 def _build(

@@ -5,7 +5,7 @@ C classes, D directions, K chunks of a sequence. On the device time comes first:
 a batch (T, B, I).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from harness.backends import checks, optimizer_state
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.states import CarriedStates, by_block, flat
-from harness.backends.torch import cuda_graph, inductor, kernel, model
+from harness.backends.torch import inductor, kernel, model
 from harness.backends.torch.cells import State
 from harness.backends.torch.details import details
 from harness.backends.torch.device import configure, devices, dtype, resolve
@@ -29,6 +29,9 @@ from harness.backends.torch.randomness import Stream
 
 class TorchSession:
     """A model on a device, with its optimiser and its data; see `harness.backends.base.Session`."""
+
+    steps_per_launch = 1
+    _rate_on_device = False  # where the optimiser reads the learning rate
 
     def __init__(self, setup: Setup, implementation: str) -> None:
         self.implementation = implementation
@@ -48,12 +51,10 @@ class TorchSession:
             torch.cuda.reset_peak_memory_stats(self._device)
         place = {"device": self._device, "dtype": self._dtype}
         self._model = model.build(setup, implementation, **place)
-        graphed = cuda_graph.available(self._device, self._dtype)
-        self._rate = torch.zeros((), device=self._device) if graphed else None
+        self._rate = torch.zeros((), device=self._device) if self._rate_on_device else None
         self._steps = 0  # updates so far
         kind = ScaledOptimizer if setup.precision == "float16" else Optimizer
         self._optimizer = kind(setup.optimizer, self._model.trained, self._model.partly_trained, self._rate)
-        self._graphs: dict[int, cuda_graph.GraphedUpdates] = {}  # by batch size
         self._dropout = Stream(setup.seed, self._device) if setup.model.dropout else None
         self._carried = CarriedStates(
             setup.model,
@@ -68,9 +69,8 @@ class TorchSession:
 
     @property
     def kernel(self) -> str:
-        """ "oneDNN", "cuDNN", "MPS" or "ATen" of a stock layer, "ATen loop", "ATen scan", or "Inductor";
-        and "CUDA graph" where training steps are captured in one."""
-        return self._path if self._rate is None else f"{self._path}, CUDA graph"
+        """ "oneDNN", "cuDNN", "MPS" or "ATen" of a stock layer, "ATen loop", "ATen scan", or "Inductor"."""
+        return self._path
 
     @cached_property
     def _path(self) -> str:
@@ -118,7 +118,6 @@ class TorchSession:
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,); every later batch is gathered there."""
         x, y = checks.inputs(x, self._spec), checks.labels(y, len(x), self._spec)
-        self._graphs.clear()
         self._splits[split] = self._time_first(x), self._labels(y)
         self._sizes[split] = len(x)
 
@@ -129,36 +128,19 @@ class TorchSession:
         The host waits for the device once, at the end, when it fetches the losses.
         """
         checks.batches(batches, rates, checks.size(self._sizes, "train"))
-        train = self._train_eagerly if self._rate is None else self._train_graphed
         with self._dropout.drawn() if self._dropout else nullcontext():
-            losses = train(batches, rates)
+            losses = self._make_steps(batches, rates)
         self._steps += losses.numel()
         return losses.cpu().double().mean(1).numpy()
 
-    def _train_eagerly(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
+    def _make_steps(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
         """The losses (S, K) on the device, of updates one after the other."""
         x, y = self._splits["train"]
         losses: list[torch.Tensor] = []
-        for index, rate in zip(self._indices(batches), rates.tolist(), strict=True):
+        for index, rate in zip(self._on_device(batches, torch.int64), rates.tolist(), strict=True):
             self._optimizer.set_rate(rate)
             losses += self._updates(x.index_select(1, index), y.index_select(0, index))
         return torch.stack(losses).view(len(batches), -1)
-
-    def _train_graphed(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
-        """The same as replays of one graph, which is captured when a batch size is met first."""
-        size = batches.shape[1]
-        if size not in self._graphs:
-            self._graphs[size] = self._graph(size)
-        return self._graphs[size].run(pinned(batches, torch.int64), pinned(rates, torch.float32))
-
-    def _graph(self, size: int) -> cuda_graph.GraphedUpdates:
-        assert self._rate is not None
-        x, y = self._splits["train"]
-        changed = [*self._model.trained, *self._optimizer.slots()]
-        chunks = len(x) // (self._truncate or len(x))
-        return cuda_graph.GraphedUpdates(
-            self._updates, x, y, rate=self._rate, changed=changed, batch=size, chunks=chunks
-        )
 
     def _updates(self, xs: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
         """The losses of a batch xs (T, B, I), y (B,), each before its update: one for every chunk."""
@@ -176,12 +158,11 @@ class TorchSession:
 
     def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         """Logits (N, C) of the rows start:stop of every range, one batch each."""
-        return torch.cat([read.logits for read in self._read(split, ranges)]).cpu().numpy()
+        return self._read(split, ranges, self._spec.classes, "logits")
 
     def features(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         """What the readout reads (N, D·H), of the rows of every range, one batch each."""
-        features = [read.features.clone() for read in self._read(split, ranges)]  # a view would keep them all
-        return torch.cat(features).cpu().numpy()
+        return self._read(split, ranges, self._spec.width, "features")
 
     @torch.no_grad()
     def outputs(self, x: np.ndarray) -> Outputs:
@@ -203,8 +184,7 @@ class TorchSession:
 
     def _advance(self, x: np.ndarray) -> ModelOutputs:
         x = checks.inputs(x, self._spec, any_length=True)
-        states = by_block(self._spec, self._carried.before(len(x)))
-        read = self._model(self._time_first(x), [tuple(block) for block in states], keep=True)
+        read = self._computed(self._time_first(x), self._carried.before(len(x)))
         self._carried.tensors = flat(read.states)
         return read
 
@@ -252,7 +232,6 @@ class TorchSession:
 
     def close(self) -> None:
         """Lets go of weights, data and threads."""
-        self._graphs.clear()
         self._splits.clear()
         del self._model, self._optimizer, self._carried, self._products
         torch.set_num_threads(self._threads_before)
@@ -260,11 +239,20 @@ class TorchSession:
             torch.cuda.empty_cache()
 
     @torch.no_grad()
-    def _read(self, split: str, ranges: Sequence[tuple[int, int]]) -> Iterator[ModelOutputs]:
+    def _read(self, split: str, ranges: Sequence[tuple[int, int]], width: int, what: str) -> np.ndarray:
+        """The logits or the features (N, width) of the rows of every range, one batch each."""
         checks.ranges(ranges, checks.size(self._sizes, split))
         x, _ = self._splits[split]
-        for start, stop in ranges:
-            yield self._model(x[:, start:stop].clone(memory_format=torch.contiguous_format))
+        sizes = [stop - start for start, stop in ranges]
+        found = torch.empty(sum(sizes), width, device=self._device, dtype=self._dtype)
+        for (start, stop), rows in zip(ranges, found.split(sizes), strict=True):
+            rows.copy_(getattr(self._computed(x[:, start:stop]), what))
+        return found.cpu().numpy()
+
+    def _computed(self, xs: torch.Tensor, states: Sequence[torch.Tensor] | None = None) -> ModelOutputs:
+        """What the model makes of xs (T, B, I), from its first states or, keeping all outputs, from these."""
+        blocks = None if states is None else [tuple(block) for block in by_block(self._spec, states)]
+        return self._model(xs.contiguous(), blocks, keep=states is not None)
 
     def _outputs(self, read: ModelOutputs) -> Outputs:
         assert read.ys is not None
@@ -283,16 +271,11 @@ class TorchSession:
     def _labels(self, y: np.ndarray) -> torch.Tensor:
         return torch.tensor(y, device=self._device, dtype=torch.int64)
 
-    def _indices(self, batches: np.ndarray) -> torch.Tensor:
-        """batches (S, B) on the device; from pinned memory, so that a GPU's work is not waited for."""
+    def _on_device(self, array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+        """A copy on the device; from memory that a GPU reads by itself, so that its work isn't waited for."""
         if self._device.type == "cuda":
-            return pinned(batches, torch.int64).to(self._device, non_blocking=True)
-        return torch.tensor(batches, dtype=torch.int64, device=self._device)
-
-
-def pinned(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-    """A copy in memory that a GPU reads by itself, without the host."""
-    return torch.tensor(array, dtype=dtype).pin_memory()
+            return torch.tensor(array, dtype=dtype).pin_memory().to(self._device, non_blocking=True)
+        return torch.tensor(array, dtype=dtype, device=self._device)
 
 
 def copied(tensor: torch.Tensor) -> np.ndarray:

@@ -1,5 +1,5 @@
 """The updates that a session's `train` makes: the function that is timed, with optimiser, clipping, schedule,
-truncation and dropout.
+truncation and dropout. What a device makes of several steps in one program is compared with the single steps.
 
 Legend: K batches, B sequences of each, N sequences that they are taken from, T time steps, I input features.
 """
@@ -82,6 +82,23 @@ def measure(session: Session, setup: Setup, weights: Weights, batches: Batches) 
     return replace(found, limit=limit)
 
 
+def measure_programs(
+    session: Session, setup: Setup, weights: Weights, batches: np.ndarray, rates: np.ndarray
+) -> TrainingParity:
+    """How far steps in one call, of which the device makes several as one program, are from the same steps in
+    a call each: batches (S, B), rates (S,). Leaves the session after them."""
+
+    def trained(calls: Sequence[slice]) -> Trained:
+        session.put_weights(weights)
+        losses = np.concatenate([session.train(batches[call], rates[call]) for call in calls])
+        return Trained(losses, session.weights(), session.optimizer_state())
+
+    together = trained([slice(None)])
+    expected = trained([slice(n, n + 1) for n in range(len(batches))])
+    found = _compare(together, expected, setup, weights)
+    return replace(found, limit=UPDATE_LIMITS[setup.precision])
+
+
 def starts(setup: Setup, weights: Weights, batches: Batches) -> list[Weights]:
     """The weights to train from: the run's own and, where the first batch's gradient would not be clipped
     there, others where it is: a readout so steep that its norm is above `clip_norm`."""
@@ -113,12 +130,13 @@ def check_masks(masks: Sequence[np.ndarray], dropout: float) -> None:
             raise ParityFailed(f"model.dropout={dropout:g}: two updates drop the same outputs")
 
 
-def check_limit(parity: TrainingParity) -> None:
+def check_limit(
+    parity: TrainingParity, what: str = f"{BATCHES} batches of training", expected: str = "the reference"
+) -> None:
     """Raises ParityFailed where a distance is above its limit; the message names what is furthest off."""
     if not parity.largest <= parity.limit:
         raise ParityFailed(
-            f"{BATCHES} batches of training are {parity.largest:.1e} from the reference, "
-            f"above {parity.limit:g} ({parity.worst})"
+            f"{what} are {parity.largest:.1e} from {expected}, above {parity.limit:g} ({parity.worst})"
         )
 
 
