@@ -82,7 +82,7 @@ class ScaledOptimizer(Optimizer):
         # PyTorch's fused optimisers skip an update by themselves where this is 1
         self.skips_itself = getattr(self.optimizer, "_step_supports_amp_scaling", False)
         if self.skips_itself:
-            self.optimizer.found_inf = self.scale.found  # type: ignore[attr-defined]
+            self.optimizer.found_inf = self.scale.found
 
     def slots(self) -> list[torch.Tensor]:
         """All that an update changes beside the trained tensors, the scale included."""

@@ -38,10 +38,11 @@ def check(setup: Setup, cell: ModuleType, implementation: str) -> None:
         )
 
 
-class PaddedCell:
+class PaddedCell(ModuleType):
     """A cell's functions for a layer that reads padded features: `weight_ih` (G·H, I) has zeros beside it."""
 
     def __init__(self, cell: ModuleType, features: int) -> None:
+        super().__init__(cell.__name__)
         self.cell, self.features = cell, features
 
     def __getattr__(self, name: str) -> Any:

@@ -69,16 +69,12 @@ def _speed(tournament: Tournament, heat: Heat, k: int, seconds: list[float]) -> 
     """The columns on speed and the raw windows, as a run of `mode=throughput` has them."""
     config, steps = tournament.contenders[k].config, heat.properties[k]["updates"]
     contention = heat.contended
+    sequences = steps * config.train.batch_size
+    windows = [{"steps": steps, "sequences": sequences, "seconds": each} for each in seconds]
     return Update(
-        columns=training.speed(config, [steps] * len(seconds), seconds)
-        | {"contended": contention.contended if contention else None},
+        columns=training.speed(config, windows) | {"contended": contention.contended if contention else None},
         details=asdict(contention) if contention else {},
-        timing={
-            "windows": [
-                {"steps": steps, "sequences": steps * config.train.batch_size, "seconds": each}
-                for each in seconds
-            ]
-        },
+        timing={"windows": windows},
     )
 
 

@@ -39,12 +39,8 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
     context.begin("training", "timing updates")
     size = config.train.batch_size
     steps, seconds = _windows(updates(context, "throughput"), step_seconds, config)
-    emit(
-        Update(
-            columns=training.speed(config, steps, seconds),
-            timing={"windows": _raw(steps, seconds, size)},
-        )
-    )
+    windows = _raw(steps, seconds, size)
+    emit(Update(columns=training.speed(config, windows), timing={"windows": windows}))
     count = len(context.dataset.test.labels)
     size = min(config.evaluate.batch_size, count)
     proof.prove_predictions(context, session.predict("test", full_ranges(count, size)[:1]))
