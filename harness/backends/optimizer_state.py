@@ -11,6 +11,7 @@ from harness.model.optimizer import SLOTS, OptimizerSpec
 
 PREFIX = "loss_scale."
 LOSS_SCALE = f"{PREFIX}scale"
+SKIPPED = f"{PREFIX}skipped_updates"
 
 
 def to_canonical(slots: Mapping[str, Weights], step: int) -> Weights:

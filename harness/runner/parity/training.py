@@ -12,9 +12,9 @@ import numpy as np
 
 from harness.backends.base import Session, Setup, Weights
 from harness.backends.numpy.reference import Reference
-from harness.backends.optimizer_state import LOSS_SCALE
 from harness.errors import ParityFailed
 from harness.model.precision import held_in
+from harness.runner.parity import loss_scale
 from harness.runner.parity.distance import UPDATE_LIMITS, distance, limit_here
 
 BATCHES = 3
@@ -66,11 +66,9 @@ class TrainingParity:
 
 def measure(session: Session, setup: Setup, weights: Weights, batches: Batches) -> TrainingParity:
     """How far K updates from `weights` are from the reference's; leaves the session after them."""
-    updates = len(batches.rates) * (setup.model.steps // (setup.truncate or setup.model.steps))
-    dropping = setup.model.dropout > 0 and setup.model.layers > 1
-    masks = session.dropout_masks(0, batches.in_x.shape[1], updates) if dropping else []
+    masks = _masks(session, setup, batches)
     check_masks(masks, setup.model.dropout)
-    actual = _trained(session, weights, batches, updates)
+    actual = _trained(session, setup, weights, batches, [slice(None)])
     expected = _reference(setup, weights, batches, masks, "float64")
     found = _compare(actual, expected, setup, weights)
 
@@ -78,25 +76,30 @@ def measure(session: Session, setup: Setup, weights: Weights, batches: Batches) 
         single = _reference(setup, weights, batches, masks, "float32")
         return _compare(single, expected, setup, weights).largest
 
-    limit = limit_here(UPDATE_LIMITS, setup.precision, found.largest, in_float32)
-    return replace(found, limit=limit)
+    return replace(found, limit=limit_here(UPDATE_LIMITS, setup.precision, found.largest, in_float32))
 
 
-def measure_programs(
-    session: Session, setup: Setup, weights: Weights, batches: np.ndarray, rates: np.ndarray
-) -> TrainingParity:
-    """How far steps in one call, of which the device makes several as one program, are from the same steps in
-    a call each: batches (S, B), rates (S,). Leaves the session after them."""
-
-    def trained(calls: Sequence[slice]) -> Trained:
-        session.put_weights(weights)
-        losses = np.concatenate([session.train(batches[call], rates[call]) for call in calls])
-        return Trained(losses, session.weights(), session.optimizer_state())
-
-    together = trained([slice(None)])
-    expected = trained([slice(n, n + 1) for n in range(len(batches))])
+def measure_programs(session: Session, setup: Setup, weights: Weights, batches: Batches) -> TrainingParity:
+    """How far K steps in one call, of which the device makes several as one program, are from the same steps
+    in a call each. Leaves the session after them."""
+    each = [slice(n, n + 1) for n in range(len(batches.rates))]
+    together = _trained(session, setup, weights, batches, [slice(None)])
+    expected = _trained(session, setup, weights, batches, each)
     found = _compare(together, expected, setup, weights)
-    return replace(found, limit=UPDATE_LIMITS[setup.precision])
+
+    def in_float32() -> float:
+        masks = _masks(session, setup, batches)
+        single, double = (
+            _reference(setup, weights, batches, masks, precision) for precision in ("float32", "float64")
+        )
+        return _compare(single, double, setup, weights).largest
+
+    return replace(found, limit=limit_here(UPDATE_LIMITS, setup.precision, found.largest, in_float32))
+
+
+def updates_of(setup: Setup, steps: int) -> int:
+    """How many updates so many steps are: one for every chunk of a sequence."""
+    return steps * (setup.model.steps // (setup.truncate or setup.model.steps))
 
 
 def starts(setup: Setup, weights: Weights, batches: Batches) -> list[Weights]:
@@ -140,17 +143,26 @@ def check_limit(
         )
 
 
-def _trained(session: Session, weights: Weights, batches: Batches, updates: int) -> Trained:
-    """What K updates from `weights` leave. Where a loss scale was too large, updates were skipped until it
-    was not: all are then made again from the scale that was found, since the reference skips none."""
-    session.put_weights(weights)
-    begin = session.optimizer_state()
-    while True:
-        losses, state = session.train(batches.in_training_set, batches.rates), session.optimizer_state()
-        if LOSS_SCALE not in state or state["step"] == updates or state[LOSS_SCALE] < 1:
-            return Trained(losses, session.weights(), state)
-        session.put_weights(weights)
-        session.put_optimizer_state({**begin, LOSS_SCALE: state[LOSS_SCALE]})
+def _masks(session: Session, setup: Setup, batches: Batches) -> list[np.ndarray]:
+    """What the session will drop, update by update; nothing where it drops nothing."""
+    if not setup.model.dropout or setup.model.layers == 1:
+        return []
+    return session.dropout_masks(0, batches.in_x.shape[1], updates_of(setup, len(batches.rates)))
+
+
+def _trained(
+    session: Session, setup: Setup, weights: Weights, batches: Batches, calls: Sequence[slice]
+) -> Trained:
+    """What the steps leave, made in these calls from `weights`, none skipped for its loss scale."""
+
+    def work() -> np.ndarray:
+        return np.concatenate(
+            [session.train(batches.in_training_set[call], batches.rates[call]) for call in calls]
+        )
+
+    updates = updates_of(setup, len(batches.rates))
+    losses, state = loss_scale.make_all(session, weights, work, updates)
+    return Trained(losses, session.weights(), state)
 
 
 def _reference(
