@@ -1,6 +1,6 @@
 """float16 with a scaled loss: the scaler's arithmetic, and sessions, which a CPU can compute too."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +9,7 @@ import torch
 
 from harness.backends.base import Setup
 from harness.backends.optimizer_state import LOSS_SCALE
-from harness.backends.torch import backend, cuda_graph, device, loss_scaling
-from harness.backends.torch import session as torch_session
+from harness.backends.torch import backend, device, loss_scaling
 from harness.backends.torch.loss_scaling import INITIAL, ScaledOptimizer
 from harness.backends.torch.optimizer import Optimizer
 from harness.backends.torch.session import TorchSession
@@ -18,6 +17,7 @@ from harness.errors import Unavailable
 from harness.model.optimizer import OptimizerSpec
 from harness.runner.parity import gradients, training
 from harness.runner.parity.distance import LIMITS
+from tests.support.cuda_graphs import uncapture
 from tests.support.parity import CELLS, Case, open_session, optimizers, worst
 from tests.support.torch_sessions import ADAM, session
 
@@ -135,8 +135,8 @@ def test_small_gradients_survive(implementation: str) -> None:
     np.testing.assert_allclose(found[name], expected[name], rtol=0.05, atol=1e-9)
 
 
-def scaled(scale: float, optimizer: OptimizerSpec = ADAM) -> TorchSession:
-    opened = session(Case("lstm"), optimizer=optimizer, precision="float16")
+def scaled(scale: float, optimizer: OptimizerSpec = ADAM, **setup: object) -> TorchSession:
+    opened = session(Case("lstm"), optimizer=optimizer, precision="float16", **setup)
     opened.put_optimizer_state({**opened.optimizer_state(), LOSS_SCALE: np.float32(scale)})
     return opened
 
@@ -203,22 +203,31 @@ def test_a_proof_is_of_updates_that_were_made(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("on_cpu")
-def test_a_captured_step_scales_as_an_eager_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+@EVERY_OPTIMIZER
+@pytest.mark.parametrize("pads", [False, True], ids=["plain", "padded"])
+def test_graphs_scale_and_skip_as_single_steps_do(
+    monkeypatch: pytest.MonkeyPatch, spec: OptimizerSpec, pads: bool
+) -> None:
     """All but the capture itself: the rate and the scale are on the device, and both are restored."""
-    expected = trained(scaled(2.0**26), 0, 20)
-    monkeypatch.setattr(cuda_graph, "available", lambda device, dtype: True)
-    monkeypatch.setattr(torch_session, "pinned", lambda array, dtype: torch.tensor(array, dtype=dtype))
-
-    def captured(step: Callable[[], None], changed: Sequence[torch.Tensor]) -> Callable[[], None]:
-        with cuda_graph.restored(changed):
-            for _ in range(3):
-                step()
-        return step
-
-    monkeypatch.setattr(cuda_graph, "captured", captured)
-    found = scaled(2.0**26)
-    np.testing.assert_allclose(trained(found, 0, 20), expected, rtol=1e-6)
+    expected = scaled(2.0**26, spec, pad_features=pads)
+    losses = trained(expected, 0, 19)
+    uncapture(monkeypatch)
+    found = scaled(2.0**26, spec, pad_features=pads)
     assert found.kernel.endswith(", CUDA graph")
+    rtol = 1e-4 if spec.name == "rmsprop" else 1e-6  # it divides by the root and by the rate in one
+    np.testing.assert_allclose(trained(found, 0, 19), losses, rtol=rtol)
+    state = found.optimizer_state()
+    assert state["loss_scale.skipped_updates"] > 1
+    for name, array in expected.optimizer_state().items():
+        np.testing.assert_allclose(state[name], array, rtol=rtol, atol=1e-5)
+    assert found.details() == expected.details()
+    x, ranges = Case("lstm").data()[0], [(0, 8), (8, 9)]
+    reads = [
+        (session.predict("train", ranges), session.read_on(x[:3, :2]), session.read_on(x[:3, 2:3]))
+        for session in (found, expected)
+    ]
+    for one, other in zip(*reads, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
