@@ -20,6 +20,7 @@ from harness.backends.keras import backend
 from harness.backends.keras.engines import call_sizes, calls_of_static_size
 from harness.measure.clock import timed
 from harness.model.optimizer import OptimizerSpec
+from harness.runner.parity import training
 from tests.support.parity import CASES as CASES_OF_ALL_CELLS
 from tests.support.parity import Case, train
 
@@ -76,7 +77,11 @@ def test_they_compute_the_same(engine: str) -> None:
     assert found["products"] < 1e-5
     assert 2 < found["four times the products"] < 8
     assert found.get("traced again", 0) == 0
-    if engine == "torch":
+    if engine == "jax":
+        for name, steps in (("fused", 32), ("compiled", 16)):
+            assert found["program"][name] == [steps, pytest.approx(0, abs=1e-4), 1e-4]
+            assert found["wrong program"][name][1] > 0.1
+    else:
         assert found["by columns"]
         assert found["kernel"] == "PyTorch eager, CUDA graph"
         assert found["from the host"] == {}
@@ -106,6 +111,9 @@ def measure(engine: str) -> None:
         found["training"][f"{name} again"] = largest_difference(train(session), expected[name])
     if engine == "jax":
         found["traced again"] = traced_again()
+        found["program"] = program()
+        repeat_first_update(module)
+        found["wrong program"] = program()
     else:
         stored = [tensor for tensor in (*session._params, *session._slots) if tensor.ndim == 2]
         found["by columns"] = all(tensor.t().is_contiguous() for tensor in stored)
@@ -149,6 +157,31 @@ def traced_again() -> int:
     return len(traced) - first
 
 
+def program() -> dict[str, Any]:
+    """What the proof finds of the steps that one program makes, against programs of one step."""
+    found = {}
+    for name, case in CASES["jax"].items():
+        session = opened(case, name, "jax")
+        rows = np.random.default_rng(7).integers(0, 24, (2 * session.steps_per_launch + 1, 6))
+        batches = training.Batches(*case.data(), rows, rows, np.linspace(0.02, 0.01, len(rows)))
+        weights = {key: w.astype(np.float32) for key, w in case.weights().items()}
+        parity = training.measure_programs(session, session._setup, weights, batches)
+        found[name] = session.steps_per_launch, parity.largest, parity.limit
+    return found
+
+
+def repeat_first_update(module: Any) -> None:
+    """Every program makes its first update over and over."""
+    plain = module.calls_of_static_size
+
+    def wrong(run: Callable[..., Any], put: Callable[..., Any]) -> Any:
+        return plain(
+            lambda carry, data, plan: run(carry, data, [t[np.zeros(len(t), int)] for t in plan]), put
+        )
+
+    module.calls_of_static_size = wrong
+
+
 def largest_difference(found: Trained, expected: Trained) -> float:
     differences = [np.abs(found[1][key] - w).max() for key, w in expected[1].items()]
     return float(max(np.abs(found[0] - expected[0]).max(), *differences))
@@ -169,14 +202,26 @@ def capture_by_hand(module: Any) -> None:
 
 def from_the_host(engine: str) -> dict[str, list[str]]:
     """The operators of an update that read from the host or make it wait, which no graph may have: of every
-    cell and implementation that has one."""
+    cell and implementation that has one. The time loop in Keras counts its steps in int32, on any host."""
     import torch
+    from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Created(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
+                seen.add("lift_fresh")
+            return func(*args, **kwargs)
 
     class Watch(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            seen.add(func.overloadpacket.__name__)
+            counts = args and getattr(args[0], "shape", None) == () and args[0].dtype in COUNTER
+            if not counts:
+                seen.add(func.overloadpacket.__name__)
             return func(*args, **(kwargs or {}))
+
+    COUNTER = (torch.int32, torch.bool)
 
     found = {}
     for case in {case.cell: case for case in CASES_OF_ALL_CELLS}.values():
@@ -186,7 +231,7 @@ def from_the_host(engine: str) -> dict[str, list[str]]:
                 session.train(np.zeros((1, 6), np.int64), np.full(1, 0.01))
                 (update,) = session._functions.train_loop.updates.values()
                 seen: set[str] = set()
-                with session._engine.scope(), torch.no_grad(), Watch():
+                with session._engine.scope(), torch.no_grad(), Created(), Watch():
                     update.replay()
                 if seen & FROM_THE_HOST:
                     found[f"{case.cell} {implementation}"] = sorted(seen & FROM_THE_HOST)

@@ -4,6 +4,7 @@ Legend: N sequences of a split, S steps, T time steps, B batch, I input features
 C classes, D directions.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -28,8 +29,6 @@ class KerasSession:
     traced anew when they are replaced.
     """
 
-    steps_per_launch = 1
-
     def __init__(
         self, setup: Setup, engine: Engine, *, implementation: str, device: str, device_name: str
     ) -> None:
@@ -53,6 +52,7 @@ class KerasSession:
         )
         with engine.scope():
             self._functions = functions.build(setup, self._cell, engine, implementation)
+        self.steps_per_launch = math.ceil(engine.updates_per_launch / self._chunks)
         self.put_weights({name: np.zeros(shape) for name, shape in setup.model.shapes().items()})
 
     @cached_property

@@ -40,6 +40,7 @@ class Engine(Protocol):
     name: str
     use_cudnn: bool | str  # what Keras' layers are told: "auto", or False on a CPU next to a GPU
     hoist: bool  # whether `scan` is to find the inputs of all time steps projected in one product
+    updates_per_launch: int = 1  # updates that `train_loop` makes as one program, if several
 
     def __init__(self, device: str, *, threads: int, precision: str) -> None: ...
 

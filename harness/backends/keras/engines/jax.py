@@ -13,6 +13,7 @@ from jax import numpy as jnp
 from harness.backends.keras import engines
 from harness.backends.keras.engines import (
     REPEATS_PER_CALL,
+    UPDATES_PER_CALL,
     CellStep,
     Loss,
     Scan,
@@ -125,6 +126,7 @@ class Engine(engines.Engine):
             return carry_and_losses
 
         if jit and self.static_loops:
+            self.updates_per_launch = UPDATES_PER_CALL
             return calls_of_static_size(jax.jit(run_all), self.put)
         return calls_of_fixed_size(jax.jit(run) if jit else partial(update_loop, update), self.put)
 
