@@ -10,7 +10,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from harness.backends.torch import layers, loop
 from harness.backends.torch.cells import Packed
 from harness.backends.torch.recurrent_product import PIECE, Collecting, collecting, product
-
 from tests.support.parity import CASES, Case, assert_parity, open_session
 
 B, H, G = 3, 4, 8

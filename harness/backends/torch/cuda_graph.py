@@ -126,9 +126,7 @@ class GraphedForward:
     """A forward pass over inputs of the shapes of `inputs`. The next replay of any graph of the same pool
     overwrites what it returns."""
 
-    def __init__(
-        self, capture: Capture, forward: Callable[..., Any], inputs: Sequence[torch.Tensor]
-    ) -> None:
+    def __init__(self, capture: Capture, forward: Callable[..., Any], inputs: Sequence[torch.Tensor]) -> None:
         self.inputs = [tensor.clone(memory_format=torch.contiguous_format) for tensor in inputs]
         self.forward = forward
         self.replay = capture(self.compute)
