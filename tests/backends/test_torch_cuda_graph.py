@@ -1,6 +1,8 @@
 """CUDA graphs on a GPU: what they compute is what their steps compute one by one."""
 
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -135,19 +137,17 @@ def test_small_products_are_not_timed_by_their_launches(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
 ) -> None:
     shape, repeats = (128, 128, 512), 40 * PER_GRAPH
-    products, launched = MatrixProducts(CUDA, dtype), MatrixProducts(CUDA, dtype)
-    with eager(monkeypatch):
-        launched.run(*shape, 1)
     seconds = []
-    for each in (products, launched):
-        for _ in range(3):  # the last one counts
-            _, spent = timed(Waiting(), lambda each=each: each.run(*shape, repeats))
+    for graphs in (nullcontext(), eager(monkeypatch)):
+        products = MatrixProducts(CUDA, dtype)
+        with graphs:
+            for _ in range(3):  # the last one counts
+                _, spent = timed(Waiting(), partial(products.run, *shape, repeats))
         seconds.append(spent)
+        x, w, y, back = products.operands
+        torch.testing.assert_close(y, x @ w.t())
+        torch.testing.assert_close(back, y @ w)
     assert seconds[0] < seconds[1]
-    x, w, y, back = products.operands
-    torch.testing.assert_close(y, x @ w.t())
-    torch.testing.assert_close(back, y @ w)
-    assert bool(back.isfinite().all())
 
 
 class Waiting:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from harness.backends.base import Setup, Weights
 from harness.backends.torch import cuda_graph, device, graphed
@@ -114,6 +115,16 @@ def test_each_batch_size_is_captured_once() -> None:
         session.features("train", [(5, 15)])
         session.predict("train", [(7, 8)])
     assert (Uncaptured.captures, Uncaptured.replays) == (3, 10)
+
+
+@pytest.mark.parametrize("readout", ["last", "mean"])
+def test_a_captured_prediction_keeps_no_outputs_of_single_steps(readout: str) -> None:
+    session = opened(replace(MODEL, readout=readout, layers=1), OptimizerSpec(), "fused")
+    session.predict("train", [(0, 10)])
+    (forward,) = session._forward_of.values()
+    leaves = [leaf.untyped_storage() for leaf in tree_leaves(forward.outputs) if leaf is not None]
+    kept = {storage.data_ptr(): storage.nbytes() for storage in leaves}
+    assert sum(kept.values()) == 10 * (MODEL.hidden + MODEL.classes) * 4
 
 
 def test_graphs_are_let_go_of() -> None:

@@ -32,7 +32,8 @@ def test_there_are_as_many_products_as_were_asked_for(
     if graphs:
         uncapture(monkeypatch)
     made = MatrixProducts(CPU, torch.float32)
-    made.run(6, 5, 7, 0)  # makes operands and graphs
+    made.run(6, 5, 7, 8)  # makes operands and graphs
+    monkeypatch.setattr(Uncaptured, "replays", 0)
     for _ in range(2):
         with Count() as count:
             made.run(6, 5, 7, repeats)
@@ -58,6 +59,14 @@ def test_operands_are_random_the_same_each_time_and_stay_finite(dtype: torch.dty
         steps = numbers.diff()
         assert abs(float(torch.corrcoef(torch.stack([numbers[:-1], numbers[1:]]))[0, 1])) < 0.05
         assert float(steps.std()) > 0.5  # those of a straight line are all the same
+
+
+def test_few_large_products_are_not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    uncapture(monkeypatch)
+    made = MatrixProducts(CPU, torch.float32)
+    with Count() as count:
+        made.run(6, 5, 7, products.PER_GRAPH - 1)
+    assert (count.products, Uncaptured.captures) == (2 * (products.PER_GRAPH - 1), 0)
 
 
 def test_another_shape_has_operands_and_a_graph_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,10 @@ from tests.support.children import Shadow, sabotage
 from tests.support.configurations import composed
 from tests.support.cuda_graphs import uncapture
 
-SMALL = ("backend=torch", "data=digits", "cell.hidden=8", "train.batch_size=16", "threads=1")
+SMALL = (
+    *("backend=torch", "data=digits", "cell.hidden=8", "train.batch_size=16", "threads=1"),
+    "measure.window_seconds=0.02",
+)
 HARD = ("train.truncate=4", "model.layers=2", "model.dropout=0.2", "train.clip_norm=0.01")
 
 STEPS = cuda_graph.GraphedUpdates.steps

@@ -82,14 +82,20 @@ class GraphedSession(TorchSession):
     def _computed(self, xs: torch.Tensor, states: Sequence[torch.Tensor] | None = None) -> ModelOutputs:
         """What the model makes of xs (T, B, I). The next replay of any graph overwrites it, all but the
         states that `states` become."""
-        carried = states is not None
-
-        def forward(xs: torch.Tensor, *states: torch.Tensor) -> ModelOutputs:
-            return super(GraphedSession, self)._computed(xs, states if carried else None)
-
         inputs = [xs, *(states or ())]
-        key = carried, xs.shape
+        key = states is not None, xs.shape
         if key not in self._forward_of:
+            forward = self._predicted if states is None else self._read_on
             self._forward_of[key] = cuda_graph.GraphedForward(self._capture, forward, inputs)
         read: ModelOutputs = self._forward_of[key](*inputs)
-        return read._replace(states=[tuple(s.clone() for s in block) for block in read.states if carried])
+        return read._replace(states=[tuple(s.clone() for s in block) for block in read.states])
+
+    def _predicted(self, xs: torch.Tensor) -> ModelOutputs:
+        """The logits and features of xs (T, B, I), and nothing else that would stay in the pool: features
+        may be a view of all outputs."""
+        read = super()._computed(xs)
+        features = read.features.clone()
+        return ModelOutputs(None, features, features, read.logits, [])
+
+    def _read_on(self, xs: torch.Tensor, *states: torch.Tensor) -> ModelOutputs:
+        return super()._computed(xs, states)

@@ -1,8 +1,8 @@
 """Products of the shapes and the type that training has, for the measured peak.
 
-The small products of one time step take a GPU less time than the host needs to start them: on CUDA many are
-one graph. Operands are random: regular ones switch fewer transistors, so that a GPU clocks higher with them
-than with a model's numbers.
+The small products of one time step take a GPU less time than the host needs to start them: on CUDA PER_GRAPH
+of them are one graph, where at least as many are asked for. Operands are random: regular ones switch fewer
+transistors, so that a GPU clocks higher with them than with a model's numbers.
 """
 
 import torch
@@ -26,7 +26,9 @@ class MatrixProducts:
         """Multiplies (m, k) by (k, n) and the result by the transpose, `repeats` times."""
         if self.shape != (m, k, n):
             self._begin(m, k, n)
-        if self.replay is not None:
+        if repeats >= PER_GRAPH and cuda_graph.supported(self.device):
+            if self.replay is None:
+                self.replay = cuda_graph.Capture(self.device)(lambda: self._multiply(PER_GRAPH), warm_up=1)
             graphs, repeats = divmod(repeats, PER_GRAPH)
             for _ in range(graphs):
                 self.replay()
@@ -38,8 +40,6 @@ class MatrixProducts:
         numbers = torch.Generator(self.device).manual_seed(0)
         x, w = (torch.empty(rows, k, **place).uniform_(-1.0, 1.0, generator=numbers) for rows in (m, n))
         self.operands = x, w, torch.empty(m, n, **place), torch.empty_like(x)
-        if cuda_graph.supported(self.device):
-            self.replay = cuda_graph.Capture(self.device)(lambda: self._multiply(PER_GRAPH), warm_up=1)
 
     def _multiply(self, repeats: int) -> None:
         x, w, y, back = self.operands
