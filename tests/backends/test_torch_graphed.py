@@ -118,8 +118,8 @@ def test_each_batch_size_is_captured_once() -> None:
 
 
 @pytest.mark.parametrize("readout", ["last", "mean"])
-def test_a_captured_prediction_keeps_no_outputs_of_single_steps(readout: str) -> None:
-    session = opened(replace(MODEL, readout=readout, layers=1), OptimizerSpec(), "fused")
+def test_a_captured_prediction_keeps_logits_and_features_alone(readout: str) -> None:
+    session = opened(replace(MODEL, readout=readout), OptimizerSpec(), "fused")
     session.predict("train", [(0, 10)])
     (forward,) = session._forward_of.values()
     leaves = [leaf.untyped_storage() for leaf in tree_leaves(forward.outputs) if leaf is not None]

@@ -1,5 +1,6 @@
 """The product by a cell's matrix: plain autograd's numbers, with few products for the matrix's gradient."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -10,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from harness.backends.torch import layers, loop
 from harness.backends.torch.cells import Packed
 from harness.backends.torch.recurrent_product import PIECE, Collecting, collecting, product
-from tests.support.parity import CASES, Case, assert_parity, open_session
+from harness.model.optimizer import OptimizerSpec
+from tests.support.parity import BATCH, CASES, CELLS, Case, assert_parity, open_session
 
 B, H, G = 3, 4, 8
 Product = Callable[[torch.Tensor, torch.Tensor, Packed, str], torch.Tensor]
@@ -62,6 +64,19 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_loop_computes_what_the_reference_computes(case: Case) -> None:
     assert_parity(partial(open_session, "torch", case, "loop"), case, 1e-9)
+
+
+@pytest.mark.usefixtures("collected")
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_loop_multiplies_for_a_weights_gradient_in_every_step(cell: str) -> None:
+    case = Case(cell)
+    session = open_session("torch", case, "loop", OptimizerSpec())
+    x, y = (array[:BATCH] for array in case.data())
+    with Shapes() as shapes:
+        session.gradients(x, y)
+    of_weights = [shape for shape in shapes.seen if shape[0] not in (BATCH, BATCH * case.steps)]
+    assert all(count <= 3 for count in Counter(of_weights).values())
+    session.close()
 
 
 @pytest.mark.parametrize("steps", [1, 5, PIECE, PIECE // 2 + 1, 2 * PIECE + 3])

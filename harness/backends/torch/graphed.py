@@ -91,8 +91,8 @@ class GraphedSession(TorchSession):
         return read._replace(states=[tuple(s.clone() for s in block) for block in read.states])
 
     def _predicted(self, xs: torch.Tensor) -> ModelOutputs:
-        """The logits and features of xs (T, B, I), and nothing else that would stay in the pool: features
-        may be a view of all outputs."""
+        """The logits and features of xs (T, B, I), and nothing else that would stay in the pool: features may
+        be a view of more."""
         read = super()._computed(xs)
         features = read.features.clone()
         return ModelOutputs(None, features, features, read.logits, [])

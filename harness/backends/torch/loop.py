@@ -52,7 +52,7 @@ def direction_of(cell: ModuleType, implementation: str, options: Options, device
     precompute = getattr(cell, "precompute", dict)
     if implementation == "compiled":
         return stepped(compiled_steps(cell.step, constants, device), project, precompute)
-    if device == "cuda":
+    if device == "cuda":  # on a CPU this is no faster
         return stepped(steps(cell.step, options), project, lambda p: collecting(precompute(p)))
     return stepped(steps(cell.step, options), project, precompute)
 
