@@ -176,3 +176,12 @@ def test_a_graph_whose_capture_changes_the_scale_is_noticed(
     monkeypatch.setattr(ScaledOptimizer, "slots", Optimizer.slots)
     with pytest.raises(ParityFailed):
         proved()
+
+
+def test_a_scale_that_is_never_halved_ends_the_search_for_one(
+    monkeypatch: pytest.MonkeyPatch, proved: Callable[..., dict]
+) -> None:
+    monkeypatch.setattr(loss_scaling, "INITIAL", 2.0**30)
+    monkeypatch.setattr(loss_scaling, "BACKOFF", 1.0)
+    with pytest.raises(ParityFailed, match="make a loss scale of 1.26765e\\+30 one of 1.26765e\\+30"):
+        proved()
