@@ -183,5 +183,5 @@ def test_a_scale_that_is_never_halved_ends_the_search_for_one(
 ) -> None:
     monkeypatch.setattr(loss_scaling, "INITIAL", 2.0**30)
     monkeypatch.setattr(loss_scaling, "BACKOFF", 1.0)
-    with pytest.raises(ParityFailed, match="make a loss scale of 1.26765e\\+30 one of 1.26765e\\+30"):
+    with pytest.raises(ParityFailed, match="skipped updates make a loss scale of"):
         proved()
