@@ -13,9 +13,9 @@ from harness.measure.contention import Contention
 
 MINIMUM_ROUNDS = 5  # of a heat that counts
 MINIMUM_HEATS = 5  # before anyone drops out, or a tournament ends because its intervals are narrow
-# That the time is enough for, whatever a round takes. Ten heats tell smaller differences than five of twice the
-# rounds: at the level of one among ten comparisons (0.1 %) Student's interval is 0.55 times as wide, even if the
-# processes of a contender do not differ at all
+# That the time is enough for, whatever a round takes. Ten heats tell smaller differences than five of twice
+# the rounds: at the level of one among ten comparisons (0.1 %) Student's interval is 0.55 times as wide, even
+# if the processes of a contender do not differ at all
 HEATS = 10
 
 
@@ -24,9 +24,9 @@ class Rules:
     """When a heat and the tournament end.
 
     `precision` is half of an interval's width, as a share of the ratio; `seconds` the longest that windows
-    are timed. A heat has `rounds` rounds, but lasts no longer than a tenth of `seconds`; or it lasts as long as
-    its processes took to start, if `rounds` is None, but no longer than a fifth. `drop_out`: whether contenders that are told apart from
-    the leader drop out. `level` is that of all comparisons together.
+    are timed. A heat has `rounds` rounds, but lasts no longer than a tenth of `seconds`; or it lasts as long
+    as its processes took to start, if `rounds` is None, but no longer than a fifth. `drop_out`: whether
+    contenders that are told apart from the leader drop out. `level` is that of all comparisons together.
     """
 
     precision: float
