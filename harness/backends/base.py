@@ -11,7 +11,7 @@ and `harness/backends/<name>/cells/<cell>.py` for every cell that it has.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Setup:
     truncate: int | None = None  # steps of a chunk: each ends with a loss and an update
     seed: int = 0  # of dropout
     shards: int = 1  # of PyTorch on a CPU: processes that a batch is split over
+    pad_features: bool = False  # of PyTorch: whether stock layers read zeros beside the features
 
     def mask_shape(self, batch: int) -> tuple[int, int, int, int]:
         """Of what an update of B sequences drops: (layers - 1, B, T, D·H), T the outputs of a layer in it."""
@@ -84,6 +85,7 @@ class Session(Protocol):
     implementation: str  # what "auto" became: one of the others
     device: str  # what "auto" became: "cpu", "cuda:0", …
     device_name: str
+    steps_per_launch: int  # training steps that the device makes as one program, if several; else 1
 
     @property
     def kernel(self) -> str:
@@ -143,6 +145,10 @@ class Session(Protocol):
         Logits and `last` are those of these t steps alone.
         """
 
+    def read_on(self, x: np.ndarray, *, sequence: bool = False) -> np.ndarray:
+        """Only the logits (B, C) of `advance`, or only its sequence (B, t, D·H): nothing else is copied to
+        the host, so that a step can be timed."""
+
     def states(self) -> States:
         """The carried states by canonical name; empty before the first `advance`."""
 
@@ -166,6 +172,9 @@ class Session(Protocol):
 
     def device_peak_memory_bytes(self) -> int | None:
         """The most device memory held so far, or None on a CPU."""
+
+    def details(self) -> dict[str, Any]:
+        """What a record's details say of how it computes, beside `kernel`, as plain data."""
 
     def close(self) -> None:
         """Gives threads and memory back."""

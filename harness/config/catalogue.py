@@ -66,6 +66,11 @@ def shard_devices(backend: str) -> tuple[str, ...]:
     return tuple(getattr(_package(backend), "SHARD_DEVICES", ()))
 
 
+def pads_features(backend: str) -> bool:
+    """Whether a backend takes `backend.pad_features=true`."""
+    return bool(getattr(_package(backend), "PADS_FEATURES", False))
+
+
 def waits_in_libgomp(backend: str, engine: str | None) -> bool:
     """Whether threads of such a run wait for each other in libgomp."""
     return not set(packages(backend, engine)).isdisjoint(getattr(_package(backend), "LIBGOMP", ()))

@@ -68,7 +68,7 @@ KEYS = (
     Key("variables", "machine", "environment variables that change speed or arithmetic"),
 )
 # keys that came when there were records already, each with the value by which a run is what it was without
-YOUNGER: dict[str, Any] = {"backend.shards": 1}
+YOUNGER: dict[str, Any] = {"backend.shards": 1, "backend.pad_features": False}
 SPLIT = ("test_fraction", "split_seed")  # keys of `data` that matter only to files that come unsplit
 
 

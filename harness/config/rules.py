@@ -14,6 +14,7 @@ def check(config: "Config") -> None:
     """Raises ConfigError for a choice that its cell, or another choice, makes meaningless."""
     _cell(config)
     _shards(config)
+    _padding(config)
     _dropout(config)
     _truncation(config)
     _ridge(config)
@@ -57,6 +58,21 @@ def _shards(config: "Config") -> None:
         raise config_error("backend.shards", shards, "mode=stream reads no batches to split: 1 alone")
     if threads is not None and shards > threads:
         raise config_error("backend.shards", shards, f"must be 1 … threads={threads}, for a thread each")
+
+
+def _padding(config: "Config") -> None:
+    """PyTorch picks no persistent kernel for several layers or directions."""
+    if not config.backend.pad_features:
+        return
+    implementation = config.backend.implementation
+    for fits, reason in (
+        (catalogue.pads_features(config.backend.name), f"{config.backend.name} takes false alone"),
+        (implementation in ("auto", "fused"), f"implementation={implementation} is no layer of PyTorch's"),
+        (config.model.layers == 1, f"is for one layer: needs model.layers=1, not {config.model.layers}"),
+        (not config.model.bidirectional, "is for one direction: needs model.bidirectional=false"),
+    ):
+        if not fits:
+            raise config_error("backend.pad_features", True, reason)
 
 
 def _dropout(config: "Config") -> None:

@@ -58,8 +58,8 @@ class Config:
     threads: int | None = option(optional(integer(1, 4096)), "cores that a run takes; null is all")
     precision: str = option(
         choice(*PRECISIONS),
-        "of weights and arithmetic; with `backend=torch` also `tf32` (NVIDIA GPUs) and `bfloat16` (layers "
-        "alone)",
+        "of weights and arithmetic; with `backend=torch` also `tf32` (NVIDIA GPUs), `bfloat16` (layers "
+        "alone) and `float16` (the same, with a scaled loss, on NVIDIA GPUs)",
     )
     seed: int = option(integer(0), "of the weights, the order of the batches and dropout")
     mode: str = option(
@@ -178,6 +178,7 @@ class Config:
             truncate=self.train.truncate,
             seed=self.seed,
             shards=self.backend.shards,
+            pad_features=self.backend.pad_features,
         )
 
 

@@ -41,6 +41,11 @@ class Backend:
         integer(1, 4096),
         "of `backend=torch` on a CPU: the number of processes that share out each batch and the threads",
     )
+    pad_features: bool = option(
+        boolean,
+        "of `backend=torch` and `fused`: whether the layer reads zeros beside the features, up to a multiple "
+        "of 128, which cuDNN's persistent kernels ask for; the results are the same",
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ def title_of(config: Config) -> str:
             *([backend.engine] if backend.engine else []),
             *([backend.implementation] if backend.implementation != "auto" else []),
             *([f"{backend.shards} shards"] if backend.shards > 1 else []),
+            *(["padded"] if backend.pad_features else []),
             f"{config.cell.name}-{config.cell.hidden}",
             config.data.name,
             config.reading + (f"×{rows}" if rows > 1 else ""),

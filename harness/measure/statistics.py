@@ -1,7 +1,7 @@
 """From raw windows to a figure with its interval."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.special import ndtr, stdtr, stdtrit
 LEVEL = 0.95  # of every interval that says no other
 FEWEST = 20  # windows of which a few are the fastest
 FEWEST_IN_BLOCKS = 40  # windows that make blocks enough: of twenty the interval would cover 83 %
+FEWEST_JOINED = 6  # of short epochs: the whole range of six covers 97 %, of five 94 %
 FASTEST = 5  # windows that show the undisturbed speed
 UNSTEADY = 1.1  # the undisturbed speed over the median from which on a run is unsteady
 AUTOCORRELATION = 0.63  # of a run's neighbouring windows, as measured
@@ -60,6 +61,22 @@ def pooled(work: Sequence[float], seconds: Sequence[float], at_least: float) -> 
     elif spent:
         groups.append([done, spent])
     return [done / spent for done, spent in groups]
+
+
+def window_rates(windows: Sequence[Mapping[str, Any]], at_least: float) -> list[float]:
+    """Rates of a run's raw windows as a record has them, in sequences/s, each joined to the next until it
+    lasts `at_least` seconds.
+
+    Where epochs are shorter than that, so few would be left of a short training that they had no interval.
+    Then FEWEST_JOINED parts of about as many epochs are rates, or every epoch is one.
+    """
+    work, seconds = ([window[name] for window in windows] for name in ("sequences", "seconds"))
+    rates = pooled(work, seconds, at_least)
+    fewest = min(FEWEST_JOINED, len(windows))
+    if len(rates) >= fewest or len({str(window.get("epoch")) for window in windows}) < len(windows):
+        return rates
+    parts = zip(np.array_split(work, fewest), np.array_split(seconds, fewest), strict=True)
+    return [float(done.sum() / spent.sum()) for done, spent in parts]
 
 
 def estimate(samples: Sequence[float]) -> Estimate:

@@ -2,10 +2,10 @@
 
 float32, float64   both in that type
 tf32               held in float32; matrix products read ten bits of each mantissa, sums are float32
-bfloat16           weights, optimiser, readout and loss in float32; the layers compute in bfloat16
+bfloat16, float16  weights, optimiser, readout and loss in float32; the layers compute in that type
 """
 
-PRECISIONS = ("float32", "float64", "tf32", "bfloat16")
+PRECISIONS = ("float32", "float64", "tf32", "bfloat16", "float16")
 
 
 def held_in(precision: str) -> str:

@@ -9,7 +9,7 @@ import pandas
 
 from harness.errors import CompareError
 from harness.measure.bootstrap import Statistic
-from harness.measure.statistics import fastest, pooled
+from harness.measure.statistics import fastest, window_rates
 from harness.store.columns import BY_TARGET, FLOPS, RATE, SECONDS, SHARE, Column
 from harness.store.record import COLUMNS, TARGETS, column
 
@@ -96,10 +96,12 @@ def samples(
     if metric.column.of_windows:
         windows, at_least = timing.get("windows"), config.get("measure", {}).get("window_seconds")
         statistic = fastest if metric.column.of_fastest else _median
-        return (_rates(windows, at_least), statistic) if windows and at_least is not None else None
+        if not windows or at_least is None:
+            return None
+        return np.array(window_rates(windows, at_least)), statistic
     if metric.name == "inference_throughput":
         windows = timing.get("inference_windows")
-        return (_rates(windows, 0.0), _median) if windows else None
+        return (np.array(window_rates(windows, 0.0)), _median) if windows else None
     if metric.name == "train_seconds" and timing.get("windows"):
         return np.array([window["seconds"] for window in timing["windows"]]), _sum
     if metric.name.startswith("latency_") and timing.get("latency_seconds"):
@@ -107,11 +109,6 @@ def samples(
     if metric.name.startswith("step_latency_") and timing.get("step_latency_seconds"):
         return np.array(timing["step_latency_seconds"]["1"]), _median if "p50" in metric.name else _p99
     return None
-
-
-def _rates(windows: list[dict[str, float]], at_least: float) -> np.ndarray:
-    work, seconds = [w["sequences"] for w in windows], [w["seconds"] for w in windows]
-    return np.array(pooled(work, seconds, at_least))
 
 
 def _median(values: np.ndarray) -> np.ndarray:

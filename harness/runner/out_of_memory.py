@@ -8,7 +8,9 @@ MARKS = (
     "can't allocate memory",
     "cannot allocate memory",
     "bad_alloc",  # of C++, which then aborts
-    "alloc_failed",  # of cuBLAS and cuDNN
+    "alloc_failed",  # of cuBLAS and cuDNN up to 8
+    "allocation_failed",  # of cuDNN from 9 on, of the device's memory or the host's
+    "error_out_of_memory",  # of CUDA's driver
     "memoryallocation",  # of CUDA
 )
 

@@ -4,12 +4,15 @@ Each raises ParityFailed where it does not, after the distances have been report
 """
 
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 
 from harness.backends.numpy.reference import max_sequences
+from harness.backends.optimizer_state import LOSS_SCALE
 from harness.runner.context import Context
-from harness.runner.parity import gradients, predictions, training
+from harness.runner.parity import gradients, loss_scale, predictions, training
+from harness.runner.parity.distance import LIMITS, distance
 from harness.runner.protocol import Update
 from harness.runner.training import epoch_order
 
@@ -23,6 +26,11 @@ def restart(context: Context) -> None:
     train = context.config.train
     if context.config.mode != "stream" and train.solver == "gradient" and train.epochs:
         _prove_training(context)
+        if context.session.steps_per_launch > 1:
+            _prove_programs(context)
+        if LOSS_SCALE in context.session.optimizer_state():
+            _prove_skipping(context)
+        context.session.put_weights(context.initial_weights)
 
 
 def _prove_gradients(context: Context) -> None:
@@ -46,10 +54,9 @@ def _prove_gradients(context: Context) -> None:
 def _prove_training(context: Context) -> None:
     """Trains on the first batches of epoch 0, at rates of the first, the middle and the last step of the
     schedule."""
-    batches = _batches(context)
+    batches = _batches(context, training.BATCHES)
     starts = training.starts(context.setup, context.initial_weights, batches)
     found = [training.measure(context.session, context.setup, start, batches) for start in starts]
-    context.session.put_weights(context.initial_weights)
     worst = max(found, key=lambda parity: parity.largest / parity.limit)
     context.emit(
         Update(
@@ -60,17 +67,51 @@ def _prove_training(context: Context) -> None:
     training.check_limit(worst)
 
 
-def _batches(context: Context) -> training.Batches:
-    config, count = context.config, training.BATCHES
+def _prove_programs(context: Context) -> None:
+    """Compares steps that the device makes several at once with single ones, which the reference proved."""
+    several = context.session.steps_per_launch
+    batches = _batches(context, 2 * several + 1)
+    found = training.measure_programs(context.session, context.setup, context.initial_weights, batches)
+    steps = len(batches.rates)
+    details = asdict(found) | {"steps": steps, "at_once": several}
+    context.emit(Update(details={"parity_program": details}))
+    training.check_limit(found, f"{steps} steps, {several} at once,", "the same steps one by one")
+
+
+def _prove_skipping(context: Context) -> None:
+    """Makes a step, and as many as the device makes at once, at loss scales that are too large."""
+    session, setup = context.session, context.setup
+    for steps in {1, session.steps_per_launch}:
+        work = partial(session.train, *_first_batches(context, steps))
+        updates = training.updates_of(setup, steps)
+        loss_scale.check_skipping(session, context.initial_weights, work, updates)
+
+
+def _batches(context: Context, count: int) -> training.Batches:
+    batches, rates = _first_batches(context, count)
+    rows, in_x = np.unique(batches, return_inverse=True)
+    x, y = context.sequences("train", rows), context.train_labels[rows]
+    return training.Batches(x, y, batches, in_x.reshape(batches.shape), rates)
+
+
+def _first_batches(context: Context, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """So many batches (count, B) of epoch 0, over again where it has fewer, and rates (count,) spread over
+    the schedule."""
+    config = context.config
     size, examples = config.train.batch_size, len(context.train_labels)
     order = epoch_order(config, examples, 0)
     batches = np.resize(order[: len(order) // size * size][: count * size], (count, size))
-    rows, in_x = np.unique(batches, return_inverse=True)
     schedule = config.schedule(examples // size)
     steps = np.linspace(0, schedule.total_steps - 1, count).astype(int)
-    rates = np.concatenate([schedule.rates(step, 1) for step in steps])
-    x, y = context.sequences("train", rows), context.train_labels[rows]
-    return training.Batches(x, y, batches, in_x.reshape(batches.shape), rates)
+    return batches, np.concatenate([schedule.rates(step, 1) for step in steps])
+
+
+def prove_latency_predictions(context: Context, single: np.ndarray, logits: np.ndarray) -> None:
+    """Compares predictions of one test sequence each (N, C) with those of the same sequences in batches,
+    which the reference proved; with the reference itself where the two are further apart than its limit."""
+    if not distance(single, logits) <= LIMITS[context.config.precision]:
+        weights, x = context.session.weights(), context.sequences("test", slice(len(single)))
+        predictions.check_limit(predictions.measure(context.setup, weights, x, single))
 
 
 def prove_predictions(context: Context, logits: np.ndarray) -> None:

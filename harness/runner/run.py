@@ -45,6 +45,7 @@ def run(job: Job, emit: Emit) -> None:
     contention = ContentionMonitor(job.cores, gpu=gpu if on_gpu else None)
     mode = import_module(f"harness.runner.modes.{config.mode}")
     earlier: list[bool | None] = mode.run(context, job, contention)
+    emit(Update(details=context.session.details()))
     _report_contention(context, contention, earlier, memory)
     measure_products(context, "after", products)
     emit(Phase("end"))

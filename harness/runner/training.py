@@ -13,7 +13,7 @@ import numpy as np
 from harness.config.schema import Config
 from harness.errors import Diverged
 from harness.measure.clock import timed
-from harness.measure.statistics import estimate, pooled, undisturbed
+from harness.measure.statistics import estimate, undisturbed, window_rates
 from harness.model.initializers import stream
 from harness.model.optimizer import Schedule
 from harness.runner.context import Context
@@ -237,28 +237,17 @@ def report(context: Context, progress: TrainingProgress, epochs: Sequence[dict[s
         context.emit(EpochEnd(entry))
 
 
-def speed(config: Config, steps: Sequence[int], seconds: Sequence[float]) -> dict[str, Any]:
-    """The columns on training speed, from windows of so many steps that took so many seconds."""
-    sequences = [n * config.train.batch_size for n in steps]
-    rates = pooled(sequences, seconds, config.measure.window_seconds)
-    throughput = estimate(rates)
-    return throughput.columns("train_throughput") | {
+def speed(config: Config, windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns on training speed, from raw windows as a record has them."""
+    rates = window_rates(windows, config.measure.window_seconds)
+    return estimate(rates).columns("train_throughput") | {
         **undisturbed(rates),
-        "train_seconds": math.fsum(seconds),
+        "train_seconds": math.fsum(window["seconds"] for window in windows),
     }
 
 
 def _report_timing(context: Context, progress: TrainingProgress) -> None:
     """Reports the throughput over all windows so far, in sequences/s, and the raw windows."""
-    config, windows = context.config, progress.windows
-    context.emit(
-        Update(
-            columns=speed(config, [w.steps for w in windows], [w.seconds for w in windows]),
-            timing={
-                "windows": [
-                    asdict(w) | {"epoch": w.epoch + 1, "sequences": w.steps * config.train.batch_size}
-                    for w in windows
-                ]
-            },
-        )
-    )
+    size = context.config.train.batch_size
+    windows = [asdict(w) | {"epoch": w.epoch + 1, "sequences": w.steps * size} for w in progress.windows]
+    context.emit(Update(columns=speed(context.config, windows), timing={"windows": windows}))

@@ -213,7 +213,7 @@ class RunRecord:
         "parity by parameter, SHA-256 of the splits as loaded and of each epoch's order, the first ten "
         "losses, confusion matrix, FLOP/s by shape, what others took of the cores and the GPU, `gpu_state`: "
         "its clocks, temperature and power at both ends, `energy`, memory on the way, what was resumed, "
-        "`logger`, `sweep`: the run's place in the order of a sweep",
+        "`padded_features`, `loss_scale`, `logger`, `sweep`: its place in a sweep's order",
     )
 
     @property

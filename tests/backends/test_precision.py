@@ -9,7 +9,9 @@ import torch
 from harness.backends.torch import backend, inductor
 from harness.errors import Unavailable
 from harness.model.optimizer import OptimizerSpec
-from harness.runner.parity.distance import LIMITS
+from harness.model.precision import PRECISIONS
+from harness.runner.modes import stream
+from harness.runner.parity.distance import LIMITS, UPDATE_LIMITS
 from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.support.configurations import composed
@@ -23,10 +25,11 @@ def records(results: Path) -> list[RunRecord]:
     return [RunRecord.read(path) for path in sorted(results.glob("runs/*/*/record.json"))]
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64", "tf32", "bfloat16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_precisions_that_a_configuration_may_have(precision: str) -> None:
     assert composed(f"precision={precision}").precision == precision
-    assert LIMITS[precision] < 1
+    assert LIMITS[precision] <= UPDATE_LIMITS[precision] < 1
+    assert 0 < stream.LIMITS[precision] < 0.1
 
 
 @pytest.mark.long
@@ -47,17 +50,21 @@ def test_bfloat16_learns_what_float32_learns_and_is_honestly_less_exact(run: She
 
 @pytest.mark.long
 def test_what_a_backend_does_not_compute_in_is_skipped_with_the_reason(run: Shell, results: Path) -> None:
-    done = run("-m", "backend=numpy,keras", "precision=tf32,bfloat16", "device=cpu")
+    done = run("-m", "backend=numpy,keras", "precision=tf32,bfloat16,float16", "device=cpu")
     assert done.returncode == 2  # none could start
-    assert run("backend=torch", "precision=tf32", "device=cpu").returncode == 2
+    assert run("-m", "backend=torch", "precision=tf32,float16", "device=cpu").returncode == 2
     found = {(r.backend, r.precision): (r.status, r.reason) for r in records(results)}
     expected = {
         (name, precision): ("skipped", f"precision={precision}: {name} computes in float32 and float64 only")
         for name in ("numpy", "keras")
-        for precision in ("tf32", "bfloat16")
+        for precision in ("tf32", "bfloat16", "float16")
     }
-    tf32 = "precision=tf32 is not available on device=cpu; it has: float32, float64, bfloat16"
-    assert found == {**expected, ("torch", "tf32"): ("skipped", tf32)}
+    on_cpu = "is not available on device=cpu; it has: float32, float64, bfloat16"
+    torch = {
+        ("torch", precision): ("skipped", f"precision={precision} {on_cpu}")
+        for precision in ("tf32", "float16")
+    }
+    assert found == expected | torch
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ import torch
 from harness.backends.base import Setup
 from harness.backends.torch import backend, device, kernel
 from harness.backends.torch.cells import gru, lstm
-from harness.backends.torch.optimizer import Optimizer
+from harness.backends.torch.optimizer import Optimizer, clip
 from harness.errors import Unavailable
 from harness.model.initializers import draw
 from harness.model.optimizer import OptimizerSpec
@@ -184,6 +184,26 @@ def test_any_batch_size_gives_the_same_logits(implementation: str) -> None:
     np.testing.assert_allclose(parts, whole, rtol=1e-12)
 
 
+@pytest.mark.parametrize("limit", [0.5, 1e3])
+def test_clipping_by_the_global_norm(limit: float) -> None:
+    numbers = np.random.default_rng(0)
+    arrays = [numbers.normal(size=shape) for shape in ((3, 4), (5,), (2, 2, 2))]
+    gradients = [torch.from_numpy(array.copy()) for array in arrays]
+    clip(gradients, limit)
+    norm = np.sqrt(sum((array**2).sum() for array in arrays))
+    for gradient, array in zip(gradients, arrays, strict=True):
+        np.testing.assert_allclose(gradient.numpy(), array * min(1.0, limit / norm), rtol=1e-12)
+
+
+def test_clipping_starts_as_many_kernels_for_many_tensors_as_for_one() -> None:
+    seen = []
+    for count in (1, 20):
+        with kernel._Watch() as watch:
+            clip([torch.ones(3) for _ in range(count)], 1.0)
+        seen.append(watch.seen)
+    assert {"_foreach_norm", "_foreach_mul_"} <= seen[0] == seen[1]
+
+
 # What runs, and what does not
 
 
@@ -263,7 +283,7 @@ def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         device.dtype("float64", "mps")
     with pytest.raises(Unavailable, match=r"precision=tf32 .* device=cpu; it has: .*bfloat16"):
         device.dtype("tf32", "cpu")
-    old, new = ("float32", "float64"), ("float32", "float64", "tf32", "bfloat16")
+    old, new = ("float32", "float64", "float16"), ("float32", "float64", "tf32", "bfloat16", "float16")
     for capability, expected in (((7, 5), old), ((8, 0), new), ((9, 0), new)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name, found=capability: found)
         assert device.precisions("cuda:0") == expected

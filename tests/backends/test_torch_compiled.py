@@ -145,6 +145,17 @@ def test_what_has_no_steps_is_compiled_as_a_whole(graphs: CompileCounter, cell: 
     assert graphs.frame_count == 1
 
 
+@pytest.mark.parametrize(("device", "mode"), [("cpu", None), ("cuda", "max-autotune-no-cudagraphs")])
+def test_products_are_tuned_on_cuda_without_graphs_inside_a_session_s_own(
+    monkeypatch: pytest.MonkeyPatch, device: str, mode: str | None
+) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(torch, "compile", lambda function, **options: given.update(options))
+    inductor.compile(len, device)
+    assert given == {"fullgraph": True, "dynamic": False, "mode": mode}
+    assert mode is None or not torch._inductor.list_mode_options(mode).get("triton.cudagraphs")
+
+
 def test_inductor_needs_triton_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inductor, "find_spec", lambda name: None)
     with pytest.raises(Unavailable, match="the package triton"):

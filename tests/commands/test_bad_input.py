@@ -38,7 +38,7 @@ from tests.support.refusals import refused
         ("model.readout=first", ["model.readout='first'", "last, mean, max, attention"]),
         ("sequence.rows_per_step=5", ["sequence.rows_per_step", "5", "1, 2, 4, 7, 14, 28"]),
         ("init=zeros", ["init='zeros'", "keras, torch, irnn"]),
-        ("precision=float16", ["precision='float16'", "float32, float64, tf32, bfloat16"]),
+        ("precision=float8", ["precision='float8'", "float32, float64, tf32, bfloat16, float16"]),
         ("device=gpu", ["device='gpu'", "auto, cpu, cuda, cuda:N"]),
         ("seed=-1", ["seed=-1"]),
         ("backend.engine=jax", ["backend.engine='jax'", "torch has no engines"]),

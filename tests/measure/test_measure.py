@@ -19,7 +19,7 @@ from harness.errors import ParityFailed
 from harness.measure.clock import timed
 from harness.measure.contention import MAX_SWITCHES, Contention, ContentionMonitor
 from harness.measure.machine import cores
-from harness.measure.statistics import pooled
+from harness.measure.statistics import pooled, window_rates
 from harness.model.network import ModelSpec
 from harness.model.optimizer import OptimizerSpec
 from harness.runner import roofline
@@ -38,6 +38,14 @@ def test_pooling_keeps_all_work_and_all_time(windows: list[tuple[int, float]], a
     assert 1 <= len(rates) <= max(1, sum(seconds) / at_least * (1 + 1e-9))
     assert min(rates) <= sum(work) / sum(seconds) * (1 + 1e-9)
     assert max(rates) >= sum(work) / sum(seconds) * (1 - 1e-9)
+
+
+def test_a_short_training_has_six_rates_of_neighbouring_epochs() -> None:
+    windows = [{"epoch": n, "sequences": 10 * n, "seconds": n % 3 + 1.0} for n in range(1, 14)]
+    rates = window_rates(windows, 10.0)
+    assert rates == [60 / 6, 90 / 5, 130 / 3, 170 / 4, 210 / 5, 250 / 3]
+    assert len(window_rates(windows, 4.0)) == 6
+    assert len(window_rates([{**window, "epoch": 1} for window in windows], 10.0)) == 2
 
 
 def setup_and_case() -> tuple[Setup, Case]:

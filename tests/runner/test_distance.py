@@ -30,6 +30,7 @@ def test_a_distance_is_relative_and_never_hides_what_is_no_number() -> None:
         ("float64", np.inf, np.inf, np.inf),
         ("float64", 1e-3, 5e-4, 1e-7),
         ("bfloat16", 0.5, 5e-4, 0.2),
+        ("float16", 0.5, 5e-4, 0.05),
     ],
 )
 def test_rounding_that_no_float32_session_escapes_moves_the_limit(

@@ -134,6 +134,9 @@ def compare(session: Session, reference: Session, case: Case) -> dict[str, float
         half = case.steps // 2
         first, second = session.advance(x[:, :half]), session.advance(x[:, half:])
         found["parts"] = distance(np.concatenate([first.sequence, second.sequence], axis=1), theirs.sequence)
+        session.reset()
+        found["read on"] = distance(session.read_on(x[:, :half], sequence=True), first.sequence)
+        found["read on"] += distance(session.read_on(x[:, half:]), second.logits)
         found["carried"] = worst(second.states, theirs.states)[0] if theirs.states else 0.0
     return found
 

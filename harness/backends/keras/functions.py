@@ -31,7 +31,7 @@ class Functions:
     ]  # (params, x, y) -> loss, gradients, []
     train_loop: TrainLoop  # S updates
     dropout_masks: Callable[..., Tensor]  # (ones, numbers as in `loss`) -> masks (layers - 1, B, T, D·H)
-    matmul_pair: Callable[..., Tensor]  # (x, count, w, w transposed) -> x w wᵀ w wᵀ …
+    matmul_pairs: Callable[..., Tensor]  # (x, count, w, w transposed) -> x w wᵀ w wᵀ …
 
 
 def layers(setup: Setup, cell: ModuleType, engine: Engine, implementation: str) -> tuple[loop.Forward, bool]:
@@ -131,9 +131,9 @@ def build(setup: Setup, cell: ModuleType, engine: Engine, implementation: str) -
         features_and_logits=engine.compile(features_and_logits, jit),
         outputs=engine.compile(outputs, jit, any_length=any_length),
         gradients=engine.compile(gradients, jit),
-        train_loop=engine.train_loop(update, jit),
+        train_loop=engine.train_loop(update, jit, dropping=drop_at is not None),
         dropout_masks=engine.compile(dropout_masks, jit),
-        matmul_pair=engine.repeat(lambda x, w, back: ops.matmul(ops.matmul(x, w), back)),
+        matmul_pairs=engine.repeat(ops.matmul),
     )
 
 
@@ -144,4 +144,4 @@ def masked(mask: np.ndarray | None, put: Callable[[np.ndarray], Tensor]) -> Call
     if not mask.any():
         return ops.zeros_like
     on_device = put(mask)
-    return lambda gradient: ops.where(on_device, gradient, 0)
+    return lambda gradient: ops.where(on_device, gradient, ops.zeros_like(gradient))

@@ -30,7 +30,7 @@ def start(spec: OptimizerSpec, params: list[Tensor]) -> list[Tensor]:
 def clip(gradients: list[Tensor], limit: float) -> list[Tensor]:
     """Every gradient times limit / max(n, limit), n their global norm."""
     n = ops.sqrt(sum(ops.sum(g * g) for g in gradients))
-    factor = limit / ops.maximum(n, limit)
+    factor = limit / ops.maximum(n, ops.zeros_like(n) + limit)  # a number alone would come from the host
     return [g * factor for g in gradients]
 
 

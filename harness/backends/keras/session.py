@@ -4,9 +4,11 @@ Legend: N sequences of a split, S steps, T time steps, B batch, I input features
 C classes, D directions.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -50,6 +52,7 @@ class KerasSession:
         )
         with engine.scope():
             self._functions = functions.build(setup, self._cell, engine, implementation)
+        self.steps_per_launch = math.ceil(engine.updates_per_launch / self._chunks)
         self.put_weights({name: np.zeros(shape) for name, shape in setup.model.shapes().items()})
 
     @cached_property
@@ -64,7 +67,7 @@ class KerasSession:
         beginning of epoch 0."""
         weights = checks.weights(weights, self._model)
         with self._engine.scope():
-            self._params = [self._put(w) for w in packing.pack(self._model, self._cell, weights)]
+            self._params = [self._put_weight(w) for w in packing.pack(self._model, self._cell, weights)]
             self._slots = optimizer.start(self._optimizer, self._params)
         self._steps = 0
         self.begin_epoch(0)
@@ -87,7 +90,7 @@ class KerasSession:
         slots, self._steps = optimizer_state.from_canonical(state, self._optimizer, self._model)
         with self._engine.scope():
             self._slots = [
-                self._put(array)
+                self._put_weight(array)
                 for name in SLOTS[self._optimizer.name]
                 for array in packing.pack(self._model, self._cell, slots[name])
             ]
@@ -170,11 +173,19 @@ class KerasSession:
 
     def advance(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, t, I), any t ≥ 1, read on from the carried states, which move along."""
+        return self._named(self._advance(x))
+
+    def read_on(self, x: np.ndarray, *, sequence: bool = False) -> np.ndarray:
+        """Only the logits (B, C) of `advance`, or only its sequence (B, t, D·H)."""
+        ys, _, logits, _ = self._advance(x)
+        return self._fetch(ys if sequence else logits)
+
+    def _advance(self, x: np.ndarray) -> tuple[Tensor, ...]:
         x = checks.inputs(x, self._model, any_length=True)
         with self._engine.scope():
             results = self._functions.outputs(self._params, self._carried.before(len(x)), self._put(x))
         *_, self._carried.tensors = results
-        return self._named(results)
+        return results
 
     def states(self) -> States:
         """The carried states by canonical name; empty before the first `advance`."""
@@ -202,18 +213,23 @@ class KerasSession:
         waiting for the one before."""
         with self._engine.scope():
             if (m, k, n) not in self._operands:
-                x, w = np.linspace(-1, 1, m * k).reshape(m, k), orthogonal(k, n)
+                rng = np.random.default_rng(0)  # regular numbers draw less power, so that a GPU clocks higher
+                x, w = rng.standard_normal((m, k)), orthogonal(k, n, rng)
                 self._operands = {(m, k, n): (self._put(x), self._put(w), self._put(w.T))}
             x, w, back = self._operands[m, k, n]
-            self._pending = [self._functions.matmul_pair(x, repeats, w, back)]
+            self._pending = [self._functions.matmul_pairs(x, repeats, w, back)]
 
     def synchronize(self) -> None:
         """Returns when the device has nothing left to do."""
-        self._engine.synchronize([*self._params, *self._pending])
+        self._engine.synchronize([*self._params, *self._pending, *(self._carried.tensors or ())])
 
     def device_peak_memory_bytes(self) -> int | None:
         """The most memory held on a GPU so far, in bytes; None on a CPU."""
         return self._engine.device_peak_memory_bytes()
+
+    def details(self) -> dict[str, Any]:
+        """Nothing beside `kernel`."""
+        return {}
 
     def close(self) -> None:
         """Lets go of weights, data and compiled functions; the engine's threads end with the process."""
@@ -228,6 +244,9 @@ class KerasSession:
     def _put(self, array: np.ndarray) -> Tensor:
         """A copy on the device, in the session's precision."""
         return self._engine.put(np.asarray(array, self._precision))
+
+    def _put_weight(self, array: np.ndarray) -> Tensor:
+        return self._engine.put_weight(np.asarray(array, self._precision))
 
     def _fetch(self, tensor: Tensor) -> np.ndarray:
         array: np.ndarray = ops.convert_to_numpy(tensor)
@@ -246,9 +265,9 @@ class KerasSession:
         return packing.unpack(self._model, self._cell, [self._fetch(tensor) for tensor in tensors])
 
 
-def orthogonal(k: int, n: int) -> np.ndarray:
-    """The first rows and columns (k, n) of the reflection 1 - 2 v vᵀ: products with it and its transpose,
-    any number of times, neither grow nor vanish."""
-    v = np.linspace(1, 2, max(k, n))
+def orthogonal(k: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """The first rows and columns (k, n) of a random reflection 1 - 2 v vᵀ: products with it and its
+    transpose, any number of times, neither grow nor vanish."""
+    v = rng.standard_normal(max(k, n))
     v /= np.linalg.norm(v)
     return np.eye(k, n) - 2 * np.outer(v[:k], v[:n])

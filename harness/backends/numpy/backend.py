@@ -29,6 +29,8 @@ from harness.errors import Unavailable
 from harness.measure.machine import cpu_name
 from harness.model.precision import held_in
 
+Found = tuple[np.ndarray, np.ndarray, np.ndarray, BlockStates]  # sequence, last, logits, final states
+
 MIN_SHARD_ROWS = 16  # two shards of 16 rows train an LSTM, GRU or RNN 1.4 to 1.5 times as fast as one of 32
 
 
@@ -58,6 +60,7 @@ class NumpySession:
     """See `harness.backends.base.Session`."""
 
     device = "cpu"
+    steps_per_launch = 1
     make_pool: type[WorkerPool[Shard]] = WorkerPool
 
     def __init__(self, setup: Setup) -> None:
@@ -151,14 +154,14 @@ class NumpySession:
         return self._forward(split, ranges, self.model.width, features=True)
 
     def outputs(self, x: np.ndarray) -> Outputs:
-        return self._outputs(checks.inputs(x, self.model, any_length=True), None)[0]
+        return self._named(*self._outputs(checks.inputs(x, self.model, any_length=True), None))
 
     def advance(self, x: np.ndarray) -> Outputs:
-        x = checks.inputs(x, self.model, any_length=True)
-        start = by_block(self.model, self.carried.before(len(x)))
-        outputs, final = self._outputs(x, start)
-        self.carried.tensors = flat(final)
-        return outputs
+        return self._named(*self._advance(x))
+
+    def read_on(self, x: np.ndarray, *, sequence: bool = False) -> np.ndarray:
+        ys, _, logits, _ = self._advance(x)
+        return ys if sequence else logits
 
     def states(self) -> States:
         return self.carried.named(self.carried.tensors)
@@ -195,6 +198,9 @@ class NumpySession:
 
     def device_peak_memory_bytes(self) -> int | None:
         return None
+
+    def details(self) -> dict[str, Any]:
+        return {}
 
     def close(self) -> None:
         self.pool.close()
@@ -234,12 +240,20 @@ class NumpySession:
         """What the next update drops by, see `Shard.gradients`."""
         return (self.epoch, self.begun) if self.model.dropout else None
 
-    def _outputs(self, x: np.ndarray, start: BlockStates | None) -> tuple[Outputs, BlockStates]:
+    def _advance(self, x: np.ndarray) -> Found:
+        x = checks.inputs(x, self.model, any_length=True)
+        found = self._outputs(x, by_block(self.model, self.carried.before(len(x))))
+        self.carried.tensors = flat(found[-1])
+        return found
+
+    def _outputs(self, x: np.ndarray, start: BlockStates | None) -> Found:
         with self._single_threaded_blas():
-            sequence, last, logits, final = self.pool.first.outputs(
-                self.version, np.asarray(x, self.dtype), start
-            )
-        return Outputs(sequence, last, logits, self.carried.named(flat(final))), final
+            return self.pool.first.outputs(self.version, np.asarray(x, self.dtype), start)
+
+    def _named(
+        self, sequence: np.ndarray, last: np.ndarray, logits: np.ndarray, final: BlockStates
+    ) -> Outputs:
+        return Outputs(sequence, last, logits, self.carried.named(flat(final)))
 
     def _forward(
         self, split: str, ranges: Sequence[tuple[int, int]], width: int, *, features: bool

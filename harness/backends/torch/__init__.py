@@ -3,6 +3,7 @@
 PACKAGES = ("torch",)
 DEVICES = ("cpu", "cuda", "mps")
 SHARD_DEVICES = ("cpu",)  # where a batch may be split over processes
+PADS_FEATURES = True  # beside which a stock layer reads zeros
 LIBGOMP = ("torch",)  # distributions whose threads wait for each other in it
 CUDA_PACKAGES = {None: ("triton",)}  # what generates its kernels on NVIDIA GPUs
 UNUSED = ("pynvml",)  # imported by the framework if installed, used by no run through it

@@ -33,6 +33,8 @@ def open_session(setup: Setup) -> Session:
         from harness.backends.torch.sharded import ShardedSession
 
         return ShardedSession(setup, implementation)
+    from harness.backends.torch import graphed
     from harness.backends.torch.session import TorchSession
 
-    return TorchSession(setup, implementation)
+    kind = graphed.GraphedSession if graphed.available(setup) else TorchSession
+    return kind(setup, implementation)

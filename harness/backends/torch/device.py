@@ -35,13 +35,14 @@ def resolve(device: str) -> str:
 
 
 def precisions(device: str) -> tuple[str, ...]:
-    """What a device computes in: TF32 and bfloat16 on NVIDIA GPUs from compute capability 8.0 on."""
+    """What a device computes in: float16 on NVIDIA GPUs alone, TF32 and bfloat16 there from compute
+    capability 8.0 on."""
     if device == "mps":
         return ("float32",)
     if device == "cpu":
         return ("float32", "float64", "bfloat16")
     new = torch.cuda.get_device_capability(device) >= (8, 0)
-    return ("float32", "float64", "tf32", "bfloat16") if new else ("float32", "float64")
+    return ("float32", "float64", *(("tf32", "bfloat16") if new else ()), "float16")
 
 
 def dtype(precision: str, device: str) -> torch.dtype:

@@ -20,6 +20,7 @@ from torch.nn import functional
 from harness.backends.base import Weights
 from harness.backends.torch.cells import State
 from harness.backends.torch.loop import direction_of
+from harness.backends.torch.padding import widened
 from harness.model.network import ModelSpec
 
 
@@ -113,7 +114,8 @@ class Stock:
             else:
                 zeros = xs.new_zeros(blocks, xs.shape[1], layer.hidden_size)
                 first = (zeros, zeros) if layer.mode == "LSTM" else (zeros,)
-            xs, *state = self.pass_through(layer, xs.to(self.inside), [s.to(self.inside) for s in first])
+            xs = widened(xs.to(self.inside), layer.input_size)
+            xs, *state = self.pass_through(layer, xs, [s.to(self.inside) for s in first])
             final += zip(*(s.to(self.dtype).unbind(0) for s in state), strict=True)
         last = concatenated([state[0] for state in final[-self.directions :]], dim=1)
         return LayerOutputs(xs.to(self.dtype) if keep else None, last, final)
@@ -154,7 +156,7 @@ class Stacked:
     ) -> None:
         self.dtype = dtype
         self.products = partial(torch.autocast, device.type, low) if low else nullcontext
-        self.direction = direction_of(cell, implementation, spec.options)
+        self.direction = direction_of(cell, implementation, spec.options, device.type)
         self.dropout = spec.dropout
         self.directions = len(spec.directions)
         self.sizes = [list(spec.state_sizes(features).values()) for _, features in spec.blocks()]

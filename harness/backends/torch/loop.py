@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from harness.backends.torch import inductor
 from harness.backends.torch.cells import Options, Packed, State
+from harness.backends.torch.recurrent_product import collecting
 from harness.model.cell import Value
 
 Step = Callable[[torch.Tensor, State, Packed, Options], tuple[torch.Tensor, State]]
@@ -33,8 +34,9 @@ class Direction(Protocol):
         """Its outputs (T, B, H), at least if kept, the last it gave (B, H), and the states after it."""
 
 
-def direction_of(cell: ModuleType, implementation: str, options: Options) -> Direction:
-    """What an implementation makes of a cell file's functions; see `harness.backends.torch.cells`."""
+def direction_of(cell: ModuleType, implementation: str, options: Options, device: str) -> Direction:
+    """What an implementation makes of a cell file's functions on a kind of device; see
+    `harness.backends.torch.cells`."""
     constants = tuple(options.items())
     project = getattr(cell, "project", projected)
     match implementation:
@@ -46,9 +48,13 @@ def direction_of(cell: ModuleType, implementation: str, options: Options) -> Dir
         case "loop" if hasattr(cell, "sequence"):
             return at_once(partial(cell.sequence, options=options))
         case "compiled" if hasattr(cell, "sequence"):
-            return at_once(compiled_sequence(cell.sequence, constants))
-    run = compiled_steps(cell.step, constants) if implementation == "compiled" else steps(cell.step, options)
-    return stepped(run, project, getattr(cell, "precompute", dict))
+            return at_once(compiled_sequence(cell.sequence, constants, device))
+    precompute = getattr(cell, "precompute", dict)
+    if implementation == "compiled":
+        return stepped(compiled_steps(cell.step, constants, device), project, precompute)
+    if device == "cuda":  # on a CPU this is no faster
+        return stepped(steps(cell.step, options), project, lambda p: collecting(precompute(p)))
+    return stepped(steps(cell.step, options), project, precompute)
 
 
 def stepped(
@@ -130,16 +136,17 @@ def in_chunks(run: TimeLoop, longest: int = CHUNK) -> TimeLoop:
 
 
 @cache
-def compiled_steps(step: Step, constants: Constants) -> TimeLoop:
+def compiled_steps(step: Step, constants: Constants, device: str) -> TimeLoop:
     """The compiled time loop: one for all sessions of a process that have these options, so that each
     shape is compiled once."""
     options = dict(constants)
-    return in_chunks(inductor.compile(steps(step, options)), max(1, CHUNK // int(options.get("substeps", 1))))
+    run = inductor.compile(steps(step, options), device)
+    return in_chunks(run, max(1, CHUNK // int(options.get("substeps", 1))))
 
 
 @cache
 def compiled_sequence(
-    sequence: Callable[..., tuple[torch.Tensor, State]], constants: Constants
+    sequence: Callable[..., tuple[torch.Tensor, State]], constants: Constants, device: str
 ) -> SequenceFunction:
     """The same for a function of a whole sequence."""
     options = dict(constants)
@@ -147,5 +154,5 @@ def compiled_sequence(
     def run(xs: torch.Tensor, state: State, p: Packed) -> tuple[torch.Tensor, State]:
         return sequence(xs, state, p, options)
 
-    compiled: SequenceFunction = inductor.compile(run)
+    compiled: SequenceFunction = inductor.compile(run, device)
     return compiled

@@ -13,9 +13,11 @@ import torch
 from torch.nn import functional
 
 from harness.backends.base import Setup, Weights
-from harness.backends.torch import layers, readout
+from harness.backends.torch import layers, padding, readout
 from harness.backends.torch.cells import State
 from harness.model.network import ModelSpec
+
+LOW = {"bfloat16": torch.bfloat16, "float16": torch.float16}  # precisions whose layers compute in less
 
 
 class ModelOutputs(NamedTuple):
@@ -32,7 +34,10 @@ class ModelOutputs(NamedTuple):
 def build(setup: Setup, implementation: str, **place: Any) -> "Model":
     """The model of a setup, with weights of zeros, on a device and in the type that numbers are held in."""
     cell = import_module(f"harness.backends.torch.cells.{setup.model.cell}")
-    low = torch.bfloat16 if setup.precision == "bfloat16" else None
+    padding.check(setup, cell, implementation)
+    if setup.pad_features:
+        cell = padding.PaddedCell(cell, setup.model.features)
+    low = LOW.get(setup.precision)
     return Model(setup.model, cell, implementation, low, **place)
 
 

@@ -70,6 +70,14 @@ class Optimizer:
         for tensor in self.trained:
             tensor.grad = None
 
+    def backward(self, loss: torch.Tensor) -> None:
+        """Adds the gradients of a loss to `.grad`."""
+        loss.backward()
+
+    def gradients(self, loss: torch.Tensor) -> Sequence[torch.Tensor]:
+        """The gradients of a loss by the trained tensors, zeros by what it does not depend on."""
+        return torch.autograd.grad(loss, self.trained, allow_unused=True, materialize_grads=True)
+
     def update(self) -> None:
         """One update with the gradients in `.grad`, without waiting for the device.
 
@@ -95,10 +103,8 @@ class Optimizer:
 
 def clip(gradients: Sequence[torch.Tensor], limit: float) -> None:
     """Multiplies every gradient by c / max(n, c) in place: n their global norm, c the limit."""
-    n = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    factor = limit / n.clamp(min=limit)
-    for g in gradients:
-        g.mul_(factor)
+    n = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    torch._foreach_mul_(gradients, limit / n.clamp(min=limit))
 
 
 def _build(

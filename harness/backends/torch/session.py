@@ -5,9 +5,10 @@ C classes, D directions, K chunks of a sequence. On the device time comes first:
 a batch (T, B, I).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ import torch
 from harness.backends import checks, optimizer_state
 from harness.backends.base import Gradients, Outputs, Setup, States, Weights
 from harness.backends.states import CarriedStates, by_block, flat
-from harness.backends.torch import cuda_graph, inductor, kernel, model
+from harness.backends.torch import inductor, kernel, model
 from harness.backends.torch.cells import State
+from harness.backends.torch.details import details
 from harness.backends.torch.device import configure, devices, dtype, resolve
+from harness.backends.torch.loss_scaling import ScaledOptimizer
 from harness.backends.torch.model import ModelOutputs
 from harness.backends.torch.optimizer import Optimizer
 from harness.backends.torch.products import MatrixProducts
@@ -26,6 +29,9 @@ from harness.backends.torch.randomness import Stream
 
 class TorchSession:
     """A model on a device, with its optimiser and its data; see `harness.backends.base.Session`."""
+
+    steps_per_launch = 1
+    _rate_on_device = False  # where the optimiser reads the learning rate
 
     def __init__(self, setup: Setup, implementation: str) -> None:
         self.implementation = implementation
@@ -45,13 +51,10 @@ class TorchSession:
             torch.cuda.reset_peak_memory_stats(self._device)
         place = {"device": self._device, "dtype": self._dtype}
         self._model = model.build(setup, implementation, **place)
-        graphed = cuda_graph.available(self._device, self._dtype)
-        self._rate = torch.zeros((), device=self._device) if graphed else None
+        self._rate = torch.zeros((), device=self._device) if self._rate_on_device else None
         self._steps = 0  # updates so far
-        self._optimizer = Optimizer(
-            setup.optimizer, self._model.trained, self._model.partly_trained, self._rate
-        )
-        self._graphs: dict[int, cuda_graph.GraphedUpdates] = {}  # by batch size
+        kind = ScaledOptimizer if setup.precision == "float16" else Optimizer
+        self._optimizer = kind(setup.optimizer, self._model.trained, self._model.partly_trained, self._rate)
         self._dropout = Stream(setup.seed, self._device) if setup.model.dropout else None
         self._carried = CarriedStates(
             setup.model,
@@ -66,9 +69,8 @@ class TorchSession:
 
     @property
     def kernel(self) -> str:
-        """ "oneDNN", "cuDNN", "MPS" or "ATen" of a stock layer, "ATen loop", "ATen scan", or "Inductor";
-        and "CUDA graph" where training steps are captured in one."""
-        return self._path if self._rate is None else f"{self._path}, CUDA graph"
+        """ "oneDNN", "cuDNN", "MPS" or "ATen" of a stock layer, "ATen loop", "ATen scan", or "Inductor"."""
+        return self._path
 
     @cached_property
     def _path(self) -> str:
@@ -93,12 +95,15 @@ class TorchSession:
     def optimizer_state(self) -> Weights:
         """A copy of `step` and of the optimiser's slots, canonical."""
         by_slot = {slot: self._model.canonical(of) for slot, of in self._optimizer.named().items()}
-        return optimizer_state.to_canonical(by_slot, self._steps)
+        state = optimizer_state.to_canonical(by_slot, self._steps)
+        return self._optimizer.scale.named(state) if isinstance(self._optimizer, ScaledOptimizer) else state
 
     def put_optimizer_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Takes a copy of what `optimizer_state` gave, in the place where slots stay."""
         by_slot, self._steps = optimizer_state.from_canonical(state, self._optimizer.spec, self._spec)
         self._optimizer.put({slot: dict(self._model.stored(w)) for slot, w in by_slot.items()}, self._steps)
+        if isinstance(self._optimizer, ScaledOptimizer):
+            self._optimizer.scale.put(state)
 
     def begin_epoch(self, epoch: int) -> None:
         """Drops by the numbers of this epoch from here on."""
@@ -113,7 +118,6 @@ class TorchSession:
     def load(self, split: str, x: np.ndarray, y: np.ndarray) -> None:
         """Keeps a split on the device: x (N, T, I), y (N,); every later batch is gathered there."""
         x, y = checks.inputs(x, self._spec), checks.labels(y, len(x), self._spec)
-        self._graphs.clear()
         self._splits[split] = self._time_first(x), self._labels(y)
         self._sizes[split] = len(x)
 
@@ -124,36 +128,19 @@ class TorchSession:
         The host waits for the device once, at the end, when it fetches the losses.
         """
         checks.batches(batches, rates, checks.size(self._sizes, "train"))
-        train = self._train_eagerly if self._rate is None else self._train_graphed
         with self._dropout.drawn() if self._dropout else nullcontext():
-            losses = train(batches, rates)
+            losses = self._make_steps(batches, rates)
         self._steps += losses.numel()
         return losses.cpu().double().mean(1).numpy()
 
-    def _train_eagerly(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
+    def _make_steps(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
         """The losses (S, K) on the device, of updates one after the other."""
         x, y = self._splits["train"]
         losses: list[torch.Tensor] = []
-        for index, rate in zip(self._indices(batches), rates.tolist(), strict=True):
+        for index, rate in zip(self._on_device(batches, torch.int64), rates.tolist(), strict=True):
             self._optimizer.set_rate(rate)
             losses += self._updates(x.index_select(1, index), y.index_select(0, index))
         return torch.stack(losses).view(len(batches), -1)
-
-    def _train_graphed(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
-        """The same as replays of one graph, which is captured when a batch size is met first."""
-        size = batches.shape[1]
-        if size not in self._graphs:
-            self._graphs[size] = self._graph(size)
-        return self._graphs[size].run(pinned(batches, torch.int64), pinned(rates, torch.float32))
-
-    def _graph(self, size: int) -> cuda_graph.GraphedUpdates:
-        assert self._rate is not None
-        x, y = self._splits["train"]
-        changed = [*self._model.trained, *self._optimizer.slots()]
-        chunks = len(x) // (self._truncate or len(x))
-        return cuda_graph.GraphedUpdates(
-            self._updates, x, y, rate=self._rate, changed=changed, batch=size, chunks=chunks
-        )
 
     def _updates(self, xs: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
         """The losses of a batch xs (T, B, I), y (B,), each before its update: one for every chunk."""
@@ -164,19 +151,18 @@ class TorchSession:
                 states = [tuple(s.detach() for s in block) for block in states]
             loss, states = self._model.loss(chunk, y, states, drop=self._dropout is not None)
             self._optimizer.clear_gradients()
-            loss.backward()
+            self._optimizer.backward(loss)
             self._optimizer.update()
             losses.append(loss.detach())
         return losses
 
     def predict(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         """Logits (N, C) of the rows start:stop of every range, one batch each."""
-        return torch.cat([read.logits for read in self._read(split, ranges)]).cpu().numpy()
+        return self._read(split, ranges, self._spec.classes, "logits")
 
     def features(self, split: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
         """What the readout reads (N, D·H), of the rows of every range, one batch each."""
-        features = [read.features.clone() for read in self._read(split, ranges)]  # a view would keep them all
-        return torch.cat(features).cpu().numpy()
+        return self._read(split, ranges, self._spec.width, "features")
 
     @torch.no_grad()
     def outputs(self, x: np.ndarray) -> Outputs:
@@ -187,11 +173,20 @@ class TorchSession:
     @torch.no_grad()
     def advance(self, x: np.ndarray) -> Outputs:
         """Outputs of x (B, t, I), read on from the carried states, which move along."""
+        return self._outputs(self._advance(x))
+
+    @torch.no_grad()
+    def read_on(self, x: np.ndarray, *, sequence: bool = False) -> np.ndarray:
+        """Only the logits (B, C) of `advance`, or only its sequence (B, t, D·H)."""
+        read = self._advance(x)
+        assert read.ys is not None
+        return copied(read.ys.transpose(0, 1) if sequence else read.logits)
+
+    def _advance(self, x: np.ndarray) -> ModelOutputs:
         x = checks.inputs(x, self._spec, any_length=True)
-        states = by_block(self._spec, self._carried.before(len(x)))
-        read = self._model(self._time_first(x), [tuple(block) for block in states], keep=True)
+        read = self._computed(self._time_first(x), self._carried.before(len(x)))
         self._carried.tensors = flat(read.states)
-        return self._outputs(read)
+        return read
 
     def states(self) -> States:
         """The carried states by canonical name; empty before the first `advance`."""
@@ -211,9 +206,7 @@ class TorchSession:
         """The loss of x (B, T, I), y (B,) and its gradients before clipping; changes nothing."""
         x, y = checks.inputs(x, self._spec), checks.labels(y, len(x), self._spec)
         loss, _ = self._model.loss(self._time_first(x), self._labels(y))
-        trained = self._model.trained
-        gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
-        by_tensor = dict(zip(trained, gradients, strict=True))
+        by_tensor = dict(zip(self._model.trained, self._optimizer.gradients(loss), strict=True))
         for tensor, mask in self._model.partly_trained:
             by_tensor[tensor] = by_tensor[tensor] * mask
         return Gradients(loss.item(), self._model.canonical(by_tensor))
@@ -233,9 +226,12 @@ class TorchSession:
         """The most memory held by tensors on a CUDA device so far, in bytes; None elsewhere."""
         return torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
 
+    def details(self) -> dict[str, Any]:
+        """How features are padded, and the loss scale."""
+        return details(self._setup, self._optimizer)
+
     def close(self) -> None:
         """Lets go of weights, data and threads."""
-        self._graphs.clear()
         self._splits.clear()
         del self._model, self._optimizer, self._carried, self._products
         torch.set_num_threads(self._threads_before)
@@ -243,11 +239,20 @@ class TorchSession:
             torch.cuda.empty_cache()
 
     @torch.no_grad()
-    def _read(self, split: str, ranges: Sequence[tuple[int, int]]) -> Iterator[ModelOutputs]:
+    def _read(self, split: str, ranges: Sequence[tuple[int, int]], width: int, what: str) -> np.ndarray:
+        """The logits or the features (N, width) of the rows of every range, one batch each."""
         checks.ranges(ranges, checks.size(self._sizes, split))
         x, _ = self._splits[split]
-        for start, stop in ranges:
-            yield self._model(x[:, start:stop].clone(memory_format=torch.contiguous_format))
+        sizes = [stop - start for start, stop in ranges]
+        found = torch.empty(sum(sizes), width, device=self._device, dtype=self._dtype)
+        for (start, stop), rows in zip(ranges, found.split(sizes), strict=True):
+            rows.copy_(getattr(self._computed(x[:, start:stop]), what))
+        return found.cpu().numpy()
+
+    def _computed(self, xs: torch.Tensor, states: Sequence[torch.Tensor] | None = None) -> ModelOutputs:
+        """What the model makes of xs (T, B, I), from its first states or, keeping all outputs, from these."""
+        blocks = None if states is None else [tuple(block) for block in by_block(self._spec, states)]
+        return self._model(xs.contiguous(), blocks, keep=states is not None)
 
     def _outputs(self, read: ModelOutputs) -> Outputs:
         assert read.ys is not None
@@ -266,16 +271,11 @@ class TorchSession:
     def _labels(self, y: np.ndarray) -> torch.Tensor:
         return torch.tensor(y, device=self._device, dtype=torch.int64)
 
-    def _indices(self, batches: np.ndarray) -> torch.Tensor:
-        """batches (S, B) on the device; from pinned memory, so that a GPU's work is not waited for."""
+    def _on_device(self, array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+        """A copy on the device; from memory that a GPU reads by itself, so that its work isn't waited for."""
         if self._device.type == "cuda":
-            return pinned(batches, torch.int64).to(self._device, non_blocking=True)
-        return torch.tensor(batches, dtype=torch.int64, device=self._device)
-
-
-def pinned(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-    """A copy in memory that a GPU reads by itself, without the host."""
-    return torch.tensor(array, dtype=dtype).pin_memory()
+            return torch.tensor(array, dtype=dtype).pin_memory().to(self._device, non_blocking=True)
+        return torch.tensor(array, dtype=dtype, device=self._device)
 
 
 def copied(tensor: torch.Tensor) -> np.ndarray:

@@ -102,7 +102,7 @@ class ShardedSession(TorchSession):
         del self._gradients_of, self._sum
         self._pool.close()
 
-    def _train_eagerly(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
+    def _make_steps(self, batches: np.ndarray, rates: np.ndarray) -> torch.Tensor:
         """The losses (S, K) of updates one after the other."""
         T = self._spec.steps
         k = self._truncate or T

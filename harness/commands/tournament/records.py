@@ -69,19 +69,15 @@ def _speed(tournament: Tournament, heat: Heat, k: int, seconds: list[float]) -> 
     """The columns on speed and the raw windows, as a run of `mode=throughput` has them."""
     config, steps = tournament.contenders[k].config, heat.properties[k]["updates"]
     contention = heat.contended
+    sequences = steps * config.train.batch_size
+    windows = [{"steps": steps, "sequences": sequences, "seconds": each} for each in seconds]
     return Update(
-        columns=training.speed(config, [steps] * len(seconds), seconds)
-        | {"contended": contention.contended if contention else None},
+        columns=training.speed(config, windows) | {"contended": contention.contended if contention else None},
         details={
             "energy": {"reason": "contenders take turns, in windows too short for a counter of energy"},
             **(contention.to_mapping() if contention else {}),
         },
-        timing={
-            "windows": [
-                {"steps": steps, "sequences": steps * config.train.batch_size, "seconds": each}
-                for each in seconds
-            ]
-        },
+        timing={"windows": windows},
     )
 
 

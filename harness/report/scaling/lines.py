@@ -161,13 +161,15 @@ def _curve(axis: str, label: str, runs: Sequence[RunRecord]) -> ScalingCurve:
 
 def _identity(record: RunRecord) -> tuple[str, ...]:
     """What a curve belongs to: the backend first, then what distinguishes several curves of a backend."""
+    settings = identity.settings(record.config)
     return (
         record.backend,
         text(record.engine),
         record.implementation,
         text(record.device_name),  # DEVICE
         f"{record.threads} threads",
-        f"{identity.settings(record.config)['backend.shards']} shards",
+        f"{settings['backend.shards']} shards",
+        "padded" if settings["backend.pad_features"] else "unpadded",
     )
 
 

@@ -42,11 +42,12 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
     steps, seconds = _windows(updates(context, "throughput"), step_seconds, config, context.energy.advance)
     joules = context.energy.end()
     energy = context.energy.columns([joules], size * sum(steps), math.fsum(seconds))
+    windows = _raw(steps, seconds, size)
     emit(
         Update(
-            columns=training.speed(config, steps, seconds) | energy,
+            columns=training.speed(config, windows) | energy,
             details={"energy": context.energy.details},
-            timing={"windows": _raw(steps, seconds, size)},
+            timing={"windows": windows},
         )
     )
     count = len(context.dataset.test.labels)

@@ -30,7 +30,8 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
         emit(Update(columns={"weights_path": "weights.safetensors"}))
     logits = evaluation.test_logits(context)
     proof.prove_predictions(context, logits)
-    evaluation.test(context, logits)
+    single = evaluation.test(context, logits)
+    proof.prove_latency_predictions(context, single, logits[: len(single)])
     _gradient_flow(context, "after")
     emit(Phase("diagnostics"))
     counts = diagnostics.counters(

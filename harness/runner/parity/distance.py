@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 # Of tf32 and bfloat16 about twice the largest distance that was found over cells, readouts and directions:
-# 0.03 (products rounded to ten bits on a CPU) and 0.08. Wherever a ReLU or a maximum is decided otherwise
-# the gradient jumps; most models are ten times closer. A wrong gate is at 1.
-LIMITS = {"float32": 1e-4, "float64": 1e-7, "tf32": 5e-2, "bfloat16": 2e-1}
+# 0.03 (products rounded to ten bits on a CPU) and 0.08; float16, which has the ten bits of tf32, has its
+# limits. Wherever a ReLU or a maximum is decided otherwise the gradient jumps; most models are ten times
+# closer. A wrong gate is at 1.
+LIMITS = {"float32": 1e-4, "float64": 1e-7, "tf32": 5e-2, "bfloat16": 2e-1, "float16": 5e-2}
 # Of updates likewise: 0.49 for bfloat16. Adam divides by gradients of which some are all rounding. A wrong
 # learning rate is at 1.
-UPDATE_LIMITS = {**LIMITS, "tf32": 0.2, "bfloat16": 0.8}
+UPDATE_LIMITS = {**LIMITS, "tf32": 0.2, "bfloat16": 0.8, "float16": 0.2}
 ROUNDING_RATIO = 10  # between the rounding errors of two correct float32 sessions, at most
 
 

@@ -1,5 +1,6 @@
 """The logits that a session's `predict` gives for sequences of the test set."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +29,16 @@ def rows(count: int) -> np.ndarray:
 
 def measure(setup: Setup, weights: Weights, x: np.ndarray, logits: np.ndarray) -> LogitsParity:
     """How far logits (N, C) are from the reference's for x (N, T, I) at these weights."""
-    expected = _reference(setup, weights, x, "float64")
-    found = distance(logits, expected)
+    found = distance(logits, _reference(setup, weights, x, "float64"))
+    limit = limit_here(LIMITS, setup.precision, found, lambda: rounding(setup, weights, x, distance))
+    return LogitsParity(found, limit, len(x))
 
-    def in_float32() -> float:
-        return distance(_reference(setup, weights, x, "float32"), expected)
 
-    return LogitsParity(found, limit_here(LIMITS, setup.precision, found, in_float32), len(x))
+def rounding(
+    setup: Setup, weights: Weights, x: np.ndarray, distance: Callable[[np.ndarray, np.ndarray], float]
+) -> float:
+    """How far the reference's logits of x (N, T, I) in float32 are from those in float64."""
+    return distance(*(_reference(setup, weights, x, precision) for precision in ("float32", "float64")))
 
 
 def check_limit(parity: LogitsParity) -> None:

@@ -1,5 +1,5 @@
 """The updates that a session's `train` makes: the function that is timed, with optimiser, clipping, schedule,
-truncation and dropout.
+truncation and dropout. What a device makes of several steps in one program is compared with the single steps.
 
 Legend: K batches, B sequences of each, N sequences that they are taken from, T time steps, I input features.
 """
@@ -14,6 +14,7 @@ from harness.backends.base import Session, Setup, Weights
 from harness.backends.numpy.reference import Reference
 from harness.errors import ParityFailed
 from harness.model.precision import held_in
+from harness.runner.parity import loss_scale
 from harness.runner.parity.distance import UPDATE_LIMITS, distance, limit_here
 
 BATCHES = 3
@@ -65,13 +66,9 @@ class TrainingParity:
 
 def measure(session: Session, setup: Setup, weights: Weights, batches: Batches) -> TrainingParity:
     """How far K updates from `weights` are from the reference's; leaves the session after them."""
-    updates = len(batches.rates) * (setup.model.steps // (setup.truncate or setup.model.steps))
-    dropping = setup.model.dropout > 0 and setup.model.layers > 1
-    masks = session.dropout_masks(0, batches.in_x.shape[1], updates) if dropping else []
+    masks = _masks(session, setup, batches)
     check_masks(masks, setup.model.dropout)
-    session.put_weights(weights)
-    losses = session.train(batches.in_training_set, batches.rates)
-    actual = Trained(losses, session.weights(), session.optimizer_state())
+    actual = _trained(session, setup, weights, batches, [slice(None)])
     expected = _reference(setup, weights, batches, masks, "float64")
     found = _compare(actual, expected, setup, weights)
 
@@ -79,8 +76,30 @@ def measure(session: Session, setup: Setup, weights: Weights, batches: Batches) 
         single = _reference(setup, weights, batches, masks, "float32")
         return _compare(single, expected, setup, weights).largest
 
-    limit = limit_here(UPDATE_LIMITS, setup.precision, found.largest, in_float32)
-    return replace(found, limit=limit)
+    return replace(found, limit=limit_here(UPDATE_LIMITS, setup.precision, found.largest, in_float32))
+
+
+def measure_programs(session: Session, setup: Setup, weights: Weights, batches: Batches) -> TrainingParity:
+    """How far K steps in one call, of which the device makes several as one program, are from the same steps
+    in a call each. Leaves the session after them."""
+    each = [slice(n, n + 1) for n in range(len(batches.rates))]
+    together = _trained(session, setup, weights, batches, [slice(None)])
+    expected = _trained(session, setup, weights, batches, each)
+    found = _compare(together, expected, setup, weights)
+
+    def in_float32() -> float:
+        masks = _masks(session, setup, batches)
+        single, double = (
+            _reference(setup, weights, batches, masks, precision) for precision in ("float32", "float64")
+        )
+        return _compare(single, double, setup, weights).largest
+
+    return replace(found, limit=limit_here(UPDATE_LIMITS, setup.precision, found.largest, in_float32))
+
+
+def updates_of(setup: Setup, steps: int) -> int:
+    """How many updates so many steps are: one for every chunk of a sequence."""
+    return steps * (setup.model.steps // (setup.truncate or setup.model.steps))
 
 
 def starts(setup: Setup, weights: Weights, batches: Batches) -> list[Weights]:
@@ -114,13 +133,36 @@ def check_masks(masks: Sequence[np.ndarray], dropout: float) -> None:
             raise ParityFailed(f"model.dropout={dropout:g}: two updates drop the same outputs")
 
 
-def check_limit(parity: TrainingParity) -> None:
+def check_limit(
+    parity: TrainingParity, what: str = f"{BATCHES} batches of training", expected: str = "the reference"
+) -> None:
     """Raises ParityFailed where a distance is above its limit; the message names what is furthest off."""
     if not parity.largest <= parity.limit:
         raise ParityFailed(
-            f"{BATCHES} batches of training are {parity.largest:.1e} from the reference, "
-            f"above {parity.limit:g} ({parity.worst})"
+            f"{what} are {parity.largest:.1e} from {expected}, above {parity.limit:g} ({parity.worst})"
         )
+
+
+def _masks(session: Session, setup: Setup, batches: Batches) -> list[np.ndarray]:
+    """What the session will drop, update by update; nothing where it drops nothing."""
+    if not setup.model.dropout or setup.model.layers == 1:
+        return []
+    return session.dropout_masks(0, batches.in_x.shape[1], updates_of(setup, len(batches.rates)))
+
+
+def _trained(
+    session: Session, setup: Setup, weights: Weights, batches: Batches, calls: Sequence[slice]
+) -> Trained:
+    """What the steps leave, made in these calls from `weights`, none skipped for its loss scale."""
+
+    def work() -> np.ndarray:
+        return np.concatenate(
+            [session.train(batches.in_training_set[call], batches.rates[call]) for call in calls]
+        )
+
+    updates = updates_of(setup, len(batches.rates))
+    losses, state = loss_scale.make_all(session, weights, work, updates)
+    return Trained(losses, session.weights(), state)
 
 
 def _reference(

@@ -30,7 +30,8 @@ def step(xw: Tensor, state: State, p: Packed, options: Options) -> tuple[Tensor,
     h, l, error, surprises = state
     _, W_hh, _, _, W_ll, _, W_lx, b_x = p
     H = W_hh.shape[0]
-    ah, al, x = ops.split(xw, [H, 2 * H], axis=-1)
+    ah, al = ops.split(xw[..., : 2 * H], 2, axis=-1)
+    x = xw[..., 2 * H :]  # on PyTorch a split at places would wait for the device to tell them
     prediction = ops.matmul(l, W_lx) + b_x
     e = ops.mean(ops.square(x - prediction), axis=-1, keepdims=True)
     s = ops.cast(e > float(options["threshold"]), e.dtype)  # a comparison has no gradient

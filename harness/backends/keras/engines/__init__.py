@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 Tensor = Any
+Put = Callable[[np.ndarray], Tensor]
 State = tuple[Tensor, ...]  # of one layer and direction, each (B, length)
 TrainingState = tuple[list[Tensor], list[Tensor], list[Tensor]]  # weights, the optimiser's slots, states
 Loss = Callable[..., tuple[Tensor, list[Tensor]]]  # (weights, …) -> (mean loss (), states)
@@ -29,6 +30,7 @@ TrainLoop = Callable[
 synchronisation in between"""
 
 UPDATES_PER_CALL = 32  # of a compiled call: its shapes are fixed, so any number of updates needs one trace
+REPEATS_PER_CALL = 32  # of a compiled call on a GPU, one after the other: launched together
 STEPS_PER_GRAPH = 28  # time steps that are compiled together; a graph of all steps would take too long
 
 
@@ -38,6 +40,7 @@ class Engine(Protocol):
     name: str
     use_cudnn: bool | str  # what Keras' layers are told: "auto", or False on a CPU next to a GPU
     hoist: bool  # whether `scan` is to find the inputs of all time steps projected in one product
+    updates_per_launch: int = 1  # updates that `train_loop` makes as one program, if several
 
     def __init__(self, device: str, *, threads: int, precision: str) -> None: ...
 
@@ -50,6 +53,10 @@ class Engine(Protocol):
 
     def put(self, array: np.ndarray) -> Tensor:
         """A copy on the device."""
+
+    def put_weight(self, array: np.ndarray) -> Tensor:
+        """A copy of a weight, or of what an optimiser keeps for it, on the device."""
+        return self.put(array)
 
     def rows(self, x: Tensor, start: int, size: int) -> Tensor:
         """Rows start … start + size - 1 of x (N, …), without compiling anything for each start."""
@@ -72,11 +79,15 @@ class Engine(Protocol):
         """(weights, …) -> (loss, its gradient by every weight, states), to be used inside what is
         compiled; the gradient by what the loss does not depend on is zeros."""
 
-    def train_loop(self, update: Update, jit: bool) -> TrainLoop:
-        """Many updates in one call."""
+    def train_loop(self, update: Update, jit: bool, *, dropping: bool) -> TrainLoop:
+        """Many updates in one call; `dropping`: they draw masks of dropout."""
 
     def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """(x, count, *more) -> x after `count` times x = function(x, *more), in one call."""
+        """(x, count, *operands) -> x after `count` times x = function(x, operand) for every operand in turn.
+
+        On a GPU it takes few calls of programs without a loop: such a product is shorter than a launch, or
+        than the host's look at a loop's condition.
+        """
 
     def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
         """The path that computes `forward(params, x)`."""
@@ -107,9 +118,39 @@ def graph_lengths(steps: int) -> list[int]:
     return [STEPS_PER_GRAPH] * full + [rest] * (rest > 0)
 
 
-def calls_of_fixed_size(
-    run: Callable[..., tuple[TrainingState, Any]], put: Callable[[np.ndarray], Tensor]
-) -> TrainLoop:
+def call_sizes(count: int, full: int) -> list[int]:
+    """A count as calls of a program for `full` and of one for a single one."""
+    return [full] * (count // full) + [1] * (count % full)
+
+
+def calls_of_static_size(run: Callable[..., tuple[TrainingState, Any]], put: Put) -> TrainLoop:
+    """Any number of updates by `run`, which makes as many as its plan has rows: UPDATES_PER_CALL or one. The
+    losses are fetched once, after the last call.
+
+    Both programs are compiled when shapes are met first, by a call whose results are dropped, so that no
+    later number of updates waits for a compiler.
+    """
+    compiled = set()
+
+    def train_loop(
+        carry: TrainingState, data: Sequence[Tensor], plan: Sequence[np.ndarray]
+    ) -> tuple[TrainingState, np.ndarray]:
+        shapes = (*(tensor.shape for tensor in data), *(table.shape[1:] for table in plan))
+        if shapes not in compiled:
+            for size in (UPDATES_PER_CALL, 1):
+                run(carry, data, [put(np.resize(table, (size, *table.shape[1:]))) for table in plan])
+            compiled.add(shapes)
+        parts, first = [], 0
+        for size in call_sizes(len(plan[0]), UPDATES_PER_CALL):
+            carry, losses = run(carry, data, [put(table[first : first + size]) for table in plan])
+            parts.append(losses)
+            first += size
+        return carry, np.concatenate([np.asarray(losses, np.float64) for losses in parts])
+
+    return train_loop
+
+
+def calls_of_fixed_size(run: Callable[..., tuple[TrainingState, Any]], put: Put) -> TrainLoop:
     """Any number of updates by `run`, which takes a plan of UPDATES_PER_CALL rows and how many of them to
     make. The losses are fetched once, after the last call."""
 

@@ -12,6 +12,8 @@ from jax import numpy as jnp
 
 from harness.backends.keras import engines
 from harness.backends.keras.engines import (
+    REPEATS_PER_CALL,
+    UPDATES_PER_CALL,
     CellStep,
     Loss,
     Scan,
@@ -20,7 +22,9 @@ from harness.backends.keras.engines import (
     TrainingState,
     TrainLoop,
     Update,
+    call_sizes,
     calls_of_fixed_size,
+    calls_of_static_size,
     update_loop,
 )
 from harness.errors import Unavailable
@@ -44,6 +48,8 @@ class Engine(engines.Engine):
         self.on_gpu = platform == "gpu"
         self.use_cudnn: bool | str = "auto" if self.on_gpu or jax.default_backend() != "gpu" else False
         self.hoist = self.on_gpu  # a CPU's caches hold what a step projects, not what all do
+        # a GPU's host reads the condition of a loop of unknown length after each iteration
+        self.static_loops = self.on_gpu
 
     @staticmethod
     def devices() -> dict[str, str]:
@@ -96,7 +102,15 @@ class Engine(engines.Engine):
 
         return value_and_gradients
 
-    def train_loop(self, update: Update, jit: bool) -> TrainLoop:
+    def train_loop(self, update: Update, jit: bool, *, dropping: bool) -> TrainLoop:
+        def run_all(
+            carry: TrainingState, data: Sequence[Tensor], plan: Sequence[Tensor]
+        ) -> tuple[TrainingState, Tensor]:
+            carry_and_losses: tuple[TrainingState, Tensor] = lax.scan(
+                lambda carry, row: update(carry, data, row), carry, plan
+            )
+            return carry_and_losses
+
         def run(
             carry: TrainingState, data: Sequence[Tensor], plan: Sequence[Tensor], count: Tensor
         ) -> tuple[TrainingState, Tensor]:
@@ -111,13 +125,30 @@ class Engine(engines.Engine):
             carry_and_losses: tuple[TrainingState, Tensor] = lax.fori_loop(0, count, body, (carry, losses))
             return carry_and_losses
 
+        if jit and self.static_loops:
+            self.updates_per_launch = UPDATES_PER_CALL
+            return calls_of_static_size(jax.jit(run_all), self.put)
         return calls_of_fixed_size(jax.jit(run) if jit else partial(update_loop, update), self.put)
 
     def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def repeated(x: Tensor, count: Tensor, *more: Tensor) -> Tensor:
-            return lax.fori_loop(0, count, lambda _, x: function(x, *more), x)
+        def unrolled(x: Tensor, count: int, *operands: Tensor) -> Tensor:
+            for operand in operands * count:  # XLA may simplify no product together with the next
+                x = lax.optimization_barrier(function(x, operand))
+            return x
 
-        return self.compile(repeated, True)
+        def looped(x: Tensor, count: Tensor, *operands: Tensor) -> Tensor:
+            return lax.fori_loop(0, count, lambda _, x: unrolled(x, 1, *operands), x)
+
+        if not self.static_loops:
+            return jax.jit(looped)
+        program = jax.jit(unrolled, static_argnums=1)
+
+        def in_calls(x: Tensor, count: int, *operands: Tensor) -> Tensor:
+            for size in call_sizes(count, REPEATS_PER_CALL):
+                x = program(x, size, *operands)
+            return x
+
+        return in_calls
 
     def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
         path = "JAX XLA" if jit else "JAX, one operation at a time"

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from harness.backends.keras import engines
 from harness.backends.keras.engines import (
+    REPEATS_PER_CALL,
     CellStep,
     Loss,
     Scan,
@@ -18,6 +19,7 @@ from harness.backends.keras.engines import (
     TrainingState,
     TrainLoop,
     Update,
+    call_sizes,
     calls_of_fixed_size,
     graph_lengths,
 )
@@ -96,7 +98,7 @@ class Engine(engines.Engine):
 
         return value_and_gradients
 
-    def train_loop(self, update: Update, jit: bool) -> TrainLoop:
+    def train_loop(self, update: Update, jit: bool, *, dropping: bool) -> TrainLoop:
         def run(
             carry: TrainingState, data: Sequence[Tensor], plan: Sequence[Tensor], count: Tensor
         ) -> tuple[TrainingState, Tensor]:
@@ -114,14 +116,28 @@ class Engine(engines.Engine):
         )
 
     def repeat(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def repeated(x: Tensor, count: Tensor, *more: Tensor) -> Tensor:
+        def unrolled(x: Tensor, count: int, *operands: Tensor) -> Tensor:
+            for operand in operands * count:
+                x = function(x, operand)
+            return x
+
+        def looped(x: Tensor, count: Tensor, *operands: Tensor) -> Tensor:
             def body(k: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-                return k + 1, function(x, *more)
+                return k + 1, unrolled(x, 1, *operands)
 
             return tf.while_loop(lambda k, _: k < count, body, (0, x), parallel_iterations=1)[1]
 
-        compiled = self.compile(repeated, False)
-        return lambda x, count, *more: compiled(x, tf.constant(count), *more)
+        if self.gpu is None:
+            compiled = self.compile(looped, False)
+            return lambda x, count, *operands: compiled(x, tf.constant(count), *operands)
+        program = self.compile(unrolled, False)
+
+        def in_calls(x: Tensor, count: int, *operands: Tensor) -> Tensor:
+            for size in call_sizes(count, REPEATS_PER_CALL):
+                x = program(x, size, *operands)
+            return x
+
+        return in_calls
 
     def kernel(self, forward: Callable[..., Any], params: list[Tensor], x: Tensor, jit: bool) -> str:
         if jit:

@@ -4,6 +4,8 @@
   `bias_ih` in it project the inputs
 - xs (T, B, I), xw (T, B, ·) of all steps or (B, ·) of one, ys (T, B, H) or (1, B, H); the state has the order
   of SPEC.state, each (B, length)
+- `product(a, h, p, "weight_hh")` is a + h Wᵀ, with one product for W's gradient over many steps in place of
+  one for each
 - `fused_layer(spec) -> nn.RNNBase` is the stock layer of all layers and directions, time first
 
 A packed number that `pack` fills from no canonical weight is redundant: it is zero and stays zero.

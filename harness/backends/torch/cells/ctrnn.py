@@ -11,6 +11,7 @@ import torch
 
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
+from harness.backends.torch.recurrent_product import product
 
 
 def precompute(p: Packed) -> Packed:
@@ -23,7 +24,7 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     (h,) = state
     n = int(options["substeps"])
     for _ in range(n):
-        dh_dt = torch.addmm(xw, h.tanh(), p["weight_hh"].t()) - h * p["rate"]
+        dh_dt = product(xw, h.tanh(), p, "weight_hh") - h * p["rate"]
         h = h + dh_dt / n
     return h, (h,)
 

@@ -15,6 +15,7 @@ from torch import nn
 from harness.backends.base import Weights
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
+from harness.backends.torch.recurrent_product import product
 from harness.model.network import ModelSpec
 
 pack_gates, unpack_gates = gates.packing(
@@ -25,7 +26,7 @@ pack_gates, unpack_gates = gates.packing(
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, G·H) is x_t W_x + b, state (h,) with h (B, H)."""
     (h,) = state
-    hw = torch.addmm(p["bias_hh"], h, p["weight_hh"].t())
+    hw = product(p["bias_hh"], h, p, "weight_hh")
     xw_r, xw_z, xw_n = xw.chunk(3, dim=1)
     hw_r, hw_z, hw_n = hw.chunk(3, dim=1)
     r = (xw_r + hw_r).sigmoid()

@@ -12,14 +12,15 @@ import torch
 
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
+from harness.backends.torch.recurrent_product import product
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, G·H) is x_t W_x + b, state (h,) with h (B, H)."""
     (h,) = state
     H = h.shape[1]
-    r, z = torch.addmm(xw[:, : 2 * H], h, p["weight_hh"].t()).sigmoid().chunk(2, dim=1)
-    n = torch.addmm(xw[:, 2 * H :], r * h, p["weight_hn"].t()).tanh()
+    r, z = product(xw[:, : 2 * H], h, p, "weight_hh").sigmoid().chunk(2, dim=1)
+    n = product(xw[:, 2 * H :], r * h, p, "weight_hn").tanh()
     h = n + z * (h - n)  # (1 - z) ∘ n + z ∘ h
     return h, (h,)
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
+from harness.backends.torch.recurrent_product import product
 
 
 def project(xs: torch.Tensor, p: Packed) -> torch.Tensor:
@@ -26,11 +27,11 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     h, l, error, surprises = state
     H = h.shape[1]
     xw_l, xw_h, x = xw[:, :H], xw[:, H : 2 * H], xw[:, 2 * H :]
-    prediction = torch.addmm(p["bias_x"], l, p["weight_lx"].t())
+    prediction = product(p["bias_x"], l, p, "weight_lx")
     e = (x - prediction).square().mean(1, keepdim=True)
     surprised = e > float(options["threshold"])
-    l = torch.addmm(xw_l, l, p["weight_ll"].t()).tanh()
-    h = torch.where(surprised, torch.addmm(xw_h, h, p["weight_hh"].t()).tanh(), h)
+    l = product(xw_l, l, p, "weight_ll").tanh()
+    h = torch.where(surprised, product(xw_h, h, p, "weight_hh").tanh(), h)
     return h, (h, l, error + e, surprises + surprised)
 
 

@@ -4,13 +4,14 @@
     u ← u + δ (-u + tanh(u) S + x_t W_xh + b_h)          n times for each x_t
     h_t = tanh(u_t)
 
-S is computed once a pass.
+S, which is its own transpose, is computed once a pass.
 """
 
 import torch
 
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
+from harness.backends.torch.recurrent_product import product
 
 
 def precompute(p: Packed) -> Packed:
@@ -23,7 +24,7 @@ def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[t
     (u,) = state
     δ = float(options["step_size"])
     for _ in range(int(options["substeps"])):
-        u = u + δ * (torch.addmm(xw, u.tanh(), p["S"]) - u)
+        u = u + δ * (product(xw, u.tanh(), p, "S") - u)
     return u.tanh(), (u,)
 
 

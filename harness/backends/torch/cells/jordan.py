@@ -10,13 +10,14 @@ import torch
 
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
+from harness.backends.torch.recurrent_product import product
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, H) is x_t W_xh + b_h, state (y,) with y (B, H)."""
     (y,) = state
-    h = torch.addmm(xw, y, p["weight_yh"].t()).tanh()
-    y = torch.addmm(p["bias_y"], h, p["weight_hy"].t()).tanh()
+    h = product(xw, y, p, "weight_yh").tanh()
+    y = product(p["bias_y"], h, p, "weight_hy").tanh()
     return y, (y,)
 
 

@@ -15,13 +15,14 @@ from torch import nn
 
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
+from harness.backends.torch.recurrent_product import product
 from harness.model.network import ModelSpec
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, G·H) is x_t W_x + b, state (h, c) each (B, H)."""
     h, c = state
-    i, f, g, o = torch.addmm(xw, h, p["weight_hh"].t()).chunk(4, dim=1)
+    i, f, g, o = product(xw, h, p, "weight_hh").chunk(4, dim=1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     h = o.sigmoid() * c.tanh()
     return h, (h, c)

@@ -14,12 +14,13 @@ import torch
 
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
+from harness.backends.torch.recurrent_product import product
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, G·H) is x_t W_x + b, state (h, c) each (B, H)."""
     h, c = state
-    a_i, a_f, a_g, a_o = torch.addmm(xw, h, p["weight_hh"].t()).chunk(4, dim=1)
+    a_i, a_f, a_g, a_o = product(xw, h, p, "weight_hh").chunk(4, dim=1)
     i = (a_i + p["p_i"] * c).sigmoid()
     f = (a_f + p["p_f"] * c).sigmoid()
     c = f * c + i * a_g.tanh()

@@ -11,13 +11,14 @@ from torch import nn
 
 from harness.backends.torch import gates
 from harness.backends.torch.cells import Options, Packed, State
+from harness.backends.torch.recurrent_product import product
 from harness.model.network import ModelSpec
 
 
 def step(xw: torch.Tensor, state: State, p: Packed, options: Options) -> tuple[torch.Tensor, State]:
     """One time step: xw (B, H) is x_t W_x + b, state (h,) with h (B, H)."""
     (h,) = state
-    a = torch.addmm(xw, h, p["weight_hh"].t())
+    a = product(xw, h, p, "weight_hh")
     h = a.relu() if options["activation"] == "relu" else a.tanh()
     return h, (h,)
 
