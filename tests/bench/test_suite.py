@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from harness.commands.tournament.contender_process import ContenderFailed
+from harness.launcher.lease import Lease
 from harness.measure.machine import cores
 from harness.measure.statistics import Estimate
 from harness.model.optimizer import OptimizerSpec
@@ -25,6 +26,7 @@ from tests.support.parity import Case, distance, open_session
 
 SMALL = ("--hidden=8", "--batch=16", "--threads=1", "--seconds=0.02")
 NUMPY, PRODUCT = "session:backend=numpy", "matmul:size=32"
+ONE_CORE = Lease((cores()[0],), None)
 
 
 def command(*arguments: str) -> list[str]:
@@ -93,7 +95,7 @@ def test_a_side_that_there_is_not_is_refused_at_once(side: str, message: str) ->
 
 def test_a_side_that_dies_on_the_way_says_how() -> None:
     task = Task(hidden=8, batch=16)
-    with child.Child(child.parse(PRODUCT), task, cores()[:1], 0.01) as side:
+    with child.Child(child.parse(PRODUCT), task, ONE_CORE, 0.01) as side:
         assert side.wait_until_ready()["flops_per_update"] == 2 * 32**3
         assert side.time_window() > 0
         os.kill(side.process.pid, signal.SIGSEGV)
@@ -123,7 +125,7 @@ def test_ctrl_c_ends_all_sides() -> None:
 
 def test_a_side_between_windows_sleeps() -> None:
     """While another is timed it uses no core."""
-    with child.Child(child.parse(NUMPY), Task(hidden=8, batch=16), cores()[:1], 0.02) as side:
+    with child.Child(child.parse(NUMPY), Task(hidden=8, batch=16), ONE_CORE, 0.02) as side:
         side.wait_until_ready()
         side.time_window()
         process = psutil.Process(side.process.pid)

@@ -52,7 +52,10 @@ def test_what_published_records_make_stands_between_marks(page: str) -> None:
     assert all(command == printed for command, printed in shown)
     assert bool(shown) == (page in publish.PAGES)
     tables = re.findall(
-        r"^python -m harness (?:table|compare|scaling) .*results/(?:published|again).*$", text, re.MULTILINE
+        r"^python -m (?:harness (?:table|compare|scaling)|tests\.gpu\.summary) .*"
+        r"results/(?:published|again).*$",
+        text,
+        re.MULTILINE,
     )
     assert len([command for command in tables if "--plot" not in command]) == len(shown)
 

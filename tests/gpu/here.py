@@ -1,0 +1,98 @@
+"""Stage: what is there. Card and driver by nvidia-smi, libraries in processes of their own, `doctor`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from harness.config import catalogue
+from harness.launcher import variables
+from harness.measure import machine
+from tests.gpu.prepared import ROOT
+from tests.gpu.stages import job
+
+FILE = "here.json"
+CARD = (
+    *("name", "uuid", "driver_version", "memory.total", "power.limit", "clocks.max.sm", "clocks.max.mem"),
+    "mig.mode.current",
+)
+PROBES = {  # library -> Python that prints what it says of itself
+    "torch": """
+import json, torch
+print(json.dumps({
+    "version": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(),
+    "devices": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())],
+}))
+""",
+    "triton": """
+import json, triton
+print(json.dumps({"version": triton.__version__}))
+""",
+    "jax": """
+import json, jax
+print(json.dumps({"version": jax.__version__, "devices": [device.device_kind for device in jax.devices()]}))
+""",
+}
+PROBE_SECONDS = 60.0
+
+
+def card() -> list[dict[str, str]]:
+    """The GPUs, by the fields of CARD; [] where there is no nvidia-smi."""
+    lines = _said(["nvidia-smi", f"--query-gpu={','.join(CARD)}", "--format=csv,noheader"])
+    rows = (map(str.strip, line.split(",")) for line in lines.splitlines() if line)
+    return [dict(zip(CARD, row, strict=False)) for row in rows]
+
+
+def library(code: str) -> dict[str, Any]:
+    """What a library says of itself, or its `error`."""
+    command = [sys.executable, "-c", code]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"no answer within {PROBE_SECONDS:.0f} s"}
+    if done.returncode:
+        return {"error": (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _said(command: list[str]) -> str:
+    """What a program prints; nothing where it is not there."""
+    if shutil.which(command[0]) is None:
+        return ""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+
+
+def main() -> int:
+    """0: each library that is installed sees its devices; 1: one does not even start."""
+    given = job(__doc__)
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    with ThreadPoolExecutor() as pool:  # each takes seconds to import what it asks
+        doctor = pool.submit(_said, [sys.executable, "-m", "harness", "doctor"])
+        libraries = dict(zip(PROBES, pool.map(library, PROBES.values()), strict=True))
+    found = {
+        "cards": card(),
+        "machine": machine.machine_info(),
+        "versions": machine.all_versions(catalogue.all_packages()),
+        "libraries": libraries,
+        "compiler": shutil.which("cc") or shutil.which("gcc"),  # Triton compiles its launchers
+        "python_header": header.exists(),
+        "variables": variables.recorded(),
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "device_files": sorted(path.name for path in Path("/dev").glob("nvidia*")),
+    }
+    (given.output / FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=1), flush=True)
+    print(_said(["nvidia-smi", "-q"]), flush=True)
+    print(doctor.result())
+    missing = "No module named"
+    return int(any(missing not in each.get("error", missing) for each in libraries.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The stage that compares squares of the matrix with the reference, on the CPU."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.config import catalogue
+from harness.model.precision import PRECISIONS
+from harness.runner.parity.distance import LIMITS
+from tests.gpu import parity, summary
+from tests.gpu.parity import Part, Square
+from tests.gpu.stages import Job
+
+TORCH = Part("torch", "torch", ("fused",))  # of the quick cells the LSTM alone has it
+
+
+def given(folder: Path, seconds: float = 60.0) -> Job:
+    return Job("cpu", seconds, folder, quick=True)
+
+
+def test_every_square_of_the_matrix_is_in_a_part() -> None:
+    found = {
+        (part.backend, part.engine, square.cell, square.implementation, square.precision)
+        for part in parity.PARTS
+        for square in parity.squares(part, quick=False)
+    }
+    expected = {
+        (backend, engine, cell, implementation, precision)
+        for backend, engines in (("torch", [None]), ("keras", ["jax", "torch"]))
+        for engine in engines
+        for cell in catalogue.cell_names()
+        for implementation in catalogue.implementations(backend, cell)
+        for precision in PRECISIONS
+    }
+    assert found == expected
+
+
+def test_a_square_within_its_limits_and_one_that_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parity.measure_part(TORCH, given(tmp_path), threads=1) == 0
+    good, bfloat16 = parity.lines(tmp_path)["torch"]
+    assert (good["cell"], good["implementation"], good["precision"]) == ("lstm", "fused", "float32")
+    assert 0 < good["gradient"] < good["gradient_limit"] == LIMITS["float32"]
+    assert 0 < good["update"] < good["update_limit"]
+    assert "failed" not in bfloat16
+    assert "within limits" in summary.parity_table(tmp_path)
+    assert "| torch | fused | float32 | 1 of 1 |" in summary.parity_table(tmp_path)
+
+    monkeypatch.setitem(LIMITS, "float32", 1e-12)
+    assert parity.measure_part(TORCH, given(tmp_path), threads=1) == 1
+    bad, _ = parity.lines(tmp_path)["torch"]
+    assert "above 1e-12" in bad["failed"]
+    assert "| torch | fused | float32 | 0 of 1 |" in summary.parity_table(tmp_path)
+    assert "- torch: lstm fused float32 failed: distance from the reference" in summary.parity_table(tmp_path)
+
+
+def test_what_breaks_and_what_is_not_there_hides_no_other_square(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squares = [Square("lstm", "fused", "tf32"), Square("nonsense", "fused", "float32")]
+    squares.append(Square("rnn", "fused", "float32"))
+    monkeypatch.setattr(parity, "squares", lambda part, quick: squares)
+    assert parity.measure_part(TORCH, given(tmp_path), threads=1) == 1
+    absent, broken, good = parity.lines(tmp_path)["torch"]
+    assert "precision=tf32 is not available on device=cpu" in absent["unavailable"]
+    assert "nonsense" in broken["failed"]
+    assert good["gradient"] < good["gradient_limit"]
+
+
+def test_without_time_it_says_what_it_did_not_come_to(tmp_path: Path) -> None:
+    assert parity.measure_part(TORCH, given(tmp_path, seconds=-1.0), threads=1) == 0
+    assert parity.lines(tmp_path)["torch"] == [{"not_reached": 2}]
+    assert "- torch: 2 not reached" in summary.parity_table(tmp_path)
+
+
+def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    whole = json.dumps({"not_reached": 2})
+    (tmp_path / TORCH.file).write_text(f'{whole}\n{{"cell": "ls')
+    assert parity.lines(tmp_path)["torch"] == [{"not_reached": 2}]
