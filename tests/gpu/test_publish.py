@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -234,5 +233,5 @@ def test_the_page_is_filled(pack: Pack, tmp_path: Path) -> None:
     assert "4.000 [4.000, 4.000]" in section
     assert "| torch | fused | float32 | 1 of 1 |" in section
     assert "1,00" in section or "999" in section, "the record's throughput"
-    assert os.path.exists(place / publish.GPU / "speed.json")  # noqa: PTH110
+    assert (place / publish.GPU / "speed.json").exists()
     assert typed("check", cwd=place).returncode == 0
