@@ -11,8 +11,8 @@ AT_ONCE := --numprocesses 2 --dist worksteal
 
 help:
 	@echo "make run    sweep of three backends and two cells on the embedded digits, ends with the table"
-	@echo "make test   the tests of a change: at most eight minutes on two cores"
-	@echo "make test-full  the tests that take longer: at most seventeen minutes more"
+	@echo "make test   the tests of a change: about eight minutes on two cores"
+	@echo "make test-full  the tests that take longer: about twenty-two minutes more"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  the harness against bare loops, frameworks against one another, in twenty minutes"
 	@echo "make gpu    on a machine with an NVIDIA GPU: tests, parity and speed there, in nine minutes"

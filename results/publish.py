@@ -5,7 +5,8 @@
     python results/publish.py check    exit status 1 where a page does not say what its commands say
     python results/publish.py gpu FILE    takes in what `make gpu` packed; results/README.md gets a section
 
-A page has every table below the command that gives it, between two marks of cog's, which call `show`.
+A page has every table below the command that gives it, between two marks of cog's, which call `show`; for the
+tournament they call `ranking`, since no command gives a tournament again from its records.
 """
 
 import argparse
@@ -27,6 +28,8 @@ from harness.sweep.plan import make_plan
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED, PUBLISHED = "results/measured", "results/published"
 EXPERIMENTS = ("frameworks", "implementations", "cells", "scaling", "literature", "pixels")
+ANSWER = "python -m harness tournament +experiment=answer cell=lstm"
+RANKING, DRAWN = "answer/ranking.md", "answer/ranking.svg"  # below MEASURED and PUBLISHED
 ATTEMPTS = 3  # at a run whose cores others used
 PICTURES = (
     f"python -m harness report results/report.html --results {PUBLISHED}/frameworks --plots results/plots",
@@ -53,7 +56,7 @@ GPU_SECTION = "\n".join(
     )
 )
 BEFORE = "## What does not follow\n"  # the section of results/README.md before which that of GPUs stands
-FILL = ("-P", "-I", "results", "-p", "from publish import show", *PAGES)
+FILL = ("-P", "-I", "results", "-p", "from publish import ranking, show", *PAGES)
 
 
 def run(command: str) -> str:
@@ -78,6 +81,24 @@ def show(command: str) -> None:
     print(f"\n```\n{command}\n```\n\n{run(command).strip()}\n")
 
 
+def ranking() -> None:
+    """The tournament's command and, below it, what it said."""
+    print(f"\n```\n{ANSWER}\n```\n\n{(ROOT / PUBLISHED / RANKING).read_text('utf-8').strip()}\n")
+
+
+def compete() -> list[Path]:
+    """Makes the tournament if it is not there yet; its records, and its ranking as text and as a picture."""
+    root, text, picture = (ROOT / MEASURED / name for name in ("answer", RANKING, DRAWN))
+    if not text.exists():
+        shutil.rmtree(root, ignore_errors=True)  # what is left of one that was interrupted
+        root.mkdir(parents=True)
+        said = run(f"{ANSWER} --results {MEASURED}/answer --plot {MEASURED}/{DRAWN}")
+        if frames.load(root)["contended"].eq(True).any():
+            sys.exit(f"{root}: others use these cores; `make results` again when they do not")
+        text.write_text(said.replace(f"Drawn: {MEASURED}/{DRAWN}\n", ""), "utf-8")
+    return [*root.glob("runs/*/*/record.json"), text, picture]
+
+
 def measure(name: str) -> list[Path]:
     """Makes the runs of an experiment that are not there yet, and again those that others disturbed; their
     records. Ends all where one is missing, did not end ok, or is not of this experiment."""
@@ -99,17 +120,17 @@ def measure(name: str) -> list[Path]:
 
 
 def publish() -> None:
-    """Replaces what is published by what is measured: records and nothing else of a run."""
+    """Replaces what is published by what is measured: of a run its record and nothing else."""
     if (machine.git_revision() or "+").endswith("+"):
         sys.exit("records carry the revision that made them: commit first")
-    records = [record for name in EXPERIMENTS for record in measure(name)]
+    made = [path for name in EXPERIMENTS for path in measure(name)] + compete()
     for old in (ROOT / PUBLISHED).glob("*"):
         if old != ROOT / GPU:  # measured elsewhere
             shutil.rmtree(old)
-    for record in records:
-        kept = ROOT / PUBLISHED / record.relative_to(ROOT / MEASURED)
-        kept.parent.mkdir(parents=True)
-        shutil.copyfile(record, kept)
+    for path in made:
+        kept = ROOT / PUBLISHED / path.relative_to(ROOT / MEASURED)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept)
     shutil.rmtree(ROOT / MEASURED)
 
 

@@ -113,7 +113,8 @@ def dropping(implementation: str, *, dropout: float = 0.5, seed: int = 0, layers
     return session
 
 
-@pytest.mark.parametrize("implementation", ["fused", pytest.param("compiled", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("implementation", ["fused", "compiled"])
 def test_dropout_is_the_seeds_and_only_in_training(implementation: str) -> None:
     case, session = Case("gru", layers=2), dropping(implementation)
     x, y = case.data()

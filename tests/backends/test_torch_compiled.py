@@ -34,7 +34,10 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[CompileCounter]:
     forget()
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, id=str(case), marks=[pytest.mark.long] * (k % 2)) for k, case in enumerate(CASES)],
+)
 def test_every_graph_computes_what_the_reference_computes(graphs: CompileCounter, case: Case) -> None:
     """What Inductor makes of it `test_parity.py` checks."""
     assert_parity(partial(open_session, "torch", case, "compiled"), case, 1e-9)

@@ -152,6 +152,7 @@ def test_a_sweep_with_one_bad_value_starts_nothing(run: Shell, results: Path) ->
     assert not list(results.glob("runs/*/*/record.json"))
 
 
+@pytest.mark.long
 def test_in_a_sweep_a_missing_device_is_a_row(run: Shell) -> None:
     done = run("-m", "backend=torch", "device=cpu,cuda", env={"CUDA_VISIBLE_DEVICES": ""})
     assert done.returncode == 1

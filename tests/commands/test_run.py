@@ -35,7 +35,7 @@ def only(results: Path) -> RunRecord:
     return RunRecord.read(path)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "keras"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=pytest.mark.long), "keras"])
 def test_a_run_is_a_whole_record(run: Shell, results: Path, backend: str) -> None:
     done = run(f"backend={backend}", "train.epochs=3", "measure.targets=[0.1,1.0]")
     assert done.returncode == 0, done.stderr
@@ -95,6 +95,7 @@ def test_a_second_call_runs_only_what_is_missing(run: Shell, results: Path) -> N
     assert len(harness.load(results)) == 2  # one row per run
 
 
+@pytest.mark.long
 def test_where_results_lie_does_not_change_the_run(run: Shell, results: Path, tmp_path: Path) -> None:
     run("backend=numpy")
     run("backend=numpy", f"results.root={tmp_path / 'elsewhere'}", f"data.root={tmp_path}")
@@ -125,6 +126,7 @@ def test_two_runs_are_bit_identical(run: Shell, results: Path, backend: str) -> 
     assert any(np.any(a[name] != 0) for name in a)
 
 
+@pytest.mark.long
 def test_warming_up_leaves_no_trace(run: Shell, results: Path) -> None:
     for steps in (1, 25):
         assert run("backend=numpy", f"measure.warmup_steps={steps}").returncode == 0
@@ -157,6 +159,7 @@ def test_weights_trained_in_one_backend_mean_the_same_in_the_others(run: Shell, 
     assert all(record.train_throughput is None for record in evaluated)
 
 
+@pytest.mark.long
 def test_losing_the_weights_file_asks_for_them_again(run: Shell, results: Path) -> None:
     assert run("backend=numpy").returncode == 0
     assert run("backend=numpy", "save_weights=true").returncode == 0

@@ -103,6 +103,7 @@ def test_texts_do_not_depend_on_docstrings(harness_command: Shell, arguments: tu
     assert plain.stdout
 
 
+@pytest.mark.long
 def test_a_run_without_docstrings_and_assertions(run: Shell) -> None:
     env = {"PYTHONOPTIMIZE": "2"}
     assert run("--help", env=env).stdout == run("--help").stdout

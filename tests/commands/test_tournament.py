@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from harness.commands.tournament.plan import plan
-from harness.commands.tournament.result import HEATS_TO_DROP
+from harness.commands.tournament.result import MINIMUM_HEATS
 from harness.errors import HarnessError
 from harness.launcher.key import run_key
 from harness.report.table.groups import group
@@ -53,7 +53,7 @@ def test_the_faster_one_wins_and_every_command_reads_the_records(
     assert document["ended"] == "decided"
     assert [each["letters"] for each in document["ranking"]] == ["a", "b"]
     heats = document["heats"]
-    assert len(heats) >= HEATS_TO_DROP
+    assert len(heats) >= MINIMUM_HEATS
     assert len({p["process"] for heat in heats for p in heat["properties"].values()}) == 2 * len(heats)
     assert {tuple(order) for heat in heats for order in heat["orders"]} == {(0, 1), (1, 0)}
 
@@ -74,6 +74,7 @@ def test_the_faster_one_wins_and_every_command_reads_the_records(
     assert page.returncode == 0, page.stderr
 
 
+@pytest.mark.long
 def test_a_run_is_not_complete_because_a_tournament_timed_its_configuration(
     harness_command: Shell, results: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_those_that_fail_are_out_and_the_others_go_on(
     assert skipped["reason"].str.contains("libtorch.so is broken|no fused indrnn").all()
 
 
+@pytest.mark.long
 def test_one_that_diverges_has_a_record_that_says_so(harness_command: Shell, results: Path) -> None:
     sweep = ("backend=numpy", "train.learning_rate=0.001,1000", "train.optimizer=sgd", "seed=0,1")
     wild = ("cell=indrnn", "cell.hidden=8", *SMALL)
@@ -152,6 +154,7 @@ def drain(fd: int) -> None:
     os.close(fd)
 
 
+@pytest.mark.long
 def test_a_kill_takes_one_out_and_stopping_shows_the_ranking_so_far(results: Path) -> None:
     ours, theirs = pty.openpty()
     with competing(

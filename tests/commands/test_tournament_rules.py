@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.commands.tournament.command import LEVEL, ROUNDS
-from harness.commands.tournament.comparison import geometric_mean, holm, p_value
+from harness.commands.tournament.comparison import geometric_mean, holm_levels, p_value
 from harness.commands.tournament.letters import letters
-from harness.commands.tournament.result import HEATS_TO_DROP, MINIMUM_HEATS, Failure, Rules, Tournament
+from harness.commands.tournament.result import MINIMUM_HEATS, Failure, Rules, Tournament
 from tests.support.tournaments import alike, heat, simulate, tournament
 
 RULES = Rules(0.02, 600.0, ROUNDS, drop_out=True, level=LEVEL)
@@ -38,7 +38,7 @@ def test_a_p_value_is_that_of_the_paired_test() -> None:
 @example([0.001, 0.004, 0.5])
 def test_levels_are_those_of_holms_procedure(p_values: list[float]) -> None:
     alpha, m = 1 - LEVEL, len(p_values)
-    told = [p <= 1 - level for p, level in zip(p_values, holm(p_values, LEVEL), strict=True)]
+    told = [p <= 1 - level for p, level in zip(p_values, holm_levels(p_values, LEVEL), strict=True)]
     expected = [False] * m
     for step, k in enumerate(sorted(range(m), key=p_values.__getitem__)):  # as the paper has it
         if p_values[k] > alpha / (m - step):
@@ -56,6 +56,17 @@ def test_an_interval_leaves_1_out_exactly_if_the_test_rejects() -> None:
         assert mean.low is not None
         assert mean.high is not None
         assert (not mean.low <= 1 <= mean.high) == (p_value(ratios) < 0.01)
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=5), st.floats(0.9, 1 - 1e-6))
+@example([1.0, 1.4], 1 - 1e-4)
+@example([1.0, 1.0], 1 - 1e-4)
+def test_an_interval_has_ends_or_there_is_none(ratios: list[float], level: float) -> None:
+    for mean in (geometric_mean(ratios, level), geometric_mean(ratios, level).inverse):
+        assert (mean.low is None) == (mean.high is None) == (mean.half_width is None)
+        if mean.low is not None and mean.high is not None:
+            assert 0 < mean.low <= mean.high < math.inf
+    assert geometric_mean([1.0, 1.4], 1 - 1e-4).low is None
 
 
 def test_two_contenders_are_judged_as_in_a_race() -> None:
@@ -92,13 +103,13 @@ def test_letters_of_a_ranking_read_from_the_first_on() -> None:
 
 
 def test_who_is_told_apart_from_the_leader_drops_out_after_enough_heats() -> None:
-    heats = [(1.0, 1.0, 0.5)] * HEATS_TO_DROP
-    made = played(*heats[: HEATS_TO_DROP - 1])
+    heats = [(1.0, 1 + 0.05 * (-1) ** k, 0.5) for k in range(MINIMUM_HEATS)]
+    made = played(*heats[: MINIMUM_HEATS - 1])
     made.judge()
     assert made.remaining == [0, 1, 2], "too early"
     made = played(*heats)
     made.judge()
-    assert made.dropped == {2: HEATS_TO_DROP}
+    assert made.dropped == {2: MINIMUM_HEATS}
     assert made.remaining == [0, 1]
     assert not made.ended
     assert [each.letters for each in made.standings()] == ["a", "a", "b"]
@@ -107,7 +118,7 @@ def test_who_is_told_apart_from_the_leader_drops_out_after_enough_heats() -> Non
 def test_who_may_not_be_the_last_of_those_in_front_stays() -> None:
     """The second cannot be told apart from the leader, nor the third from the second: each may be first."""
     heats = [(1.0, 0.99, 0.98), (1.0, 0.9901, 0.9801), (1.0001, 0.94, 0.98), (1.0, 0.99, 0.98)]
-    made = played(*heats)
+    made = played(*heats, (1.0, 0.99, 0.98))
     made.judge()
     assert [each.letters for each in made.standings()] == ["a", "b", "ab"]
     assert made.remaining == [0, 1, 2]
@@ -122,10 +133,11 @@ def test_who_dropped_out_is_compared_over_the_heats_that_both_took_part_in() -> 
 
 
 def test_it_is_decided_when_the_leader_alone_is_left() -> None:
-    made = played((1.0, 0.5), (1.01, 0.5), (0.99, 0.5))
+    heats = [(1.0, 0.5), (1.01, 0.5), (0.99, 0.5), (1.0, 0.49), (1.0, 0.5)]
+    made = played(*heats)
     made.judge()
     assert made.ended == "decided"
-    race = played((1.0, 0.5), (1.01, 0.5), (0.99, 0.5), rules=Rules(0.02, 600.0))
+    race = played(*heats, rules=Rules(0.0001, 600.0))
     race.judge()
     assert not race.ended, "a race is for its ratio: nobody drops out"
 

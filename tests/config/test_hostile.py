@@ -227,9 +227,8 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(
-    "multirun", [pytest.param(False, id="run", marks=pytest.mark.long), pytest.param(True, id="sweep")]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("multirun", [False, True], ids=["run", "sweep"])
 def test_refused_before_anything_starts(
     sandbox: Sandbox, multirun: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,6 +304,7 @@ def test_a_configuration_directory_of_anothers_making(sandbox: Sandbox) -> None:
     assert sandbox.written() == []
 
 
+@pytest.mark.long
 def test_what_is_stored_is_harmless(sandbox: Sandbox, tmp_path: Path) -> None:
     """A text that is fit for a path, however odd, is a path; the table of it is whole in every format."""
     odd = "results/=cmd|' <b> [/red] $(touch pwned) `touch pwned` ;&% 'ü"

@@ -31,6 +31,7 @@ BROKEN = [
 ]
 
 
+@pytest.mark.long
 def test_a_broken_package(run: Shell, results: Path, shadow: Shadow, tmp_path: Path) -> None:
     """Broken in another way each time that a run imports it, and each is followed by the next run."""
     count = tmp_path / "count"

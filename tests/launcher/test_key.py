@@ -98,6 +98,8 @@ def test_a_published_run_would_have_the_same_key_today(monkeypatch: pytest.Monke
     monkeypatch.setattr(keys, "HARNESS_VERSION", PUBLISHED_VERSION)
     monkeypatch.setattr(quota, "quotas", list)
     for record in map(RunRecord.read, published()):
+        if "tournament" in record.details:  # no run: it has a key of its own
+            continue
         machine, installed = (record.environment[part] for part in ("machine", "versions"))
         monkeypatch.setattr(keys, "machine_info", lambda machine=machine: machine)
         monkeypatch.setattr(

@@ -120,6 +120,7 @@ PLACED = {"GOMP_CPU_AFFINITY": "0", "OMP_PLACES": "{0}", "JAX_DISABLE_JIT": "1"}
 COUNTED = {"ONEDNN_MAX_CPU_ISA": "SSE41", "OPENBLAS_CORETYPE": "Haswell"}
 
 
+@pytest.mark.long
 def test_a_real_run(run: Shell, results: Path, shadow: Shadow, tmp_path: Path) -> None:
     path = tmp_path / "environment.json"
     plain = sabotage(shadow, NOTE.format(path=str(path)))

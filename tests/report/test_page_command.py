@@ -11,6 +11,7 @@ from tests.support.pages import store, trained, written
 from tests.support.refusals import refused
 
 
+@pytest.mark.long
 def test_a_page_of_runs_that_measured_speed_alone(tmp_path: Path) -> None:
     """No run trained, and none has all its parts."""
     timed = [
@@ -53,6 +54,7 @@ def test_records_of_a_newer_version_are_named(tmp_path: Path, harness_command: S
     refused(done, "schema 99 is unknown to this version", "no runs in")
 
 
+@pytest.mark.long
 def test_records_of_which_parts_are_missing_are_on_the_page(tmp_path: Path) -> None:
     empty: tuple[dict[str, object], ...] = (
         {"details": {}},

@@ -121,6 +121,10 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def run(command: str) -> str:
         said.append(command)
+        if " tournament " in command:
+            (tmp_path / publish.MEASURED / publish.DRAWN).write_text("<svg/>")
+            stored(tmp_path / publish.MEASURED / "answer", timed(1000))
+            return f"a is the fastest\nDrawn: {publish.MEASURED}/{publish.DRAWN}\n"
         root = tmp_path / command.split("results.root=")[1]
         if not list(root.glob("runs/*/*/record.json")):
             attempt = root / "runs" / "other"
@@ -143,10 +147,12 @@ def test_records_alone_are_published_and_none_that_others_disturbed(
     measured: list[str], tmp_path: Path
 ) -> None:
     publish.publish()
-    assert len(measured) == len(publish.EXPERIMENTS) + 1, "the first one's run was made again"
-    files = [path for path in (tmp_path / publish.PUBLISHED).rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {"record.json"}
-    assert len(files) == len(publish.EXPERIMENTS)
+    assert len(measured) == len(publish.EXPERIMENTS) + 2, "the first one's run was made again"
+    assert measured[-1].startswith(f"{publish.ANSWER} ")
+    published = tmp_path / publish.PUBLISHED
+    files = sorted(path.name for path in published.rglob("*") if path.is_file())
+    assert files == sorted(["record.json"] * (len(publish.EXPERIMENTS) + 1) + ["ranking.md", "ranking.svg"])
+    assert (published / publish.RANKING).read_text() == "a is the fastest\n"
     loaded = [frames.load(tmp_path / publish.PUBLISHED / name) for name in publish.EXPERIMENTS]
     assert not any(frame["contended"].any() for frame in loaded)
     assert not (tmp_path / publish.MEASURED).exists(), "the next time everything is measured anew"
@@ -168,6 +174,22 @@ def test_nothing_is_published_that_should_not_be(
     with pytest.raises(SystemExit, match=why):
         publish.publish()
     assert [path.parts[-5] for path in (tmp_path / publish.PUBLISHED).rglob("record.json")] == ["gone"]
+
+
+def test_a_tournament_that_others_disturbed_is_not_published(
+    measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "EXPERIMENTS", ())
+    run = publish.run
+
+    def disturbed(command: str) -> str:
+        stored(tmp_path / publish.MEASURED / "answer", replace(timed(900, seed=1), contended=True))
+        return run(command)
+
+    monkeypatch.setattr(publish, "run", disturbed)
+    with pytest.raises(SystemExit, match="others use these cores"):
+        publish.publish()
+    assert not (tmp_path / publish.MEASURED / publish.RANKING).exists(), "the next time it is made again"
 
 
 def test_a_command_that_fails_ends_it() -> None:

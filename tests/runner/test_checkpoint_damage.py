@@ -64,9 +64,14 @@ def change(path: Path) -> None:
     ("damage", "suffix", "said"),
     [
         (flip, ".safetensors", "the safetensors file beside it is not the one that was written with it"),
-        (Path.unlink, ".safetensors", "not readable: [Errno 2] No such file"),
-        (cut, ".json", "not readable: "),
-        (change, ".json", "its content has changed since it was written"),
+        pytest.param(
+            Path.unlink,
+            ".safetensors",
+            "not readable: [Errno 2] No such file",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(cut, ".json", "not readable: ", marks=pytest.mark.long),
+        pytest.param(change, ".json", "its content has changed since it was written", marks=pytest.mark.long),
     ],
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
@@ -109,6 +114,7 @@ def test_two_damaged_checkpoints(results: Path, copied: Path, undisturbed: Calla
     from_the_start(results, undisturbed(NUMPY), "not readable")
 
 
+@pytest.mark.long
 def test_checkpoints_of_another_run(
     results: Path, copied: Path, undisturbed: Callable[..., RunRecord]
 ) -> None:
@@ -128,6 +134,7 @@ def test_checkpoints_of_another_run(
     assert curves(record) != curves(undisturbed(NUMPY))
 
 
+@pytest.mark.long
 def test_checkpoints_of_another_version(
     results: Path, copied: Path, undisturbed: Callable[..., RunRecord]
 ) -> None:
@@ -148,6 +155,7 @@ def test_everything_again_means_from_the_start(
     assert not copied.exists()
 
 
+@pytest.mark.long
 def test_what_is_kept_is_used_by_a_run_that_keeps_nothing_itself(
     results: Path, copied: Path, undisturbed: Callable[..., RunRecord]
 ) -> None:
@@ -162,6 +170,7 @@ def test_what_is_kept_is_used_by_a_run_that_keeps_nothing_itself(
     assert len(records(results)) == 2
 
 
+@pytest.mark.long
 def test_a_full_disk(results: Path, shadow: Shadow, undisturbed: Callable[..., RunRecord]) -> None:
     code = """
 import errno, os

@@ -41,7 +41,7 @@ def imported(text: str) -> set[str]:
     ("overrides", "theirs", "not_needed"),
     [
         (["backend=numpy"], "numpy", {"torch", "tensorflow", "keras", "jax"}),
-        (["backend=torch"], "torch", {"tensorflow", "keras", "jax"}),
+        pytest.param(["backend=torch"], "torch", {"tensorflow", "keras", "jax"}, marks=pytest.mark.long),
         pytest.param(["backend=keras"], "tensorflow", {"jax", "matplotlib"}, marks=pytest.mark.long),
         pytest.param(
             ["backend=keras", "backend.engine=jax"],
@@ -110,7 +110,8 @@ def test_a_run_that_ends_early_says_where_it_was(run: Shell, results: Path) -> N
     assert sum(record.timing["phases"].values()) > 2.5
 
 
-@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
 def test_memory_does_not_grow_with_the_epochs(run: Shell, results: Path, backend: str) -> None:
     peaks = []
     for epochs in (1, 8):

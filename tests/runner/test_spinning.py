@@ -41,6 +41,7 @@ def spin(core: int) -> None:
         pass
 
 
+@pytest.mark.long
 @pytest.mark.alone
 def test_a_real_run_notices_a_busy_core(run: Shell, results: Path) -> None:
     if not hasattr(os, "sched_setaffinity"):

@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 from tests.support.records import PEAK, measured
 
 PUBLISHED = sorted({path.parents[3] for path in (ROOT / "results").glob("*/*/runs/*/*/record.json")})
+TOURNAMENTS = [ROOT / "results/published/answer"]
 
 
 def stored(path: Path, record: RunRecord, **values: object) -> RunRecord:
@@ -28,6 +29,9 @@ def test_no_published_share_of_the_peak_is_above_1(root: Path) -> None:
     ridge = [config["train"]["solver"] == "ridge" for config in frame["config"]]
     timed = frame[frame["train_throughput"].notna() & ~frame.index.isin(frame.index[ridge])]
     assert len(timed) > 0
+    if root in TOURNAMENTS:
+        assert timed["peak_flops_per_second"].isna().all(), "a tournament measures none"
+        return
     shares = timed["train_flops_per_second"] / timed["peak_flops_per_second"]
     assert shares.notna().all()
     for column in ("peak_fraction", "own_shape_fraction"):

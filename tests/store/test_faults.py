@@ -240,7 +240,8 @@ harness.runner.training.train = lose
 """
 
 
-@pytest.mark.parametrize("what", ["runs", pytest.param("run", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["runs", "run"])
 def test_a_root_that_is_lost_midway(
     run: Shell, results: Path, shadow: Shadow, cache: Path, what: str
 ) -> None:

@@ -42,6 +42,7 @@ def command(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return python(*first, *arguments, env=environment(PYTHONPATH=str(ROOT)), cwd=work)
 
 
+@pytest.mark.long
 def test_every_path_of_a_run_and_of_a_table(home: Path, work: Path) -> None:
     done = command(work, *NUMPY, 'results.root="~/bench"', "save_weights=true")
     assert done.returncode == 0, done.stderr

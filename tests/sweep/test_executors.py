@@ -39,13 +39,10 @@ def launchers(*names: str) -> list[object]:
     ]
 
 
-ALL = launchers("basic", "joblib", "submitit_local")
-
-
 ELSEWHERE = launchers("joblib", "submitit_local")
 
 
-@pytest.mark.parametrize("launcher", ALL)
+@pytest.mark.parametrize("launcher", [pytest.param("basic", marks=pytest.mark.long), *ELSEWHERE])
 def test_children_that_die_are_rows_and_the_others_are_made(
     run: Shell, results: Path, shadow: Shadow, launcher: str
 ) -> None:
@@ -181,6 +178,7 @@ def test_submitit_finishes_the_runs_of_a_killed_command(
     assert set(found) == {"ok"}
 
 
+@pytest.mark.long
 def test_one_at_a_time(run: Shell, results: Path) -> None:
     """joblib then makes the runs in the command's own process."""
     done = run("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "backend=numpy", "seed=0,1")

@@ -23,6 +23,7 @@ SEARCH = (
 )
 
 
+@pytest.mark.long
 @needs_optuna
 def test_the_same_search_continues(run: Shell, results: Path) -> None:
     first = run(*SEARCH, "objective=val_accuracy")

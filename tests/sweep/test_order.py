@@ -54,6 +54,7 @@ def test_what_is_given_matters_to_blocks_only_as_an_order_of_seeds_and_configura
     assert blocks([("a", 1), ("b", 1)]) == [[0, 1]], "a single seed is one block"
 
 
+@pytest.mark.long
 def test_runs_are_made_and_recorded_in_that_order(run: Shell, results: Path) -> None:
     sweep = ("-m", "backend=numpy", "cell.hidden=8,9", "seed=0,1")
     first = run(*sweep, "seed=0")

@@ -26,7 +26,10 @@ from tests.support.children import Shadow, sabotage
 from tests.support.sweeps import task
 
 optuna = pytest.importorskip("optuna", reason="pip install -c constraints.txt optuna")
-pytestmark = pytest.mark.usefixtures("plain_environment")  # commands find the runs that are stored here
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.usefixtures("plain_environment"),
+]  # commands find the runs that are stored here
 
 EPOCHS = 6
 RUN = ("backend=numpy", f"train.epochs={EPOCHS}", "train.batch_size=16", "train.checkpoint_epochs=1")

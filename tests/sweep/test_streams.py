@@ -57,7 +57,12 @@ LONG = [
 
 @pytest.mark.parametrize(
     ("redirection", "env"),
-    [("2>/dev/full", {}), ("<&- >&- 2>&-", {}), ("2>&1 | head -n 1", {}), *LONG],
+    [
+        ("2>/dev/full", {}),
+        pytest.param("2>&1 | head -n 1", {}, marks=pytest.mark.long),
+        pytest.param("<&- >&- 2>&-", {}, marks=pytest.mark.long),
+        *LONG,
+    ],
 )
 def test_output_that_goes_nowhere(results: Path, redirection: str, env: dict[str, str]) -> None:
     assert_made(sweep(results, redirection, env=env), results)
@@ -81,6 +86,7 @@ def test_output_that_cannot_hold_every_character(results: Path, env: dict[str, s
     assert f" {between} " in done.stdout
 
 
+@pytest.mark.long
 def test_a_full_disk_below_the_table_is_named(results: Path) -> None:
     done = sweep(results, ">/dev/full")
     assert_made(done, results)
@@ -96,7 +102,8 @@ def test_runs_in_other_processes(results: Path, launcher: str, redirection: str)
     assert_made(sweep(results, redirection, f"hydra/launcher={launcher}"), results)
 
 
-@pytest.mark.parametrize("term", ["xterm", pytest.param("dumb", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_a_terminal_of_twenty_columns(results: Path, term: str) -> None:
     status, said = on_a_terminal(20, *SWEEP, f"results.root={results}", term=term)
     assert status == 0, said

@@ -15,7 +15,7 @@ from harness.store import files
 
 ROUNDS = 40  # of a heat: more of the same processes say nothing about how processes differ
 # Of all comparisons together. A tournament looks at them after every heat: at a nominal 99 % it calls two to
-# thirteen alike contenders alike in 97.5 % to 100 % of simulations: see `tests/bench/tournament.py`
+# thirteen alike contenders alike in 98.9 % to 100 % of simulations: see `tests/bench/tournament.py`
 LEVEL = 0.99
 
 

@@ -8,6 +8,7 @@ Time, ISMM 2013).
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
@@ -17,10 +18,12 @@ from harness.measure.statistics import student_t, two_sided_p
 # Level of a race's interval. A race looks at it after every heat and stops as soon as it is narrow, which
 # favours intervals that are narrow by chance: at a nominal 97.5 % the true coverage is 95.7 % to 98 %
 LEVEL = 0.975
+LARGEST = math.log(sys.float_info.max)  # logarithm of a number
 
 
 class GeometricMean(NamedTuple):
-    """A geometric mean over heats with its interval, which is None for a single heat."""
+    """A geometric mean over heats with its interval, which is None for a single heat, and for two or three
+    that say so little that its end is beyond all numbers."""
 
     mean: float
     low: float | None
@@ -37,7 +40,7 @@ class GeometricMean(NamedTuple):
         return GeometricMean(1 / self.mean, high and 1 / high, low and 1 / low)
 
     def interval(self, style: str) -> str:
-        """`[1.250, 1.290]`, "" for a single heat."""
+        """`[1.250, 1.290]`, "" for none."""
         return "" if self.low is None or self.high is None else f"[{self.low:{style}}, {self.high:{style}}]"
 
     def with_interval(self, style: str, unit: str) -> str:
@@ -48,9 +51,9 @@ class GeometricMean(NamedTuple):
 def geometric_mean(values: Sequence[float], level: float = LEVEL) -> GeometricMean:
     """The mean of positive values, with Student's interval of their logarithms."""
     mean, error = _logarithms(values)
-    if len(values) < 2:
+    half = error * float(student_t(len(values) - 1, level)) if len(values) > 1 else math.inf
+    if abs(mean) + half > LARGEST:
         return GeometricMean(math.exp(mean), None, None)
-    half = error * float(student_t(len(values) - 1, level))
     return GeometricMean(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
 
 
@@ -70,7 +73,7 @@ def _logarithms(values: Sequence[float]) -> tuple[float, float]:
     return mean, math.sqrt(fmean([(each - mean) ** 2 for each in logarithms]) / max(1, n - 1))
 
 
-def holm(p_values: Sequence[float], level: float) -> list[float]:
+def holm_levels(p_values: Sequence[float], level: float) -> list[float]:
     """The level of each comparison's interval, for a `level` of all comparisons together. Two contenders are
     told apart if their interval does not contain 1, that is if p <= 1 - its level.
 

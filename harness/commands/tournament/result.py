@@ -6,14 +6,13 @@ from itertools import combinations
 from statistics import fmean, median
 from typing import Any
 
-from harness.commands.tournament.comparison import LEVEL, GeometricMean, geometric_mean, holm, p_value
+from harness.commands.tournament.comparison import LEVEL, GeometricMean, geometric_mean, holm_levels, p_value
 from harness.commands.tournament.contender import Contender
 from harness.commands.tournament.letters import letters
 from harness.measure.contention import Contention
 
 MINIMUM_ROUNDS = 5  # of a heat that counts
-MINIMUM_HEATS = 5  # of a tournament that ends because its intervals are narrow
-HEATS_TO_DROP = 3  # after which a contender that is told apart from the leader drops out
+MINIMUM_HEATS = 5  # before anyone drops out, or a tournament ends because its intervals are narrow
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ class Tournament:
         good = [k for k in range(len(self.contenders)) if k not in self.failures]
         ratios = {pair: self.ratios(*pair) for pair in combinations(good, 2)}
         p_values = {frozenset(pair): p_value(values) for pair, values in ratios.items() if values}
-        return dict(zip(p_values, holm(list(p_values.values()), self.rules.level), strict=True))
+        return dict(zip(p_values, holm_levels(list(p_values.values()), self.rules.level), strict=True))
 
     def told_apart(self, pair: frozenset[int], level: float) -> bool:
         a, b = pair
@@ -199,8 +198,10 @@ class Tournament:
         the leader: any of them may be the leader in the end.
         """
         heats = len(self.counted_heats(*self.remaining))
+        if heats < MINIMUM_HEATS:
+            return
         leader, *others = (each for each in self.standings() if not each.out)
-        if self.rules.drop_out and heats >= HEATS_TO_DROP:
+        if self.rules.drop_out:
             front = set("".join(each.letters for each in (leader, *others) if leader.shares_letter(each)))
             for each in others:
                 if not front & set(each.letters):
@@ -208,7 +209,7 @@ class Tournament:
         widths = [each.ratio.half_width for each in others if each.contender not in self.dropped]
         if not widths:
             self.ended = "decided"
-        elif heats >= MINIMUM_HEATS and all(w is not None and w <= self.rules.precision for w in widths):
+        elif all(w is not None and w <= self.rules.precision for w in widths):
             self.ended = "precise"
 
     @property

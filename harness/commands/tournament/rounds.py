@@ -99,7 +99,7 @@ def _run_heat(
         finally:
             heat.contended = contention.result()
             heat_over(tournament, heat)
-    if not tournament.ended:
+    if tournament.ended in ("", "time"):
         tournament.judge()
 
 
