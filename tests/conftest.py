@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from harness.launcher.variables import recorded
 from tests.support import forked
+from tests.support.nvidia import NvidiaMachine
 
 ROOT = Path(__file__).parent.parent
 # The parity tests compile hundreds of small models, which takes most of their time. Commands under test do
@@ -106,6 +107,12 @@ def shadow(tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
         return {"PYTHONPATH": os.pathsep.join((str(tmp_path / "shadow"), str(ROOT)))}
 
     return make
+
+
+@pytest.fixture
+def nvidia(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NvidiaMachine:
+    """In place of this machine one without GPUs and without NVML, until a test installs them."""
+    return NvidiaMachine(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -86,6 +86,11 @@ def test_one_file_reads_the_clock(path: Path) -> None:
     assert not reads or path == HARNESS / "measure" / "clock.py"
 
 
+def test_one_file_asks_the_nvidia_driver() -> None:
+    asks = {path for path in FILES if any(name.split(".")[0] == "pynvml" for name in imported(path))}
+    assert asks == {HARNESS / "measure" / "nvml.py"}
+
+
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_test_imports_another(path: Path) -> None:
     for name in imported(path):

@@ -14,12 +14,12 @@ from threadpoolctl import threadpool_info
 from harness.config import catalogue
 from harness.data.dataset import default_root, load
 from harness.data.mnist import DATASETS
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Unavailable
 from harness.launcher import variables
 from harness.launcher.lease import directory as lease_directory
 from harness.launcher.process import python_command
-from harness.measure import machine
-from harness.measure.devices import core_count, gpus
+from harness.measure import energy, machine, nvml
+from harness.measure.devices import core_count, driver_version, visible_gpus
 from harness.store import attempts
 from harness.text import error_line, exit_description, one_line
 
@@ -67,7 +67,8 @@ def examine() -> list[Finding]:
 def _examinations() -> list[Examination]:
     return [
         Examination("processor", lambda: f"{machine.cpu_name()}, {core_count()} cores to use"),
-        Examination("GPUs", lambda: ", ".join(f"cuda:{n}" for n in range(len(gpus()))) or "no CUDA device"),
+        Examination("GPUs", _gpus, "without it, runs record neither their energy nor who else used the GPU"),
+        Examination("energy of the processor", _energy, "energy_joules of runs on the CPU will be null"),
         Examination("NumPy's BLAS", _blas, "install NumPy from a wheel"),
         Examination(
             "environment variables",
@@ -91,6 +92,34 @@ def _examinations() -> list[Examination]:
         ),
         Examination("results", _results),
     ]
+
+
+def _gpus() -> str:
+    """Each CUDA device: its product, with the profile of a MIG instance, its name in CUDA_VISIBLE_DEVICES, and
+    whether its energy is counted."""
+    found = visible_gpus()
+    if not found:
+        return "no CUDA device"
+    names = [f"cuda:{n} {gpu.model or 'of unknown model'} ({gpu.name})" for n, gpu in enumerate(found)]
+    driver = f"driver {driver_version() or 'of unknown version'}"
+    try:
+        nvml.library()
+    except Unavailable as error:
+        raise Problem("; ".join([*names, driver, str(error)])) from error
+    meters = [_card_meter(gpu.name) for gpu in found]
+    return "; ".join([*(f"{name}, {meter}" for name, meter in zip(names, meters, strict=True)), driver])
+
+
+def _card_meter(gpu: str) -> str:
+    try:
+        return f"energy by {energy.CardCounter(gpu).description['meter']}"
+    except Unavailable as error:
+        return f"no energy: {error}"
+
+
+def _energy() -> str:
+    description = energy.PackageCounters(core_count()).description
+    return f"{description['meter']}: {', '.join(description['zones'])}"
 
 
 def _blas() -> str:

@@ -12,6 +12,11 @@ from types import ModuleType
 from harness.errors import Unavailable
 
 _HARNESS = Path(__file__).parents[1]
+CUDA_LIBRARIES = tuple(  # distributions without a suffix are those of CUDA 13
+    f"nvidia-{library}{suffix}"
+    for library in ("cuda-runtime", "cuda-nvrtc", "cuda-nvcc", "cublas", "cudnn")
+    for suffix in ("", "-cu12", "-cu13")
+)
 
 
 def cell_names() -> list[str]:
@@ -80,6 +85,25 @@ def all_packages() -> tuple[str, ...]:
         for backend in backend_names()
         for engine in engines(backend) or (None,)
         for name in packages(backend, engine)
+    )
+    return tuple(dict.fromkeys(names))
+
+
+def cuda_packages(backend: str, engine: str | None = None) -> tuple[str, ...]:
+    """The distributions on which, besides `packages`, a run on an NVIDIA GPU depends where they are
+    installed: CUDA's libraries, and what generates kernels."""
+    package = _package(backend)
+    used = engine or next(iter(package.ENGINES), None)
+    return (*CUDA_LIBRARIES, *getattr(package, "CUDA_PACKAGES", {}).get(used, ()))
+
+
+def all_cuda_packages() -> tuple[str, ...]:
+    """Those of all backends and engines."""
+    names = (
+        name
+        for backend in backend_names()
+        for engine in engines(backend) or (None,)
+        for name in cuda_packages(backend, engine)
     )
     return tuple(dict.fromkeys(names))
 

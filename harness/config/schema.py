@@ -51,7 +51,9 @@ class Config:
         "(the identity)",
     )
     device: str = option(
-        checks.device, "what computes; `auto` is a GPU where the backend has one, else the CPU"
+        checks.device,
+        "what computes; `auto` is a GPU where the backend has one, else the CPU. With `auto` and `cuda` a run "
+        "takes any GPU of the same model as the first one",
     )
     threads: int | None = option(optional(integer(1, 4096)), "cores that a run takes; null is all")
     precision: str = option(

@@ -11,14 +11,13 @@ from filelock import FileLock, Timeout
 from harness.config import catalogue, dataset
 from harness.config.schema import Config
 from harness.errors import HarnessError, StoreError, Unavailable
-from harness.launcher import preflight, variables
+from harness.launcher import environment, preflight
 from harness.launcher.key import run_key
 from harness.launcher.lease import lease
 from harness.launcher.loggers.thread import LoggerThread
 from harness.launcher.process import Child, variables_set
 from harness.launcher.record_builder import RecordBuilder
 from harness.launcher.supervise import Display, Pruner, supervise
-from harness.measure import machine
 from harness.measure.clock import now
 from harness.measure.devices import candidate_gpus, cuda_device, thread_count
 from harness.runner.protocol import Job, Note, Update
@@ -84,7 +83,7 @@ def _launch(
         record = builder.build("skipped", str(error))
         return _log_end_and_store(_logger_thread(config, builder), record, root, could_start=False)
     sha256 = dataset.fingerprint(config)
-    key = run_key(config, threads)
+    key = run_key(config, threads, gpus)
     display.identify(key, threads)
     with _run_lock(attempts.lock_file(root, key), display):
         attempts.recover(root, key)
@@ -111,9 +110,9 @@ def _launch(
             builder.phases.begin("lease")
             with lease(threads, gpus, lambda text: display.note(Note(text, milestone=True))) as held:
                 builder.phases.begin("launch")
-                builder.values["environment"] = machine.describe_environment(
-                    held.cores, held.gpu, catalogue.all_packages(), variables.recorded()
-                ) | {"variables_set": variables_set(config, held)}
+                builder.values["environment"] = environment.describe(held) | {
+                    "variables_set": variables_set(config, held)
+                }
                 job = Job(
                     config,
                     threads,
@@ -177,10 +176,10 @@ def store_lost_run(
     attempts.check_writable(root)
     if key is None:
         try:
-            threads, _ = threads_and_gpus(config)
+            threads, gpus = threads_and_gpus(config)
         except Unavailable:
-            threads = config.threads or 0
-        key = run_key(config, threads)
+            threads, gpus = config.threads or 0, []
+        key = run_key(config, threads, gpus)
     builder = RecordBuilder(config, key=key, threads=threads, command=command, place=place)
     logger = _logger_thread(config, builder, attempts.checkpoint_directory(root, key))
     return _log_end_and_store(logger, builder.build(status, reason), root, could_start=True)

@@ -62,12 +62,14 @@ def variables_set(config: Config, lease: Lease) -> dict[str, str]:
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": threads,
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        "TORCHINDUCTOR_COMPILE_THREADS": threads if lease.gpu else "1",  # Triton's kernels take long
         "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # the first call's seconds are those of compiling
         "CUDA_VISIBLE_DEVICES": lease.gpu or "",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the order in which harness/measure/devices.py numbers GPUs
         "PYTHONUNBUFFERED": "1",
     }
+    if lease.gpu:
+        env["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS and cuDNN's RNNs give the same results each time
     if config.backend.engine:
         env["KERAS_BACKEND"] = config.backend.engine
     return env

@@ -40,6 +40,7 @@ CLEARED = {  # where they are documented -> names and patterns
     "docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html": (
         "CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER"
     ),
+    "docs.nvidia.com/cuda/cublas: Results Reproducibility": "CUBLAS_WORKSPACE_CONFIG",
 }
 
 RECORDED = {  # likewise

@@ -1,17 +1,19 @@
-"""Contention: whether other processes, or a CPU quota, kept a run off its cores while it trained."""
+"""Contention: whether others, or a CPU quota, kept a run off its cores or its GPU while it trained."""
 
 import os
 import resource
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from harness.measure.clock import seconds
 from harness.measure.cpu_time import cpu_seconds_of
+from harness.measure.gpu_contention import GpuContention, GpuMonitor
 from harness.measure.quota import quotas
 
 MAX_OTHERS = 0.05  # of the cores' time
@@ -29,16 +31,24 @@ class Contention:
     `involuntary_switches_per_second` how often, per core, the run's processes were interrupted by others;
     `load_average` how many processes of the machine wanted a core, over the minute before the run;
     `throttled_share_of_cores` the fraction of the cores' time in which a CPU quota kept the run off them,
-    None without a quota.
+    None without a quota. `gpu` is what was measured on the GPU, None for a run on the CPU.
     """
 
     others_share_of_cores: float | None
     involuntary_switches_per_second: float | None
     load_average: float
     throttled_share_of_cores: float | None = None
+    gpu: GpuContention | None = None
 
     @property
     def contended(self) -> bool | None:
+        """Whether others used the cores or the GPU, or a CPU quota kept the run off its cores; None where
+        nothing shows it and one of them is not known."""
+        verdicts = [self.contended_cores, *([self.gpu.contended] if self.gpu else [])]
+        return True if True in verdicts else None if None in verdicts else False
+
+    @property
+    def contended_cores(self) -> bool | None:
         """Whether other processes used the cores, or a CPU quota kept the run off them; None for a run that
         was too short to tell.
 
@@ -55,25 +65,39 @@ class Contention:
             return others > MAX_OTHERS
         return switches > MAX_SWITCHES or self.load_average > (os.cpu_count() or 1) + LOAD_MARGIN
 
+    def to_mapping(self) -> dict[str, Any]:
+        """The figures as plain data; those of a GPU only where there is one."""
+        return {name: value for name, value in asdict(self).items() if name != "gpu" or self.gpu}
+
 
 class ContentionMonitor:
     """Measures contention from its creation on.
 
     The share of others is the time that the cores were busy less the CPU time of this process and its
     children, and of `more` processes. It is known only on Linux, and only right for a process that is pinned
-    to these cores.
+    to these cores. Of a run on a GPU its monitor contributes what it measures.
     """
 
-    def __init__(self, cores: Sequence[int], more: Sequence[psutil.Process] = ()) -> None:
-        self.cores, self.more = cores, more
+    def __init__(
+        self,
+        cores: Sequence[int],
+        more: Sequence[psutil.Process] = (),
+        gpu: GpuMonitor | None = None,
+    ) -> None:
+        self.cores, self.more, self.gpu = cores, more, gpu
         self.share_known = sys.platform == "linux"
         self.load_average = os.getloadavg()[0]
         self.switches = _switches()
         self.throttled = _throttled()
         self.start = (seconds(), self._busy(), self._own()) if self.share_known else (seconds(), 0.0, 0.0)
 
-    def result(self) -> Contention:
-        """The contention since the start; without share and switches during the first second."""
+    def result(self, *, ended: bool = False) -> Contention:
+        """The contention since the start; without share and switches during the first second. `ended`: the
+        run computes no more, so that the GPU is watched for a moment without it."""
+        cores = self._of_cores()
+        return replace(cores, gpu=self.gpu.result(ended=ended)) if self.gpu else cores
+
+    def _of_cores(self) -> Contention:
         elapsed = self.elapsed
         if elapsed < 1.0:
             return Contention(None, None, self.load_average)

@@ -13,6 +13,7 @@ from harness.config import dataset as datasets
 from harness.config.schema import Config
 from harness.data.dataset import Dataset, Shape
 from harness.errors import Unavailable
+from harness.measure.energy import Meter
 from harness.model.initializers import draw
 from harness.model.network import ModelSpec
 from harness.model.precision import held_in
@@ -33,6 +34,7 @@ class Context:
     session: Session
     initial_weights: Weights
     emit: Emit
+    energy: Meter
 
     @property
     def model(self) -> ModelSpec:
@@ -76,7 +78,8 @@ def prepare(config: Config, dataset: Dataset, *, threads: int, emit: Emit) -> Co
     with hide_packages(catalogue.unused_packages(config.backend.name, config.backend.engine)):
         session = open_session(config.backend.name, setup)
     session.put_weights(start)
-    return Context(config, dataset, shape, setup, session, start, emit)
+    energy = Meter(session.device, threads)
+    return Context(config, dataset, shape, setup, session, start, emit, energy)
 
 
 def open_session(backend: str, setup: Setup) -> Session:

@@ -14,6 +14,8 @@ from harness.data.dataset import SPLITS
 from harness.data.sequence import permutation_hash
 from harness.errors import DataError
 from harness.measure.contention import ContentionMonitor
+from harness.measure.devices import gpus
+from harness.measure.gpu_contention import GpuMonitor
 from harness.measure.memory import memory_bytes, peak_memory_bytes
 from harness.runner import roofline, spinning
 from harness.runner.context import Context, prepare
@@ -30,6 +32,7 @@ def run(job: Job, emit: Emit) -> None:
     if dataset.sha256 != job.data_sha256:
         raise DataError(f"data.path={config.data.path}: changed while the run was waiting to start")
     emit(spinning.settle(config, others))
+    gpu = GpuMonitor(next(iter(gpus()), "")) if job.gpu else None  # the only one that this process sees
     context = prepare(config, dataset, threads=job.threads, emit=emit)
     memory = {"after_imports": memory_bytes()}
     emit(_description(context, job.gpu))
@@ -38,7 +41,8 @@ def run(job: Job, emit: Emit) -> None:
     memory |= {"after_data": memory_bytes(), "peak_by_then": peak_memory_bytes()}
     # a GPU's memory is recorded at its peak, which these products would be
     products = measure_products(context, "before", {}) if context.session.device == "cpu" else {}
-    contention = ContentionMonitor(job.cores)
+    on_gpu = context.session.device.startswith("cuda")
+    contention = ContentionMonitor(job.cores, gpu=gpu if on_gpu else None)
     mode = import_module(f"harness.runner.modes.{config.mode}")
     earlier: list[bool | None] = mode.run(context, job, contention)
     _report_contention(context, contention, earlier, memory)
@@ -60,6 +64,7 @@ def _description(context: Context, gpu: str | None) -> Update:
             "train_examples": len(context.train_labels),
             "shape": asdict(context.shape),
             "tf32": config.precision == "tf32",
+            "energy": context.energy.details,
             **_permutation(config),
         },
     )
@@ -72,8 +77,11 @@ def _permutation(config: Config) -> dict[str, Any]:
 def _report_contention(
     context: Context, contention: ContentionMonitor, earlier: list[bool | None], memory: dict[str, int]
 ) -> None:
-    """Whether the run was kept off its cores, in this attempt or in an earlier one that it goes on from."""
-    present = contention.result()
+    """Whether the run was kept off its cores or its GPU, in this attempt or in an earlier one that it goes on
+    from."""
+    if contention.gpu:
+        context.emit(Phase("contention"))  # it may wait for a moment
+    present = contention.result(ended=True)
     verdicts = [verdict for verdict in (*earlier, present.contended) if verdict is not None]
     context.emit(
         Update(
@@ -82,7 +90,11 @@ def _report_contention(
                 "peak_memory_bytes": peak_memory_bytes(),
                 "device_peak_memory_bytes": context.session.device_peak_memory_bytes(),
             },
-            details={**asdict(present), "memory": memory},
+            details={
+                **present.to_mapping(),
+                **({"gpu_state": contention.gpu.states} if contention.gpu else {}),
+                "memory": memory,
+            },
         )
     )
 

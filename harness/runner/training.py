@@ -44,6 +44,7 @@ class TrainingProgress:
     reached: dict[str, dict[str, Any]]  # "seconds", "epochs" and "steps" until each target, None before
     orders: list[str] = field(default_factory=list)  # SHA-256 of each epoch's order of the training set
     first_losses: list[float] = field(default_factory=list)
+    joules: list[float | None] = field(default_factory=list)  # of each epoch, None where that is not known
 
     @staticmethod
     def begin(config: Config) -> "TrainingProgress":
@@ -56,7 +57,8 @@ class TrainingProgress:
     def resumed(values: Mapping[str, Any]) -> "TrainingProgress":
         """The progress that an earlier attempt stored with `to_mapping`, for the attempt after it."""
         windows = [Window(**window) for window in values["windows"]]
-        return TrainingProgress(**{**values, "part": values["part"] + 1, "windows": windows})
+        unmeasured = {"joules": [None] * len(values["history"])}  # in what an earlier version stored
+        return TrainingProgress(**unmeasured | {**values, "part": values["part"] + 1, "windows": windows})
 
     def to_mapping(self) -> dict[str, Any]:
         """The progress as plain data."""
@@ -84,7 +86,9 @@ def train(
         emit(Phase("training"))
         context.session.begin_epoch(epoch)
         order = epoch_order(config, len(context.train_labels), epoch)
+        context.energy.begin()
         losses = _epoch(context, progress, schedule, epoch, order, step_seconds)
+        progress.joules.append(context.energy.end())
         if epoch == 0:
             progress.first_losses = losses[:FIRST_LOSSES].tolist()
         progress.orders.append(hashlib.sha256(order.astype(np.int64).data).hexdigest())
@@ -171,6 +175,7 @@ def _epoch(
         first, last = window.start, window.stop
         losses[window], seconds = timed(session, partial(session.train, batches[window], rates[window]))
         progress.windows.append(Window(epoch, last - first, seconds, progress.part))
+        context.energy.advance()
         if not np.isfinite(losses[window]).all():
             step = first + int(np.argmin(np.isfinite(losses[window])))
             _report_timing(context, progress)
@@ -208,6 +213,8 @@ def split_into_windows(steps: int, config: Config, step_seconds: float) -> list[
 def report(context: Context, progress: TrainingProgress, epochs: Sequence[dict[str, Any]]) -> None:
     """Reports the training so far, and adds these epochs to the record."""
     last = progress.history[-1]
+    sequences = context.config.train.batch_size * sum(window.steps for window in progress.windows)
+    energy = context.energy.columns(progress.joules, sequences, progress.seconds)
     context.emit(
         Update(
             columns={
@@ -215,8 +222,13 @@ def report(context: Context, progress: TrainingProgress, epochs: Sequence[dict[s
                 "validation_accuracy": last["validation_accuracy"],
                 "best_validation_accuracy": progress.best,
                 **{f"{unit}_to_target": value for unit, value in progress.reached.items()},
+                **energy,
             },
-            details={"order_sha256": progress.orders, "first_losses": progress.first_losses},
+            details={
+                "order_sha256": progress.orders,
+                "first_losses": progress.first_losses,
+                "energy": context.energy.details,
+            },
         )
     )
     _report_timing(context, progress)

@@ -16,6 +16,7 @@ FLOP = "FLOP"
 FLOPS = "FLOP/s"
 SECONDS = "s"
 BYTES = "bytes"
+JOULES = "J"
 BY_TARGET = " by target"  # behind the unit of a column that holds one figure per target accuracy
 
 
@@ -86,6 +87,10 @@ def by_target(description: str, unit: str, *, timed: bool = False) -> Any:
 
 def memory(description: str) -> Any:
     return optional(description, BYTES, "less", "ratio")
+
+
+def energy(description: str) -> Any:
+    return optional(description, JOULES, "less", "ratio", timed=True)
 
 
 def parity(description: str) -> Any:

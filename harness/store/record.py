@@ -1,11 +1,9 @@
 """The record of one run: everything that is known about it, in one immutable document."""
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import orjson
 
@@ -23,6 +21,7 @@ from harness.store.columns import (
     accuracy,
     by_target,
     duration,
+    energy,
     loss,
     memory,
     optional,
@@ -31,7 +30,7 @@ from harness.store.columns import (
     required,
     speed,
 )
-from harness.store.validate import invalid_part
+from harness.store.validate import finite, invalid_part, json_types
 
 SCHEMA = 1
 
@@ -74,7 +73,7 @@ class RunRecord:
     )
     device_name: str | None = optional("the processor or GPU, as the system calls it")
     contended: bool | None = optional(
-        "whether others were on its cores, or a CPU quota kept it off them, while it trained"
+        "whether others were on its cores or its GPU, or a CPU quota kept it off its cores, while it trained"
     )
     # what it learnt
     test_accuracy: float | None = accuracy("on the test set, evaluated once, after the last epoch")
@@ -172,6 +171,12 @@ class RunRecord:
     )
     peak_memory_bytes: int | None = memory("the most that the process held, frameworks included")
     device_peak_memory_bytes: int | None = memory("the most on a GPU")
+    energy_joules: float | None = energy(
+        "of training: what the GPU's card consumed or, on a CPU, all packages of the processor, from the "
+        "beginning of each epoch's first window to the end of its last; `details.energy` says how it was "
+        "measured and whose it is, or why it is null"
+    )
+    joules_per_1000_sequences: float | None = energy("the same, for each 1,000 sequences of training")
     # how far from the reference
     parity_loss: float | None = parity(
         "distance from the float64 reference on the first batch: |Δloss| / loss"
@@ -191,9 +196,9 @@ class RunRecord:
     config: dict[str, Any] = part(dict, "the whole resolved configuration")
     environment: dict[str, Any] = part(
         dict,
-        "processor, the cores and the GPU held, versions, git revision, load before the run; `variables`: "
-        "environment variables that change speed or arithmetic, where any is set; `variables_set`: what the "
-        "launcher set",
+        "processor, the cores and the GPU held, versions, git revision, load before the run; `card`: the "
+        "GPU's name, driver, power limit and highest clocks; `variables`: environment variables that change "
+        "speed or arithmetic, where any is set; `variables_set`: what the launcher set",
     )
     history: list[dict[str, Any]] = part(
         list,
@@ -206,8 +211,9 @@ class RunRecord:
     details: dict[str, Any] = part(
         dict,
         "parity by parameter, SHA-256 of the splits as loaded and of each epoch's order, the first ten "
-        "losses, confusion matrix, FLOP/s by shape, what others took of the cores, memory on the way, "
-        "what was resumed, `logger`, `sweep`: the run's place in the order of a sweep",
+        "losses, confusion matrix, FLOP/s by shape, what others took of the cores and the GPU, `gpu_state`: "
+        "its clocks, temperature and power at both ends, `energy`, memory on the way, what was resumed, "
+        "`logger`, `sweep`: the run's place in the order of a sweep",
     )
 
     @property
@@ -216,7 +222,7 @@ class RunRecord:
 
     def to_json(self) -> str:
         """The document: plain JSON, in which a number that is not finite is null."""
-        text = json.dumps(_finite(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(finite(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         return text.encode("utf-8", "replace").decode()  # half a character, of a path say, becomes a ?
 
     @staticmethod
@@ -266,14 +272,6 @@ def paths(directory: str, weights: str | None) -> dict[str, str | None]:
     }
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 class UnknownSchema(StoreError):
     """A record written by another version; never read as if it were this one's."""
 
@@ -290,11 +288,4 @@ def column(name: str) -> Column:
     return DESCRIPTIONS.get(base if base in TARGETS and target else name, Column(""))
 
 
-def _types(hint: Any) -> frozenset[type]:
-    """What JSON may hold where a field has that annotation."""
-    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    plain = {get_origin(part) or part for part in parts}
-    return frozenset(plain | {int}) if float in plain else frozenset(plain)
-
-
-TYPES = {name: _types(hint) for name, hint in get_type_hints(RunRecord).items()}
+TYPES = {name: json_types(hint) for name, hint in get_type_hints(RunRecord).items()}

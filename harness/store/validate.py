@@ -1,12 +1,29 @@
-"""Checks what the parts of a record hold, as far as the harness relies on it."""
+"""What the parts of a record may hold as JSON, and checks of it as far as the harness relies on it."""
 
+import math
 from collections.abc import Mapping, Sequence
-from types import NoneType
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin
 
 NUMBER = frozenset({int, float, NoneType})  # one that was not finite is null
 WINDOWS = ("windows", "inference_windows")
 FLOWS = ("gradient_flow_before", "gradient_flow_after")
+
+
+def json_types(hint: Any) -> frozenset[type]:
+    """What JSON may hold where a field has that annotation."""
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    plain = {get_origin(part) or part for part in parts}
+    return frozenset(plain | {int}) if float in plain else frozenset(plain)
+
+
+def finite(value: Any) -> Any:
+    """The value with None in place of every number that is not finite."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def invalid_part(values: Mapping[str, Any], by_target: Sequence[str]) -> str | None:

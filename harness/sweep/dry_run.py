@@ -56,10 +56,10 @@ def _predict(config: Config, estimate: DurationEstimate, planned_keys: set[str])
     """Adds the run's key to `planned_keys` if it would run."""
     title = title_of(config)
     try:
-        threads, _ = threads_and_gpus(config)
+        threads, gpus = threads_and_gpus(config)
         _check_available(config)
         preflight.check_inputs(config)
-        key = run_key(config, threads)
+        key = run_key(config, threads, gpus)
         record = attempts.find_complete(config.results.root, key, with_weights=config.save_weights)
     except HarnessError as error:
         return Prediction(title, CANNOT_START, str(error))

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -10,9 +11,10 @@ from rich.console import Console
 from harness.commands import doctor
 from harness.config import catalogue
 from harness.launcher import variables
-from harness.measure import machine
+from harness.measure import energy, machine
 from harness.store import attempts
 from tests.conftest import Shell
+from tests.support.nvidia import Card, Instance, NvidiaMachine
 
 Shadow = Callable[[str, str], dict[str, str]]
 
@@ -49,7 +51,8 @@ def test_whatever_an_examination_runs_into_is_one_line(monkeypatch: pytest.Monke
     for module, name in (
         (machine, "cpu_name"),
         (machine, "load_average"),
-        (doctor, "gpus"),
+        (doctor, "visible_gpus"),
+        (energy, "PackageCounters"),
         (doctor, "threadpool_info"),
         (doctor, "lease_directory"),
         (doctor, "load"),
@@ -82,5 +85,51 @@ def test_variables_that_change_speed_are_named(
 
 
 def variables_found() -> doctor.Finding:
-    (found,) = (finding for finding in doctor.examine() if finding.subject == "environment variables")
-    return found
+    return found("environment variables")
+
+
+def found(subject: str) -> doctor.Finding:
+    (finding,) = (finding for finding in doctor.examine() if finding.subject == subject)
+    return finding
+
+
+@pytest.mark.usefixtures("no_backends")
+def test_cards_their_parts_their_driver_and_their_meters_are_named(nvidia: NvidiaMachine) -> None:
+    assert found("GPUs").text == "no CUDA device"
+    nvidia.install(0, 1)
+    nvidia.nvml(Card(0, "GPU-aa"), Card(1, "GPU-bb", instances=[Instance("MIG-1", "NVIDIA H200 MIG 1g.18gb")]))
+    finding = found("GPUs")
+    assert finding.good
+    assert finding.text == (
+        "cuda:0 NVIDIA H200 (GPU-aa), energy by NVML; cuda:1 NVIDIA H200 MIG 1g.18gb (MIG-1), no energy: the "
+        "card's counter is that of all its MIG instances together; driver 580.65.06"
+    )
+
+
+@pytest.mark.usefixtures("no_backends")
+def test_a_gpu_without_nvml_is_one_sentence(nvidia: NvidiaMachine) -> None:
+    nvidia.install(0, told={"0000:10:00.0": (0, "GPU-aa")})
+    nvidia.version()
+    finding = found("GPUs")
+    assert not finding.good
+    assert finding.text == (
+        "cuda:0 NVIDIA H200 (GPU-aa); driver 580.65.06; NVML: nvidia-ml-py is not installed; install it: "
+        "pip install -c constraints.txt nvidia-ml-py"
+    )
+    assert finding.advice == "without it, runs record neither their energy nor who else used the GPU"
+
+
+@pytest.mark.usefixtures("no_backends")
+def test_the_processor_s_counters_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    assert not found("energy of the processor").good
+    zone = tmp_path / "intel-rapl:0"
+    zone.mkdir()
+    for name, text in (("name", "package-0"), ("max_energy_range_uj", "9"), ("energy_uj", "1")):
+        (zone / name).write_text(text)
+    assert found("energy of the processor").text == "RAPL: package-0"
+
+
+@pytest.fixture
+def no_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "backend_names", list)

@@ -17,6 +17,7 @@ from harness.store import frames
 from harness.store.record import RunRecord
 from tests.conftest import ROOT
 from tests.support.configurations import composed
+from tests.support.nvidia import NvidiaMachine
 
 pytestmark = pytest.mark.usefixtures("plain_environment")
 PUBLISHED_VERSION = "0.6.0"
@@ -71,6 +72,70 @@ def test_a_cpu_quota_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(key("backend=numpy"))
     assert len(set(seen)) == 3
     assert seen[1] == seen[3]  # the smallest counts
+
+
+GPU = "GPU-a1"
+LIBRARIES = ("nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cuda-runtime", "triton")
+PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin")
+
+
+@pytest.fixture
+def gpu(nvidia: NvidiaMachine, monkeypatch: pytest.MonkeyPatch) -> NvidiaMachine:
+    """A GPU, its driver and the libraries of CUDA."""
+    nvidia.install(0, told={"0000:10:00.0": (0, GPU)})
+    nvidia.version()
+    have(monkeypatch, "1.0", *LIBRARIES, *PLUGINS)
+    return nvidia
+
+
+def have(monkeypatch: pytest.MonkeyPatch, version: str, *packages: str) -> None:
+    """Makes packages look installed in that version."""
+    installed = metadata.version
+    monkeypatch.setattr(
+        metadata, "version", lambda name: version if name in packages else installed(name)
+    )
+
+
+def on_gpu(*overrides: str) -> str:
+    return run_key(composed(*overrides), 1, [GPU])
+
+
+def test_a_run_on_a_gpu_is_another_than_one_on_the_cpu(gpu: NvidiaMachine) -> None:
+    assert on_gpu("backend=torch") != key("backend=torch")
+
+
+def test_the_model_and_the_driver_of_a_gpu_are_in_the_key(gpu: NvidiaMachine) -> None:
+    keys = {on_gpu(), on_gpu()}
+    gpu.tell("0000:10:00.0", 0, GPU, "NVIDIA H100 80GB HBM3")
+    keys.add(on_gpu())
+    gpu.version("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 2023\n")
+    keys.add(on_gpu())
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize(
+    ("backend", "counted", "others"),
+    [
+        (("backend=torch",), LIBRARIES, PLUGINS),
+        (JAX, (*LIBRARIES[:3], *PLUGINS), LIBRARIES[3:]),
+        (("backend=keras", "backend.engine=torch"), LIBRARIES, PLUGINS),
+    ],
+)
+def test_the_libraries_that_a_run_on_a_gpu_uses_are_in_its_key_alone(
+    backend: tuple[str, ...],
+    counted: tuple[str, ...],
+    others: tuple[str, ...],
+    gpu: NvidiaMachine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, on_cpu = on_gpu(*backend), key(*backend)
+    have(monkeypatch, "2.0", *others)
+    assert on_gpu(*backend) == before
+    for package in counted:
+        with monkeypatch.context() as patch:
+            have(patch, "2.0", package)
+            assert on_gpu(*backend) != before, package
+            assert key(*backend) == on_cpu
 
 
 def test_the_version_is_the_projects() -> None:

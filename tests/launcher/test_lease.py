@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -111,6 +112,7 @@ def test_runs_keep_to_a_cpu_quota_together(
 def gpu_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Sets the GPUs that this process may open, by their minor numbers."""
     monkeypatch.setattr(devices, "DRIVER_GPUS", tmp_path / "driver")
+    monkeypatch.setitem(sys.modules, "pynvml", None)
 
     def make(*minors: int) -> None:
         folder = tmp_path / f"dev-{minors}"
@@ -138,13 +140,29 @@ def test_a_gpu_has_one_lock_by_whatever_name(
         pytest.skip("one core only")
     gpu_files(3)
     (tmp_path / "driver" / "0000:10:00.0").mkdir(parents=True)
-    (tmp_path / "driver" / "0000:10:00.0" / "information").write_text("GPU UUID: GPU-a1\nDevice Minor: 3\n")
+    told = tmp_path / "driver" / "0000:10:00.0" / "information"
+    told.write_text("GPU UUID: GPU-????\nDevice Minor: 3\n")  # until the GPU is used for the first time
     with lease(1, devices.candidate_gpus("cuda", ("cpu", "cuda")), pytest.fail) as held:
         assert held.gpu == "0"
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
-        names = devices.candidate_gpus("cuda", ("cpu", "cuda"))
-        with pytest.raises(Waits, match="and a GPU"), lease(1, names, refuse):
-            pass
+        told.write_text("GPU UUID: GPU-a1\nDevice Minor: 3\n")
+        for names in (None, "GPU-a"):
+            if names:
+                monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
+            found = devices.candidate_gpus("cuda", ("cpu", "cuda"))
+            assert found == ["GPU-a1"]
+            with pytest.raises(Waits, match="and a GPU"), lease(1, found, refuse):
+                pass
+
+
+def test_a_gpu_is_leased_and_exported_by_its_uuid(gpu_files: Callable[..., None], tmp_path: Path) -> None:
+    """Though its device file has another number than CUDA gives it."""
+    gpu_files(3)
+    (tmp_path / "driver" / "0000:10:00.0").mkdir(parents=True)
+    told = tmp_path / "driver" / "0000:10:00.0" / "information"
+    told.write_text("Model: NVIDIA H200\nGPU UUID: GPU-a1\nDevice Minor: 3\n")
+    with lease(1, devices.candidate_gpus("auto", ("cpu", "cuda")), pytest.fail) as held:
+        assert (held.gpu, devices.cuda_device(held.gpu)) == ("GPU-a1", "cuda:0")
+        assert environment(composed(), held)["CUDA_VISIBLE_DEVICES"] == "GPU-a1"
 
 
 def test_the_first_gpus_of_two_containers_are_two(gpu_files: Callable[..., None]) -> None:

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from harness.report.page import matplotlib
 from harness.report.page.figures import Axis, Bars, Curve, Figure, Lines, Panel
 from harness.report.page.roofline import roofline_figure
+from harness.report.page.run_table import run_table
 from harness.report.page.series import comparable_sets
 from tests.bench import report as bench
 from tests.support.pages import CELLS, RATES, chromium, everything, opened, streamed, trained, written
@@ -376,3 +377,12 @@ def test_a_legend_stays_on_the_sheet(tmp_path: Path, browser: Browser) -> None:
         page.close()
     assert heights[0] == pytest.approx(2.7 * 72)
     assert heights[1] > heights[0] + 3 * 7  # points
+
+
+def test_energy_is_a_column_of_the_runs_where_it_was_measured() -> None:
+    without, run = trained("numpy", "gru", 0), trained("numpy", "gru", 1)
+    measured_run = replace(run, joules_per_1000_sequences=0.25)
+    assert "joules_per_1000_sequences" not in [each["name"] for each in run_table([without])["columns"]]
+    table = run_table([without, measured_run])
+    assert table["columns"][-1]["name"] == "joules_per_1000_sequences"
+    assert [row[-1] for row in table["rows"]] == [None, 0.25]

@@ -6,10 +6,14 @@ PACKAGES = ("keras",)
 DEVICES = ("cpu", "cuda")
 SHARD_DEVICES: tuple[str, ...] = ()
 LIBGOMP = ("torch",)  # distributions whose threads wait for each other in it
-UNUSED = ("matplotlib", "pandas", "sklearn")  # imported by the framework if installed, used by no run
+UNUSED = ("matplotlib", "pandas", "pynvml", "sklearn")  # frameworks import them if installed, for no run
 DEFAULT_ENGINE = "tensorflow"
 _FILES = sorted(path.stem for path in (Path(__file__).parent / "engines").glob("[!_]*.py"))
 _FURTHER = {"jax": ("jaxlib",)}  # packages of an engine besides the one that it is named for
+CUDA_PACKAGES = {  # what an engine computes with on NVIDIA GPUs, by engine
+    "jax": tuple(f"jax-cuda{version}-{part}" for version in (12, 13) for part in ("plugin", "pjrt")),
+    "torch": ("triton",),
+}
 ENGINES = {
     name: (name, *_FURTHER.get(name, ()))
     for name in (DEFAULT_ENGINE, *(name for name in _FILES if name != DEFAULT_ENGINE))

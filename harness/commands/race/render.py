@@ -1,7 +1,6 @@
 """Shows a race: a line of progress, the result as text, and everything as JSON."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -129,5 +128,5 @@ def _heat_document(race: Tournament, heat: Heat) -> dict[str, Any]:
         "first": [next(iter(durations)) for durations in rounds],
         "sides": sides,
         "ratio": heat.ratio(*SIDES) if rounds else None,
-        "contended": asdict(heat.contended) if heat.contended else None,
+        "contended": heat.contended.to_mapping() if heat.contended else None,
     }

@@ -63,5 +63,5 @@ def _heat(heat: Heat) -> dict[str, Any]:
         "properties": heat.properties,
         "orders": [list(durations) for durations in heat.rounds],
         "seconds": {k: [durations[k] for durations in heat.rounds_of(k)] for k in heat.properties},
-        "contended": asdict(heat.contended) if heat.contended else None,
+        "contended": heat.contended.to_mapping() if heat.contended else None,
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from harness.commands.tournament.result import MINIMUM_ROUNDS, Heat, Tournament
@@ -72,7 +72,10 @@ def _speed(tournament: Tournament, heat: Heat, k: int, seconds: list[float]) -> 
     return Update(
         columns=training.speed(config, [steps] * len(seconds), seconds)
         | {"contended": contention.contended if contention else None},
-        details=asdict(contention) if contention else {},
+        details={
+            "energy": {"reason": "contenders take turns, in windows too short for a counter of energy"},
+            **(contention.to_mapping() if contention else {}),
+        },
         timing={
             "windows": [
                 {"steps": steps, "sequences": steps * config.train.batch_size, "seconds": each}
@@ -86,5 +89,9 @@ def _key(tournament: Tournament, k: int, heat: int) -> str:
     """20 hexadecimal digits. It is not the key of the run of that configuration, which a tournament does not
     make: a sweep never finds it complete already."""
     contender = tournament.contenders[k]
-    parts: list[Any] = [run_key(contender.config, contender.threads), tournament.started, tournament.seed]
+    parts: list[Any] = [
+        run_key(contender.config, contender.threads, contender.gpus),
+        tournament.started,
+        tournament.seed,
+    ]
     return hashlib.sha256(json.dumps([*parts, k, heat]).encode()).hexdigest()[:20]

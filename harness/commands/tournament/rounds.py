@@ -9,14 +9,14 @@ from harness.commands.tournament import memory
 from harness.commands.tournament.contender import Contender, TournamentError
 from harness.commands.tournament.contender_process import ContenderFailed, ContenderProcess
 from harness.commands.tournament.result import Failure, Heat, Tournament
-from harness.config import catalogue, dataset
-from harness.launcher import process, variables
+from harness.config import dataset
+from harness.launcher import environment, process
 from harness.launcher.lease import Lease, lease
-from harness.measure import machine
 from harness.measure.clock import now, seconds
 from harness.measure.contention import ContentionMonitor
 from harness.measure.cpu_time import cpu_seconds_of
 from harness.measure.devices import cuda_device
+from harness.measure.gpu_contention import GpuMonitor
 
 MODULE = "harness.commands.tournament.contender_session"
 Note = Callable[[str], None]
@@ -46,9 +46,7 @@ def run(
         dataset.download_missing(contender.config)
     with lease(max(each.threads for each in contenders), _common_gpus(contenders), note) as held:
         tournament.started = now().isoformat()
-        tournament.environment = machine.describe_environment(
-            held.cores, held.gpu, catalogue.all_packages(), variables.recorded()
-        )
+        tournament.environment = environment.describe(held)
         try:
             while not tournament.ended:
                 _run_heat(tournament, held, rng, note, progress, heat_over)
@@ -92,12 +90,13 @@ def _run_heat(
         heat.start_seconds = seconds() - start
         tournament.heats.append(heat)
         _check_same_device(tournament, heat)
-        contention = ContentionMonitor(held.cores)
+        gpu = GpuMonitor(held.gpu) if held.gpu else None
+        contention = ContentionMonitor(held.cores, gpu=gpu)
         try:
             if not tournament.ended:
                 _run_rounds(tournament, heat, processes, rng, progress)
         finally:
-            heat.contended = contention.result()
+            heat.contended = contention.result(ended=True)
             heat_over(tournament, heat)
     if tournament.ended in ("", "time"):
         tournament.judge()

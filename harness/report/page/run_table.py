@@ -36,7 +36,9 @@ COLUMNS = (
     ("device", "device", "text"),
     ("threads", "threads", "count"),
     ("started", "started", "text"),
+    ("joules_per_1000_sequences", "J per 1,000 seq", "seconds"),
 )
+WHERE_MEASURED = ("joules_per_1000_sequences",)  # shown where a run has it
 FILTERS = ("status", "cell", "backend", "implementation", "data", "mode")
 VARIES = ("load_average_before", "cores")  # from run to run on one machine
 
@@ -54,6 +56,11 @@ def run_table(runs: Sequence[RunRecord]) -> dict[str, Any]:
     command, its reason, which environment, which device, whether its timing was contended, and whether it was
     unsteady."""
     known: dict[str, int] = {}
+    columns = [
+        each
+        for each in COLUMNS
+        if each[0] not in WHERE_MEASURED or any(getattr(run, each[0]) is not None for run in runs)
+    ]
     return {
         "columns": [
             {
@@ -63,12 +70,12 @@ def run_table(runs: Sequence[RunRecord]) -> dict[str, Any]:
                 "timed": column(name).timed,
                 "ofWindows": column(name).of_windows,
             }
-            for name, head, kind in COLUMNS
+            for name, head, kind in columns
         ],
         "filters": list(FILTERS),
         "mark": MARK,
         "unsteadyMark": UNSTEADY,
-        "rows": [[_value(getattr(run, name), kind) for name, _, kind in COLUMNS] for run in runs],
+        "rows": [[_value(getattr(run, name), kind) for name, _, kind in columns] for run in runs],
         "more": [
             [
                 text(run.command),

@@ -38,10 +38,14 @@ def run(context: Context, job: Job, contention: ContentionMonitor) -> list[bool 
     config, session, emit = context.config, context.session, context.emit
     context.begin("training", "timing updates")
     size = config.train.batch_size
-    steps, seconds = _windows(updates(context, "throughput"), step_seconds, config)
+    context.energy.begin()
+    steps, seconds = _windows(updates(context, "throughput"), step_seconds, config, context.energy.advance)
+    joules = context.energy.end()
+    energy = context.energy.columns([joules], size * sum(steps), math.fsum(seconds))
     emit(
         Update(
-            columns=training.speed(config, steps, seconds),
+            columns=training.speed(config, steps, seconds) | energy,
+            details={"energy": context.energy.details},
             timing={"windows": _raw(steps, seconds, size)},
         )
     )
@@ -113,13 +117,16 @@ def _steady(work: Work, config: Config) -> tuple[float, int, float, float]:
         count *= 2
 
 
-def _windows(work: Work, step_seconds: float, config: Config) -> tuple[list[int], list[float]]:
+def _windows(
+    work: Work, step_seconds: float, config: Config, after_each: Callable[[], None] = lambda: None
+) -> tuple[list[int], list[float]]:
     """Steps and seconds of windows, each of at least `measure.window_seconds`, `measure.seconds` in all."""
     count = training.steps_per_window(config, step_seconds)
     seconds: list[float] = []
     wanted = config.measure.seconds
     while math.fsum(seconds) < (MIN_WINDOWS * wanted if len(seconds) < MIN_WINDOWS else wanted):
         seconds.append(work(count))
+        after_each()
     return [count] * len(seconds), seconds
 
 
