@@ -45,7 +45,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives the marker `gpu` to every test that is skipped where there is no GPU, by the reason of its skip."""
+    """Gives the marker `gpu` to every test that is skipped without a GPU, by the reason of its skip."""
     for item in items:
         reasons = (str(mark.kwargs.get("reason", "")) for mark in item.iter_markers("skipif"))
         if any(re.search("CUDA|GPU", reason) for reason in reasons):

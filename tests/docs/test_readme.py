@@ -65,7 +65,9 @@ def test_the_table_of_devices_is_that_of_the_backends() -> None:
     """And it claims no figure of a GPU before there is one."""
     names = {"numpy": "NumPy", "torch": "PyTorch", "keras": "Keras"}
     rows = re.findall(r"^\| `(\w+)`[^|]* \| ([^|]+) \| ([^|]+) \|$", README, re.MULTILINE)
-    devices = {device: computes.split(", ") for device, computes, _ in rows if device in ("cpu", "cuda", "mps")}
+    devices = {
+        device: computes.split(", ") for device, computes, _ in rows if device in ("cpu", "cuda", "mps")
+    }
     assert devices == {
         device: [name for backend, name in names.items() if device in catalogue.device_kinds(backend)]
         for device in ("cpu", "cuda", "mps")

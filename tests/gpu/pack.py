@@ -96,7 +96,9 @@ def problems(folder: Path) -> list[str]:
     found = []
     for name, version in versions((*BINARY, *SOURCES)).items():
         start = f"{name.replace('-', '_')}-{version}-"
-        wheels = [path.name for path in (folder / WHEELS).glob("*.whl") if path.name.lower().startswith(start)]
+        wheels = [
+            path.name for path in (folder / WHEELS).glob("*.whl") if path.name.lower().startswith(start)
+        ]
         if len(wheels) != 1:
             found.append(f"{name} {version}: {len(wheels)} wheels in {folder / WHEELS}, must be 1")
     try:

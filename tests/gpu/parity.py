@@ -1,8 +1,8 @@
 """Stage: every cell × implementation × precision against the float64 reference, a small shape each.
 
 PyTorch and Keras on two engines, each with and without a compiler, are shared out over processes by their
-cells: compilers take most of the time. They run at the same time, since nothing is timed, and write a line for
-each square as soon as it is known. A process that has no time left says how many squares it did not come to.
+cells: compilers take most of the time. They run at the same time, since nothing is timed, and write a line
+for each square as soon as it is known. A process without time left says how many squares it did not reach.
 
     python -m tests.gpu.parity --part torch_0 --output DIRECTORY     one part alone, in this process
 """

@@ -15,7 +15,7 @@ CELLS = ("lstm", "gru")
 COMMON = ("+experiment=pixels", "backend=torch", "backend.implementation=fused", "sequence=permuted")
 SPEED = ("mode=throughput", "measure.seconds=1", "measure.window_seconds=0.2")
 QUICK = ("data=digits", "data.limit=100", "cell.hidden=8", "train.batch_size=50", "threads=1")
-# what a run has beside its epochs: start, parity over 784 steps, evaluation; and what an epoch may take longer
+# what a run has beside its epochs (start, parity over 784 steps, evaluation); how much longer one may take
 START_SECONDS, MARGIN = 12.0, 1.2
 EXAMPLES = 55_000  # of MNIST that train
 

@@ -41,7 +41,12 @@ def use(folder: Path) -> subprocess.CompletedProcess[str]:
     env = environment(PYTHONPATH=str(ROOT))
     env.pop("HARNESS_DATA", None)
     return subprocess.run(
-        [sys.executable, "-c", USE, str(folder)], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", USE, str(folder)],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 

@@ -111,7 +111,9 @@ def test_what_cannot_be_is_refused(arguments: tuple[str, ...], message: str) -> 
     assert message in done.stderr
 
 
-def test_without_a_package_that_nobody_prepared_it_says_so(shadow: Callable[[str, str], dict[str, str]]) -> None:
+def test_without_a_package_that_nobody_prepared_it_says_so(
+    shadow: Callable[[str, str], dict[str, str]],
+) -> None:
     done = typed(**shadow("hydra", """raise ModuleNotFoundError("No module named 'hydra'")"""))
     assert done.returncode == 2
     (said,) = done.stderr.splitlines()

@@ -21,7 +21,9 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
 
     def git(*arguments: str) -> str:
         own = ("-c", "user.name=a", "-c", "user.email=a@b.c")
-        done = subprocess.run(["git", *own, *arguments], cwd=origin, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", *own, *arguments], cwd=origin, capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     git("init", "-q")
