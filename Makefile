@@ -46,7 +46,7 @@ else
 gpu: GPU_PYTHON := $(PYTHON)
 endif
 gpu:
-	$(GPU_PYTHON) -m tests.gpu $(ARGS)
+	@$(GPU_PYTHON) -m tests.gpu $(ARGS)
 
 results: $(VENV)/.installed-test
 	$(BIN)/python results/publish.py

@@ -43,7 +43,8 @@ GPU_LIMITS = 10_000, 2**30  # files, and bytes of all of them
 GPU_COMMANDS = (
     f"python -m tests.gpu.summary {GPU}",
     f"python -m harness table --results {GPU} --by backend,engine,implementation,cell,hidden,batch_size,"
-    "sequence,precision,kernel --metric test_accuracy,train_throughput,peak_fraction,parity_gradient",
+    "sequence,precision,kernel --metric test_accuracy,train_throughput,energy_joules,"
+    "joules_per_1000_sequences,peak_fraction,parity_gradient",
 )
 GPU_BLOCKS = (f'<!-- [[[cog show("{command}") ]]] -->\n<!-- [[[end]]] -->\n' for command in GPU_COMMANDS)
 GPU_SECTION = "\n".join(

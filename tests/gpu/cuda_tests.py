@@ -12,7 +12,7 @@ from tests.gpu.stages import finish, job
 
 FILE = "cuda_tests.json"
 # a file that has such a test; others are not even imported: what they need may be missing on such a machine
-MENTIONED = re.compile(r"skipif\([^)]*(?:CUDA|GPU)|mark\.gpu|needs_(?:cuda|gpu)", re.IGNORECASE)
+MENTIONED = re.compile(r"skipif\([^)]*(?:CUDA|GPU)", re.IGNORECASE)
 
 
 def files() -> list[str]:

@@ -69,11 +69,11 @@ def shared(part: Part, of: int) -> tuple[Part, ...]:
 PLAIN = tuple(name for name in IMPLEMENTATIONS if name not in ("auto", "compiled"))
 PARTS = (
     *shared(Part("torch", "torch", PLAIN), 2),
-    *shared(Part("torch_compiled", "torch", ("compiled",)), 4),
-    *shared(Part("keras_jax", "keras", PLAIN, "jax"), 2),
-    *shared(Part("keras_jax_compiled", "keras", ("compiled",), "jax"), 2),
+    *shared(Part("torch_compiled", "torch", ("compiled",)), 6),
+    *shared(Part("keras_jax", "keras", PLAIN, "jax"), 4),
+    *shared(Part("keras_jax_compiled", "keras", ("compiled",), "jax"), 3),
     *shared(Part("keras_torch", "keras", PLAIN, "torch"), 1),
-    *shared(Part("keras_torch_compiled", "keras", ("compiled",), "torch"), 2),
+    *shared(Part("keras_torch_compiled", "keras", ("compiled",), "torch"), 3),
 )
 
 
@@ -206,7 +206,7 @@ def lines(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def main() -> int:
-    """0: all is within its limits; 1: something is not, or a part died."""
+    """0: all that was compared is within its limits; 1: something is not, a part died, or nothing was."""
     if "--part" in sys.argv:
         return of_part()
     given = job(__doc__)
@@ -220,7 +220,8 @@ def main() -> int:
         codes = [process.wait() for process in processes]
     for part, code in zip(parts, codes, strict=True):
         print(f"{part.name}: exit status {code}")
-    return int(any(codes))
+    compared = any("gradient" in line for each in lines(given.output).values() for line in each)
+    return int(any(codes) or not compared)
 
 
 if __name__ == "__main__":

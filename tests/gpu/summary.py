@@ -1,7 +1,9 @@
 """What the stages found, as a page: `python -m tests.gpu.summary DIRECTORY`."""
 
 import json
+import math
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +21,10 @@ MANIFEST = "manifest.json"
 GOALS = {speed.EAGER: 3.0, speed.GRAPH: 1.0}  # bare side -> how many times as fast a session is to be
 BARE = {"torch_loop": "a bare loop", "torch_graph": "a bare CUDA graph"}
 BY = "backend,engine,implementation,cell,hidden,batch_size,sequence,precision"
-METRICS = "test_accuracy,train_throughput,peak_fraction,parity_gradient,parity_update"
+METRICS = (
+    "test_accuracy,train_throughput,energy_joules,joules_per_1000_sequences,peak_fraction,"
+    "parity_gradient,parity_update"
+)
 
 
 def page(folder: Path) -> str:
@@ -108,37 +113,31 @@ def goals(folder: Path) -> str:
 
 def parity_table(folder: Path) -> str:
     """For each framework, implementation and precision, how many squares are within their limits and the
-    largest distances; then every square that is not."""
-    rows: list[tuple[str, ...]] = []
+    largest distances; then every square that is not, and what was not compared."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     notes: list[str] = []
-    for part, lines in parity.lines(folder).items():
-        groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    absent: Counter[tuple[str, str]] = Counter()
+    for framework, lines in parity.lines(folder).items():
         for line in lines:
-            if "not_reached" in line:
-                notes.append(f"- {part}: {line['not_reached']} not reached")
-                continue
-            groups.setdefault((line["implementation"], line["precision"]), []).append(line)
+            if "unavailable" in line:
+                absent[framework, f"not available: {line['unavailable']}"] += 1
+            elif "not_reached" in line:
+                absent[framework, "not reached"] += line["not_reached"]
+            else:
+                groups.setdefault((framework, line["implementation"], line["precision"]), []).append(line)
             if "failed" in line:
                 square = f"{line['cell']} {line['implementation']} {line['precision']}"
-                notes.append(f"- {part}: {square} failed: {line['failed']}")
-        for (implementation, precision), group in groups.items():
-            there = [line for line in group if "unavailable" not in line]
-            measured = [line for line in there if "gradient" in line]
-            reasons = {line["unavailable"] for line in group if "unavailable" in line}
-            notes += [f"- {part}: {implementation} {precision}: {reason}" for reason in sorted(reasons)]
-            if there:
-                within = sum("failed" not in line for line in there)
-                worst = [
-                    max((line[name] for line in measured), default=float("nan"))
-                    for name in ("gradient", "update")
-                ]
-                limit = measured[0]["gradient_limit"] if measured else float("nan")
-                figures = (f"{worst[0]:.1e}", f"{limit:g}", f"{worst[1]:.1e}")
-                rows.append((part, implementation, precision, f"{within} of {len(there)}", *figures))
-    if not rows and not notes:
-        return ""
+                notes.append(f"- {framework}: {square} failed: {line['failed']}")
+    rows = []
+    for names, group in groups.items():
+        measured = [line for line in group if "gradient" in line]
+        worst = [max((line[name] for line in measured), default=math.nan) for name in ("gradient", "update")]
+        limit = measured[0]["gradient_limit"] if measured else math.nan
+        within = sum("failed" not in line for line in group)
+        rows.append((*names, f"{within} of {len(group)}", f"{worst[0]:.1e}", f"{limit:g}", f"{worst[1]:.1e}"))
     header = ("framework", "implementation", "precision", "within limits", "gradient", "its limit", "update")
-    return "\n".join([markdown(header, rows), "", *dict.fromkeys(notes)]).rstrip()
+    notes += [f"- {framework}: {count} {what}" for (framework, what), count in absent.items()]
+    return "\n\n".join([*([markdown(header, rows)] if rows else []), *(["\n".join(notes)] if notes else [])])
 
 
 def speed_tables(folder: Path) -> list[str]:

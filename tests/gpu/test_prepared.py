@@ -119,18 +119,20 @@ def test_all_that_is_needed_is_packed(
     assert sorted(path.name for path in (packed / "data" / "mnist").iterdir())[0].startswith("t10k-images")
     listed = copied_revision.commit(packed / "revision.json")
     assert listed == machine.git("rev-parse", "HEAD")
-    assert " of 64 MiB" in printed
+    assert " MiB with the checkout, of 64" in printed
 
     next((packed / "wheels").glob("keras-*")).unlink()
     (packed / "data" / "mnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"damaged")
     copied_revision.write(packed / "revision.json", "b" * 40, "")
+    monkeypatch.setattr(pack, "LIMIT_BYTES", 2 * 2**20)  # less than the checkout has
     assert typed(monkeypatch, packed, "--check") == 1
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("keras ")
     assert "0 wheels in" in said[0]
     assert "t10k-labels" in said[1]
     assert "b" * 40 in said[2]
-    assert len(said) == 3
+    assert said[3].endswith("MiB with the checkout, at most 2")
+    assert len(said) == 4
 
 
 def test_a_wheel_that_there_is_not_is_named(

@@ -95,7 +95,7 @@ def test_every_comparison_names_sides_that_there_are() -> None:
             assert summary.fused_like(side) in (*speed.SIDES, *speed.QUICK_SIDES)
 
 
-def test_a_graph_needs_cuda() -> None:
+def test_a_cpu_has_no_graphs() -> None:
     with pytest.raises(torch_graph.Unavailable, match="only CUDA has graphs"):
         torch_graph.open_side(speed.Task("lstm", 8, 16))
 

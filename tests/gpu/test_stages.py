@@ -120,20 +120,34 @@ def test_without_a_package_that_nobody_prepared_it_says_so(
     assert said.startswith("make gpu: No module named 'hydra'; python tests/gpu/pack.py prepares")
 
 
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`make …` as a person types it, also where make runs these tests."""
+    if shutil.which("make") is None:
+        pytest.skip("make is missing")
+    env = environment(CUDA_VISIBLE_DEVICES="", PYTHONPATH=str(ROOT))
+    for name in ("PYTHON", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        env.pop(name, None)
+    command = ["make", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+
+
 @pytest.mark.parametrize(
     ("arguments", "python"), [(("PYTHON=python3.99",), "python3.99"), ((), "somewhere/bin/python")]
 )
 def test_make_takes_the_interpreter_that_it_is_given(arguments: tuple[str, ...], python: str) -> None:
-    if shutil.which("make") is None:
-        pytest.skip("make is missing")
-    env = environment()
-    env.pop("PYTHON", None)
-    command = ["make", "--dry-run", "gpu", "VENV=somewhere", "ARGS=parity --seconds 9", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    done = make("--dry-run", "gpu", "VENV=somewhere", "ARGS=parity --seconds 9", *arguments)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[-1].split() == [python, "-m", "tests.gpu", "parity", "--seconds", "9"]
     assert (len(lines) == 1) == bool(arguments), "an interpreter that is given is left as it is"
+
+
+def test_make_gpu_without_a_gpu_is_one_sentence() -> None:
+    done = make("gpu", f"PYTHON={sys.executable}")
+    said, by_make = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said == "make gpu needs an NVIDIA GPU: device=cuda: no such CUDA device; available: cpu"
+    assert by_make.startswith("make: ")
 
 
 @pytest.fixture
