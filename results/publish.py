@@ -215,7 +215,7 @@ def main() -> None:
         sys.exit(cog("--check", "--diff"))
     if what == "gpu":
         take_in(args.file)
-        print("Read again what README.md, docs/gpus.md and results/README.md say of GPUs.", file=sys.stderr)
+        print("Read again what README.md, docs/ and results/README.md say of GPUs.", file=sys.stderr)
         sys.exit(cog("-r"))
     if what == "all":
         publish()

@@ -1,6 +1,8 @@
 """The stage that compares squares of the matrix with the reference, on the CPU."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,8 +67,22 @@ def test_what_breaks_and_what_is_not_there_hides_no_other_square(
     assert parity.measure_part(TORCH, given(tmp_path), threads=1) == 1
     absent, broken, good = parity.lines(tmp_path)["torch"]
     assert "precision=tf32 is not available on device=cpu" in absent["unavailable"]
+    assert f"- torch: 1 not available: {absent['unavailable']}" in summary.parity_table(tmp_path).splitlines()
     assert "nonsense" in broken["failed"]
     assert good["gradient"] < good["gradient_limit"]
+
+
+@pytest.mark.parametrize(
+    ("found", "status"), [({"gradient": 1e-7}, 0), ({"unavailable": "no torch"}, 1), ({"not_reached": 3}, 1)]
+)
+def test_a_stage_that_compared_nothing_is_not_good(
+    found: dict[str, object], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / TORCH.file).write_text(json.dumps(found) + "\n")
+    monkeypatch.setattr(parity, "start", lambda *_: subprocess.Popen([sys.executable, "-c", ""]))
+    monkeypatch.setattr("sys.argv", ["parity", "--device=cpu", "--quick", f"--output={tmp_path}"])
+    monkeypatch.setenv("HARNESS_LEASES", str(tmp_path / "leases"))
+    assert parity.main() == status
 
 
 def test_without_time_it_says_what_it_did_not_come_to(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from results import publish
 from tests.conftest import ROOT, environment
-from tests.gpu import command, parity, speed
+from tests.gpu import command, parity, speed, summary
 from tests.support.made import HERE, stored, timed
 
 CARD = "NVIDIA Made-Up"
@@ -41,7 +41,7 @@ def pack(tmp_path: Path) -> Pack:
     ) -> Path:
         folder = tmp_path / "20260101T000000"
         shutil.rmtree(folder, ignore_errors=True)
-        changes = {"device": "cuda:0", "device_name": CARD, "test_accuracy": 0.5, **(record or {})}
+        changes = {"device": "cuda:0", "device_name": CARD, "energy_joules": 12.5, **(record or {})}
         stored(folder, replace(timed(1000), **changes))
         (next(folder.glob("runs/*/*")) / "output.log").write_text("printed")
         here = {"cards": [{"name": CARD, "driver_version": "1.2"}], "libraries": {"torch": {"version": "2"}}}
@@ -94,6 +94,7 @@ def test_records_windows_and_parity_are_published_and_the_page_has_a_section(
     publish.take_in(pack())
     names = {"record.json", "manifest.json", "here.json", "speed.json", parity.PARTS[0].file}
     assert published(checkout) == names, "neither logs nor what was there before"
+    assert "energy_joules" in summary.page(checkout / publish.GPU)
     text = (checkout / "results" / "README.md").read_text()
     assert text.index("## GPUs") < text.index(publish.BEFORE)
     for said in publish.GPU_COMMANDS:
@@ -233,5 +234,6 @@ def test_the_page_is_filled(pack: Pack, tmp_path: Path) -> None:
     assert "4.000 [4.000, 4.000]" in section
     assert "| torch | fused | float32 | 1 of 1 |" in section
     assert "1,00" in section or "999" in section, "the record's throughput"
+    assert " 12.5 |" in section, "its energy"
     assert (place / publish.GPU / "speed.json").exists()
     assert typed("check", cwd=place).returncode == 0
