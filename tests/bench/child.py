@@ -69,7 +69,6 @@ def environment(side: Description, held: Lease) -> dict[str, str]:
     """That of a real run on these cores and this GPU, which is set before anything is imported."""
     engine = side.parameters.get("engine") or ("tensorflow" if side.backend == "keras" else None)
     overrides = [f"backend={side.backend}", *([f"backend.engine={engine}"] if engine else [])]
-    device = "cpu" if held.gpu is None or side.backend == "numpy" else "cuda"
-    config = configuration([*overrides, "data=digits", f"device={device}"])
+    config = configuration([*overrides, "data=digits", "device=cpu"])  # the GPU is that of the lease
     more = engines.environment(engine, len(held.cores)) if engine else {}
     return process.environment(config, held) | more

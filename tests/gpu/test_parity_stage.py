@@ -9,7 +9,7 @@ import pytest
 
 from harness.config import catalogue
 from harness.model.precision import PRECISIONS
-from harness.runner.parity.distance import LIMITS
+from harness.runner.parity.distance import LIMITS, UPDATE_LIMITS
 from tests.gpu import parity, summary
 from tests.gpu.parity import Part, Square
 from tests.gpu.stages import Job
@@ -49,6 +49,11 @@ def test_a_square_within_its_limits_and_one_that_is_not(
     assert "failed" not in bfloat16
     assert "within limits" in summary.parity_table(tmp_path)
     assert "| torch | fused | float32 | 1 of 1 |" in summary.parity_table(tmp_path)
+
+    with monkeypatch.context() as strict:
+        strict.setitem(UPDATE_LIMITS, "bfloat16", 1e-6)
+        assert parity.measure_part(TORCH, given(tmp_path), threads=1) == 1
+        assert "batches of training" in parity.lines(tmp_path)["torch"][1]["failed"]
 
     monkeypatch.setitem(LIMITS, "float32", 1e-12)
     assert parity.measure_part(TORCH, given(tmp_path), threads=1) == 1
