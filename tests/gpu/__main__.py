@@ -11,7 +11,8 @@ def main() -> int:
         prepared.use()
         from tests.gpu import command
     except (prepared.NotUsable, ModuleNotFoundError) as error:
-        print(f"make gpu: {error}; python tests/gpu/pack.py prepares what is missing", file=sys.stderr)
+        hint = "python tests/gpu/pack.py prepares packages for such a machine, see docs/gpus.md"
+        print(f"make gpu: {error}; {hint}", file=sys.stderr)
         return 2
     return command.main()
 

@@ -38,7 +38,6 @@ import json, jax
 print(json.dumps({"version": jax.__version__, "devices": [device.device_kind for device in jax.devices()]}))
 """,
 }
-PROBE_SECONDS = 60.0
 
 
 def card() -> list[dict[str, str]]:
@@ -48,13 +47,13 @@ def card() -> list[dict[str, str]]:
     return [dict(zip(CARD, row, strict=False)) for row in rows]
 
 
-def library(code: str) -> dict[str, Any]:
-    """What a library says of itself, or its `error`."""
+def library(code: str, seconds: float) -> dict[str, Any]:
+    """What a library says of itself, or its `error`, which is also no answer within so many seconds."""
     command = [sys.executable, "-c", code]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        return {"error": f"no answer within {PROBE_SECONDS:.0f} s"}
+        return {"error": f"no answer within {seconds:.0f} s"}
     if done.returncode:
         return {"error": (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -68,30 +67,36 @@ def _said(command: list[str]) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
 
 
+def store(found: dict[str, Any], folder: Path) -> None:
+    (folder / FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     """0: each library that is installed sees its devices; 1: one does not even start."""
     given = job(__doc__)
     header = Path(sysconfig.get_path("include"), "Python.h")
-    with ThreadPoolExecutor() as pool:  # each takes seconds to import what it asks
-        doctor = pool.submit(_said, [sys.executable, "-m", "harness", "doctor"])
-        libraries = dict(zip(PROBES, pool.map(library, PROBES.values()), strict=True))
-    found = {
+    found: dict[str, Any] = {
         "cards": card(),
         "machine": machine.machine_info(),
         "versions": machine.all_versions(catalogue.all_packages()),
-        "libraries": libraries,
+        "libraries": {},
         "compiler": shutil.which("cc") or shutil.which("gcc"),  # Triton compiles its launchers
         "python_header": header.exists(),
         "variables": variables.recorded(),
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "device_files": sorted(path.name for path in Path("/dev").glob("nvidia*")),
     }
-    (given.output / FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    store(found, given.output)  # libraries that are imported first on a machine may take long
+    with ThreadPoolExecutor() as pool:
+        doctor = pool.submit(_said, [sys.executable, "-m", "harness", "doctor"])
+        told = [pool.submit(library, code, given.seconds) for code in PROBES.values()]
+        found["libraries"] = dict(zip(PROBES, (each.result() for each in told), strict=True))
+        store(found, given.output)
     print(json.dumps(found, indent=1), flush=True)
     print(_said(["nvidia-smi", "-q"]), flush=True)
     print(doctor.result())
     missing = "No module named"
-    return int(any(missing not in each.get("error", missing) for each in libraries.values()))
+    return int(any(missing not in each.get("error", missing) for each in found["libraries"].values()))
 
 
 if __name__ == "__main__":

@@ -46,11 +46,11 @@ def stage(name: str, seconds: float, what: str) -> Stage:
 
 
 STAGES = (  # in the order of importance
-    stage("here", 30, "what is there: card, driver, versions"),
-    stage("cuda_tests", 90, "the tests that are skipped without a GPU"),
+    stage("here", 50, "what is there: card, driver, versions"),
+    stage("cuda_tests", 80, "the tests that are skipped without a GPU"),
     stage("parity", 80, "every cell, implementation and precision against the reference"),
-    stage("speed", 165, "sessions against bare loops, in turns"),
-    stage("runs", 80, "runs by rows of MNIST, with their records"),
+    stage("speed", 160, "sessions against bare loops, in turns"),
+    stage("runs", 75, "runs by rows of MNIST, with their records"),
     stage("pixels", 70, "permuted pixels, 784 steps, trained as far as the time goes"),
 )
 

@@ -4,6 +4,8 @@ The guide: docs.pytorch.org/docs/stable/notes/cuda.html, "Whole-network capture"
 indices in before every replay; loss scaling is left out, so there is no float16.
 """
 
+import gc
+
 import torch
 from torch.nn import functional
 
@@ -41,6 +43,7 @@ def open_side(task: Task, *, precision: str = "float32") -> Side:
         for _ in range(WARM_UP):
             update()
     torch.cuda.current_stream().wait_stream(stream)
+    gc.collect()  # a dead cycle may hold nodes that belong to the stream of the warm-up
     graph = torch.cuda.CUDAGraph()
     optimizer.zero_grad(set_to_none=True)
     with torch.cuda.graph(graph):
