@@ -95,8 +95,8 @@ def _examinations() -> list[Examination]:
 
 
 def _gpus() -> str:
-    """Each CUDA device: its product, with the profile of a MIG instance, its name in CUDA_VISIBLE_DEVICES, and
-    whether its energy is counted."""
+    """Each CUDA device: its product (of a MIG instance with the profile), its name in CUDA_VISIBLE_DEVICES,
+    and whether its energy is counted."""
     found = visible_gpus()
     if not found:
         return "no CUDA device"
@@ -118,7 +118,7 @@ def _card_meter(gpu: str) -> str:
 
 
 def _energy() -> str:
-    description = energy.PackageCounters(core_count()).description
+    description = energy.PackageCounters().description
     return f"{description['meter']}: {', '.join(description['zones'])}"
 
 

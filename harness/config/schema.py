@@ -52,8 +52,8 @@ class Config:
     )
     device: str = option(
         checks.device,
-        "what computes; `auto` is a GPU where the backend has one, else the CPU. With `auto` and `cuda` a run "
-        "takes any GPU of the same model as the first one",
+        "what computes; `auto` is a GPU where the backend has one, else the CPU. With `auto` and `cuda` a "
+        "run takes any GPU of the same model as the first one",
     )
     threads: int | None = option(optional(integer(1, 4096)), "cores that a run takes; null is all")
     precision: str = option(

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from harness.errors import LeaseError
 from harness.measure import quota
 from harness.measure.clock import sleep
-from harness.measure.devices import core_count, visible_gpus
+from harness.measure.devices import core_count, visible_gpu
 from harness.measure.directories import expand_user
 from harness.measure.machine import cores
 
@@ -66,8 +66,8 @@ def lease(count: int, gpus: Sequence[str], waiting: Callable[[str], None]) -> It
     where locks cannot be had.
     """
     waited = False
-    lock_names = {gpu.name: gpu.lock for gpu in visible_gpus()}
-    named = {lock_names.get(name, name): name for name in gpus}  # a lost GPU ends in its child
+    # a lost GPU ends in its child
+    named = {found.lock if (found := visible_gpu(name)) else name: name for name in gpus}
     while True:
         with ExitStack() as locks:
             taken = _take("core", map(str, cores()), count, locks)

@@ -16,6 +16,7 @@ from harness.measure.quota import quotas
 DEVICE_FILES = Path("/dev")
 DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")  # a directory for each GPU, named by its PCI address
 DRIVER_VERSION = Path("/proc/driver/nvidia/version")
+UUID_PREFIXES = ("GPU-", "MIG-")  # what they begin with
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ def visible_gpus() -> list[Gpu]:
     """
     installed = _installed()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(len(installed)))))
-    prefix = visible[:4] if visible.startswith(("GPU-", "MIG-")) else ""
+    prefix = visible[:4] if visible.startswith(UUID_PREFIXES) else ""
     found: dict[str, Gpu] = {}
     for entry in visible.split(","):
-        named = _by_uuid(entry, prefix, installed) if prefix else _by_number(entry, installed)
+        named = _named(entry, prefix, installed)
         if named is None:
             break
         if any(gpu.lock in found for gpu in named):
@@ -96,8 +97,8 @@ def _installed() -> list[_Installed]:
         cards = {card.minor: card for card in nvml.cards()}
     except Unavailable:  # `doctor` says so, and so does the record of a run
         cards = {}
-    if cards:  # a control group may keep a GPU from being used although its file could be opened
-        usable = [minor for minor in usable if minor in cards]
+    # a control group may keep a GPU from being used although its file could be opened
+    usable = [minor for minor in usable if minor in cards] or usable
     order = [minor for minor in told or cards if minor in usable]
     found = []
     for minor in (*order, *sorted(set(usable) - set(order), key=int)):
@@ -105,6 +106,10 @@ def _installed() -> list[_Installed]:
         card = cards.get(minor, nvml.Card(minor, "", "", None))
         found.append(_Installed(minor, uuid or card.uuid, model or card.model, card.instances))
     return found
+
+
+def _named(entry: str, prefix: str, installed: list[_Installed]) -> list[Gpu] | None:
+    return _by_uuid(entry, prefix, installed) if prefix else _by_number(entry, installed)
 
 
 def _by_number(entry: str, installed: list[_Installed]) -> list[Gpu] | None:
@@ -128,9 +133,17 @@ def _by_uuid(entry: str, prefix: str, installed: list[_Installed]) -> list[Gpu] 
     return [Gpu(entry, "", entry)] if hidden and not fits else None
 
 
+def visible_gpu(name: str) -> Gpu | None:
+    """The CUDA device of that name, or that had it before the driver told its UUID; None where it is gone."""
+    prefix = name[:4] if name.startswith(UUID_PREFIXES) else ""
+    locks = [gpu.lock for gpu in _named(name, prefix, _installed()) or []]
+    return next((gpu for gpu in visible_gpus() if gpu.lock in locks), None)
+
+
 def model_of(gpu: str) -> str:
     """The product's name of a CUDA device; "" where the driver does not tell it."""
-    return next((each.model for each in visible_gpus() if each.name == gpu), "")
+    found = visible_gpu(gpu)
+    return found.model if found else ""
 
 
 def driver_version() -> str:
@@ -165,7 +178,10 @@ def candidate_gpus(device: str, supported: tuple[str, ...]) -> list[str]:
 
 def cuda_device(gpu: str | None) -> str | None:
     """The `device` of a GPU, numbered among all visible ones: "cuda:0", "cuda:1", …; None for None."""
-    return None if gpu is None else f"cuda:{gpus().index(gpu)}"
+    if gpu is None:
+        return None
+    found = visible_gpu(gpu)
+    return f"cuda:{gpus().index(found.name if found else gpu)}"
 
 
 def core_count() -> int:

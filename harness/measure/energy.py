@@ -5,16 +5,18 @@ the least, and most systems let only root read them. Both count what all process
 """
 
 import math
-import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import Unavailable
 from harness.measure.devices import gpus
+from harness.measure.machine import cores
 from harness.measure.nvml import Device
 
 POWERCAP = Path("/sys/class/powercap")
+CORES = Path("/sys/devices/system/cpu")
 
 
 class Counter(Protocol):
@@ -57,28 +59,28 @@ class CardCounter:
 
 
 class PackageCounters:
-    """The counters of all packages of the processor, for a run that holds so many cores."""
+    """The counters of those packages of the processor on whose cores this process may run."""
 
     least_seconds = 0.05  # updated about every millisecond: Intel's Software Developer's Manual, 3B, 15.10
 
-    def __init__(self, cores: int) -> None:
+    def __init__(self) -> None:
         """Raises Unavailable where there are none, and where they cannot be read."""
-        self.cores = cores
-        zones = sorted(POWERCAP.glob("intel-rapl:[0-9]*"))  # AMD's, too; its subzones are parts of packages
-        self.zones = [zone for zone in zones if _read(zone / "name").startswith("package")]
+        self.zones = [
+            zone
+            for zone in sorted(POWERCAP.glob("intel-rapl:*"))  # AMD's, too; others are parts of packages
+            if (name := re.match(r"package-(\d+)", _read(zone / "name"))) and name[1] in _packages()
+        ]
         if not self.zones:
-            raise Unavailable(f"{POWERCAP} has no package of a processor")
-        self.ranges = [int(_read(zone / "max_energy_range_uj")) for zone in self.zones]
+            raise Unavailable(f"{POWERCAP} has no package of a processor with the run's cores")
+        self.ranges = [_number(zone / "max_energy_range_uj") for zone in self.zones]
         self.counts = self._counts()
         self.microjoules = 0
 
     @property
     def description(self) -> dict[str, Any]:
-        present = os.cpu_count() or 1
-        shared = "" if self.cores == present else f", of whose {present} cores the run holds {self.cores}"
         return {
             "meter": "RAPL",
-            "of": f"all packages of the processor{shared}, with whatever other processes do on them",
+            "of": "the processor's packages with the run's cores, and whatever other processes do on them",
             "zones": [_read(zone / "name") for zone in self.zones],
         }
 
@@ -96,7 +98,7 @@ class PackageCounters:
         self.counts = now
 
     def _counts(self) -> list[int]:
-        return [int(_read(zone / "energy_uj")) for zone in self.zones]
+        return [_number(zone / "energy_uj") for zone in self.zones]
 
 
 def _read(path: Path) -> str:
@@ -106,20 +108,32 @@ def _read(path: Path) -> str:
         raise Unavailable(f"{path}: {error.strerror}") from error
 
 
+def _packages() -> set[str]:
+    """The numbers of the packages that have this process's cores."""
+    return {_read(CORES / f"cpu{core}" / "topology" / "physical_package_id") for core in cores()}
+
+
+def _number(path: Path) -> int:
+    text = _read(path)
+    if not text.isdecimal():
+        raise Unavailable(f"{path}: {text!r} is not a number")
+    return int(text)
+
+
 class Meter:
     """Measures the energy of spans of training, each from `begin` to `end`.
 
-    `details` says with what it is measured and whose energy that is; or the `reason` why it is not.
+    `details` says with what it is measured and whose energy that is, and the `reason` why it is not known.
     """
 
-    def __init__(self, device: str, cores: int) -> None:
-        """For a session on `device`, in a process that holds so many cores and sees one GPU at most."""
+    def __init__(self, device: str) -> None:
+        """For a session on `device`, in a process that is pinned to its cores and sees one GPU at most."""
         self.counter: Counter | None = None
         self.start: float | None = None
         self.details: dict[str, Any] = {}
         try:
-            self.counter = _counter(device, cores)
-            self.details = self.counter.description
+            self.counter = _counter(device)
+            self.details = self.counter.description | {"reason": "no training was measured"}
         except Unavailable as error:
             self._lose(error)
 
@@ -172,10 +186,10 @@ class Meter:
         self.counter, self.details = None, {"reason": str(error)}
 
 
-def _counter(device: str, cores: int) -> Counter:
+def _counter(device: str) -> Counter:
     """Raises Unavailable where the device has no counter that can be read."""
     if device == "cpu":
-        return PackageCounters(cores)
+        return PackageCounters()
     names = gpus()
     if not device.startswith("cuda") or not names:
         raise Unavailable(f"{device} has no counter of energy that is known here")

@@ -30,7 +30,7 @@ class GpuContention:
 
     `utilisation_before`, `utilisation_after`: the share of a sample period in which any process computed on
     the GPU while the run did not. `others_share`: the share of the multiprocessors' time that other processes
-    used in between. `other_processes`: how many could compute on it.
+    used, as far as the driver's samples go back. `other_processes`: how many could compute on it.
     """
 
     utilisation_before: float | None
@@ -61,12 +61,11 @@ class GpuMonitor:
     def result(self, *, ended: bool) -> GpuContention:
         """The contention so far; once the run has `ended` its computing also the utilisation after it, for
         which it waits until the run's own work has left the driver's sample period."""
-        after = None
         if ended:
             self.states["after"] = self._state()
-            after = self._ask("utilisation_after", utilisation_when_idle)
-        share = self._ask("others_share", self._others_share)
+        share = self._ask("others_share", self._others_share)  # before the wait: then the run is in no sample
         count = self._ask("other_processes", lambda device: len(others(device.processes())))
+        after = self._ask("utilisation_after", utilisation_when_idle) if ended else None
         return GpuContention(self.before, after, share, count, self.not_told)
 
     def _state(self) -> dict[str, object]:

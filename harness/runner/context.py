@@ -78,8 +78,7 @@ def prepare(config: Config, dataset: Dataset, *, threads: int, emit: Emit) -> Co
     with hide_packages(catalogue.unused_packages(config.backend.name, config.backend.engine)):
         session = open_session(config.backend.name, setup)
     session.put_weights(start)
-    energy = Meter(session.device, threads)
-    return Context(config, dataset, shape, setup, session, start, emit, energy)
+    return Context(config, dataset, shape, setup, session, start, emit, Meter(session.device))
 
 
 def open_session(backend: str, setup: Setup) -> Session:

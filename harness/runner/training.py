@@ -57,8 +57,9 @@ class TrainingProgress:
     def resumed(values: Mapping[str, Any]) -> "TrainingProgress":
         """The progress that an earlier attempt stored with `to_mapping`, for the attempt after it."""
         windows = [Window(**window) for window in values["windows"]]
-        unmeasured = {"joules": [None] * len(values["history"])}  # in what an earlier version stored
-        return TrainingProgress(**unmeasured | {**values, "part": values["part"] + 1, "windows": windows})
+        unmeasured = [None] * len(values["history"])  # by an earlier version
+        more = {"part": values["part"] + 1, "windows": windows, "joules": values.get("joules", unmeasured)}
+        return TrainingProgress(**{**values, **more})
 
     def to_mapping(self) -> dict[str, Any]:
         """The progress as plain data."""

@@ -172,9 +172,9 @@ class RunRecord:
     peak_memory_bytes: int | None = memory("the most that the process held, frameworks included")
     device_peak_memory_bytes: int | None = memory("the most on a GPU")
     energy_joules: float | None = energy(
-        "of training: what the GPU's card consumed or, on a CPU, all packages of the processor, from the "
-        "beginning of each epoch's first window to the end of its last; `details.energy` says how it was "
-        "measured and whose it is, or why it is null"
+        "of training: what the GPU's card consumed or, on a CPU, the processor's packages with the run's "
+        "cores, from the beginning of each epoch's first window to the end of its last; `details.energy` "
+        "says how it was measured and whose it is, or why it is null"
     )
     joules_per_1000_sequences: float | None = energy("the same, for each 1,000 sequences of training")
     # how far from the reference

@@ -97,7 +97,8 @@ def found(subject: str) -> doctor.Finding:
 def test_cards_their_parts_their_driver_and_their_meters_are_named(nvidia: NvidiaMachine) -> None:
     assert found("GPUs").text == "no CUDA device"
     nvidia.install(0, 1)
-    nvidia.nvml(Card(0, "GPU-aa"), Card(1, "GPU-bb", instances=[Instance("MIG-1", "NVIDIA H200 MIG 1g.18gb")]))
+    split = [Instance("MIG-1", "NVIDIA H200 MIG 1g.18gb")]
+    nvidia.nvml(Card(0, "GPU-aa"), Card(1, "GPU-bb", instances=split))
     finding = found("GPUs")
     assert finding.good
     assert finding.text == (
@@ -122,6 +123,7 @@ def test_a_gpu_without_nvml_is_one_sentence(nvidia: NvidiaMachine) -> None:
 @pytest.mark.usefixtures("no_backends")
 def test_the_processor_s_counters_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    monkeypatch.setattr(energy, "_packages", lambda: {"0"})
     assert not found("energy of the processor").good
     zone = tmp_path / "intel-rapl:0"
     zone.mkdir()

@@ -12,7 +12,7 @@ from scipy import stats
 from harness.commands.tournament.command import LEVEL, ROUNDS
 from harness.commands.tournament.comparison import geometric_mean, holm_levels, p_value
 from harness.commands.tournament.letters import letters
-from harness.commands.tournament.result import MINIMUM_HEATS, Failure, Rules, Tournament
+from harness.commands.tournament.result import HEATS, MINIMUM_HEATS, Failure, Rules, Tournament
 from tests.support.tournaments import alike, heat, simulate, tournament
 
 RULES = Rules(0.02, 600.0, ROUNDS, drop_out=True, level=LEVEL)
@@ -132,6 +132,17 @@ def test_who_dropped_out_is_compared_over_the_heats_that_both_took_part_in() -> 
     assert [each.heats for each in made.standings()] == [4, 3]
 
 
+def test_a_heat_that_was_cut_short_does_not_count() -> None:
+    made = played((1.0, 0.9), (1.0, 0.9))
+    for rounds, ratio in ((40, 0.9), (40, 0.9), (19, 0.5)):
+        made.heats.append(heat({0: 1.0, 1: ratio}, rounds))
+    made.heats[:2] = []
+    assert [each.heats for each in made.standings()] == [2, 2]
+    assert made.ratio(1, 0).mean == pytest.approx(0.9)
+    made.heats[-1] = heat({0: 1.0, 1: 0.5}, 20)
+    assert [each.heats for each in made.standings()] == [3, 3]
+
+
 def test_it_is_decided_when_the_leader_alone_is_left() -> None:
     heats = [(1.0, 0.5), (1.01, 0.5), (0.99, 0.5), (1.0, 0.49), (1.0, 0.5)]
     made = played(*heats)
@@ -156,9 +167,9 @@ def test_it_is_over_when_every_interval_against_the_leader_is_narrow() -> None:
 
 
 def test_a_heat_is_over_after_its_rounds_or_its_share_of_the_time() -> None:
-    assert not RULES.heat_is_over(39, 60.0, 1.0)
-    assert RULES.heat_is_over(40, 60.0, 1.0)
-    assert RULES.heat_is_over(5, 600.0 / MINIMUM_HEATS, 1.0)
+    assert not RULES.heat_is_over(39, 59.0, 1.0)
+    assert RULES.heat_is_over(40, 59.0, 1.0)
+    assert RULES.heat_is_over(5, RULES.seconds / HEATS, 1.0)
     assert not RULES.heat_is_over(4, 600.0, 1.0)
     race = Rules(0.02, 600.0)
     assert not race.heat_is_over(50, 9.0, 10.0)

@@ -91,9 +91,7 @@ def gpu(nvidia: NvidiaMachine, monkeypatch: pytest.MonkeyPatch) -> NvidiaMachine
 def have(monkeypatch: pytest.MonkeyPatch, version: str, *packages: str) -> None:
     """Makes packages look installed in that version."""
     installed = metadata.version
-    monkeypatch.setattr(
-        metadata, "version", lambda name: version if name in packages else installed(name)
-    )
+    monkeypatch.setattr(metadata, "version", lambda name: version if name in packages else installed(name))
 
 
 def on_gpu(*overrides: str) -> str:

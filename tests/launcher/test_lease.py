@@ -145,6 +145,9 @@ def test_a_gpu_has_one_lock_by_whatever_name(
     with lease(1, devices.candidate_gpus("cuda", ("cpu", "cuda")), pytest.fail) as held:
         assert held.gpu == "0"
         told.write_text("GPU UUID: GPU-a1\nDevice Minor: 3\n")
+        assert devices.cuda_device(held.gpu) == "cuda:0"
+        with pytest.raises(Waits, match="and a GPU"), lease(1, ["0"], refuse):
+            pass
         for names in (None, "GPU-a"):
             if names:
                 monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)

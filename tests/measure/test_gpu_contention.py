@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +39,21 @@ def test_what_a_run_did_itself_fades(nvidia: NvidiaMachine) -> None:
     found = watched(nvidia, Card(0, UUID, busy=[0, 98, 98, 40, 0, 77]))
     assert (found.utilisation_before, found.utilisation_after) == (0.0, 0.0)
     assert found.contended is False
+
+
+def test_processes_are_asked_for_while_the_run_is_among_them(
+    nvidia: NvidiaMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its own work has left the utilisation, it has left the driver's samples of processes, too."""
+    card = Card(0, UUID, busy=[0, 98, 98, 0])
+    samples = [SimpleNamespace(pid=ME, smUtil=90), SimpleNamespace(pid=OTHER, smUtil=40)]
+    monkeypatch.setattr(
+        nvidia.nvml(card),
+        "nvmlDeviceGetProcessUtilization",
+        lambda card, since: samples if len(card.busy) > 1 else [],
+    )
+    found = GpuMonitor(UUID).result(ended=True)
+    assert (found.utilisation_after, found.others_share) == (0.0, 0.4)
 
 
 @pytest.mark.parametrize("busy", [[60] * 500 + [0], [0, 60]])

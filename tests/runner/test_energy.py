@@ -1,6 +1,9 @@
 """What a run records of its energy and of its GPU, from the counters to the table."""
 
+import math
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,56 +13,54 @@ from harness.measure import energy, gpu_contention
 from harness.runner import context as contexts
 from harness.runner.protocol import Job, Message, Update
 from harness.runner.run import run as run_job
+from harness.runner.training import TrainingProgress
 from harness.store.record import RunRecord
 from tests.conftest import SMALL, Shell
 from tests.support.children import Shadow, in_children
 from tests.support.configurations import composed
-from tests.support.nvidia import WATTS, Card, NvidiaMachine
+from tests.support.nvidia import Card, NvidiaMachine
 
 UUID = "GPU-aa11-1"
-COUNTER = """
-import threading, time
+RANGE = 29_999  # µJ, after which a counter begins again: within an epoch, not within a window
+STEP = 1_000  # µJ that a step of training takes
+WATTS = 20.0
+COUNTER = f"""
+import time
 from pathlib import Path
 import harness.measure.energy as energy
-energy.POWERCAP = Path({powercap!r})
-zone = energy.POWERCAP / "intel-rapl:0"
-def consume():
-    began = time.monotonic()
-    while {power}:
-        (zone / "new").write_text(str(int({power} * 1e6 * (time.monotonic() - began)) % 100_000_000))
-        (zone / "new").rename(zone / "energy_uj")
-        time.sleep(0.001)
-threading.Thread(target=consume, daemon=True).start()
+energy.POWERCAP, energy._packages = Path({{powercap!r}}), lambda: "0"
+stored = energy._read
+def read(path):
+    counted = str(int({WATTS} * 1e6 * time.monotonic()) % 1_000_000)
+    return counted if path.name == "energy_uj" else stored(path)
+energy._read = read
 """
+Parts = dict[str, dict[str, Any]]
+Make = Callable[..., Parts]
 
 
 @pytest.fixture
-def powered(shadow: Shadow, tmp_path: Path) -> Any:
-    """An environment in which a processor draws so many watts, by its counter."""
+def zone(tmp_path: Path) -> Path:
+    """The package of a processor."""
     zone = tmp_path / "powercap" / "intel-rapl:0"
     zone.mkdir(parents=True)
-    for name, value in (("name", "package-0"), ("max_energy_range_uj", "99999999"), ("energy_uj", "0")):
-        (zone / name).write_text(f"{value}\n")
-
-    def env(watts: float) -> dict[str, str]:
-        code = COUNTER.format(powercap=str(zone.parent), power=watts)
-        return shadow("sitecustomize", in_children(code))
-
-    return env
+    (zone / "name").write_text("package-0\n")
+    (zone / "max_energy_range_uj").write_text(f"{RANGE}\n")
+    return zone
 
 
-@pytest.mark.parametrize("mode", [("train.epochs=3",), ("mode=throughput", "measure.seconds=0.3")])
-def test_the_energy_of_training_on_a_processor(
-    run: Shell, results: Path, powered: Any, harness_command: Shell, mode: tuple[str, ...]
+def test_a_run_on_a_processor(
+    run: Shell, results: Path, zone: Path, shadow: Shadow, harness_command: Shell
 ) -> None:
-    done = run("backend=numpy", *mode, env=powered(20.0))
+    (zone / "max_energy_range_uj").write_text("999999\n")
+    env = shadow("sitecustomize", in_children(COUNTER.format(powercap=str(zone.parent))))
+    done = run("backend=numpy", "mode=throughput", "measure.seconds=0.3", env=env)
     assert done.returncode == 0, done.stderr
     (record,) = map(RunRecord.read, results.glob("runs/*/*/record.json"))
     assert record.energy_joules is not None
     assert record.train_seconds is not None
-    assert record.energy_joules == pytest.approx(20.0 * record.train_seconds, rel=0.3)
-    sequences = sum(window["sequences"] for window in record.timing["windows"])
-    assert record.joules_per_1000_sequences == pytest.approx(1000 * record.energy_joules / sequences)
+    assert WATTS * record.train_seconds < record.energy_joules
+    assert record.energy_joules < WATTS * math.fsum(record.timing["phases"].values())
     assert record.details["energy"]["meter"] == "RAPL"
     metric = "joules_per_1000_sequences"
     shown = harness_command("table", "--results", str(results), "--metric", metric)
@@ -68,34 +69,53 @@ def test_the_energy_of_training_on_a_processor(
     assert f"{record.joules_per_1000_sequences:.4g}" in shown.stdout
 
 
-def test_a_processor_without_a_counter_that_moves(run: Shell, results: Path, powered: Any) -> None:
-    done = run("backend=numpy", "train.epochs=3", env=powered(0))
-    assert done.returncode == 0, done.stderr
-    (record,) = map(RunRecord.read, results.glob("runs/*/*/record.json"))
-    assert (record.energy_joules, record.joules_per_1000_sequences) == (None, None)
-    assert record.details["energy"]["reason"]
+@pytest.fixture
+def card(nvidia: NvidiaMachine) -> Card:
+    """The GPU of this process."""
+    nvidia.install(3, told={"0000:10:00.0": (3, UUID)})
+    card = Card(3, UUID)
+    nvidia.nvml(card)
+    return card
 
 
 @pytest.fixture
-def on_gpu(nvidia: NvidiaMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Makes a run whose session says that it computes on a GPU; what it reports."""
-    nvidia.install(3, told={"0000:10:00.0": (3, UUID)})
+def make(card: Card, zone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Make:
+    """Makes a run in this process, whose session says that it computes on a device; what it reports. The
+    counters of the GPU and of the processor count what the session does."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", UUID)
-    monkeypatch.setattr(energy.CardCounter, "least_seconds", 0.01)
+    for counter in (energy.CardCounter, energy.PackageCounters):
+        monkeypatch.setattr(counter, "least_seconds", 0.0)
     monkeypatch.setattr(gpu_contention, "FADE_SECONDS", 0.1)
+    monkeypatch.setattr(energy, "POWERCAP", zone.parent)
+    monkeypatch.setattr(energy, "_packages", lambda: {"0"})
+    (zone / "energy_uj").write_text(str(RANGE))
     plain = contexts.open_session
 
-    def open_session(backend: str, setup: Any) -> Any:
+    def consume(microjoules: int) -> None:
+        card.millijoules += microjoules // 1000
+        count = int((zone / "energy_uj").read_text()) + microjoules
+        (zone / "energy_uj").write_text(str(count % (RANGE + 1)))
+
+    def open_session(device: str, backend: str, setup: Any) -> Any:
         session = plain(backend, setup)
-        session.device = "cuda:0"
+        session.device, train, predict = device, session.train, session.predict
+
+        def consume_and_train(batches: Any, rates: Any) -> Any:
+            consume(STEP * len(batches))
+            return train(batches, rates)
+
+        def consume_and_predict(*arguments: Any) -> Any:
+            consume(RANGE // 2)
+            return predict(*arguments)
+
+        session.train, session.predict = consume_and_train, consume_and_predict
         return session
 
-    monkeypatch.setattr(contexts, "open_session", open_session)
-
-    def make(*overrides: str) -> dict[str, dict[str, Any]]:
-        config = composed(*SMALL, "backend=numpy", *overrides)
-        job = Job(config, 1, (0,), "cuda:0", tmp_path, None, key="k", started="now", checkpoints=tmp_path)
-        found: dict[str, dict[str, Any]] = {"columns": {}, "details": {}, "timing": {}}
+    def make_run(device: str, *overrides: str) -> Parts:
+        monkeypatch.setattr(contexts, "open_session", partial(open_session, device))
+        config, gpu = composed(*SMALL, "backend=numpy", *overrides), None if device == "cpu" else device
+        job = Job(config, 1, (0,), gpu, tmp_path, None, key="k", started="now", checkpoints=tmp_path)
+        found: Parts = {"columns": {}, "details": {}, "timing": {}}
 
         def keep(message: Message) -> None:
             if isinstance(message, Update):
@@ -105,25 +125,54 @@ def on_gpu(nvidia: NvidiaMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         run_job(job, keep)
         return found
 
-    return make
+    return make_run
 
 
-def test_a_run_on_a_gpu(nvidia: NvidiaMachine, on_gpu: Any) -> None:
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+@pytest.mark.parametrize("mode", [("train.epochs=3",), ("mode=throughput", "measure.seconds=0.05")])
+def test_what_training_consumes_is_counted_and_nothing_else(
+    device: str, mode: tuple[str, ...], make: Make
+) -> None:
+    found = make(device, "measure.window_seconds=0.001", "train.batch_size=32", *mode)
+    columns, windows = found["columns"], found["timing"]["windows"]
+    steps = sum(window["steps"] for window in windows)
+    sequences = sum(window["sequences"] for window in windows)
+    assert columns["energy_joules"] == pytest.approx(steps * STEP / 1e6)
+    assert columns["joules_per_1000_sequences"] == pytest.approx(steps * STEP / 1e3 / sequences)
+    assert found["details"]["energy"]["meter"] == ("RAPL" if device == "cpu" else "NVML")
+    assert "reason" not in found["details"]["energy"]
+
+
+def test_a_run_without_training(make: Make) -> None:
+    found = make("cpu", "train.epochs=0")
+    assert "energy_joules" not in found["columns"]
+    assert found["details"]["energy"]["reason"] == "no training was measured"
+
+
+def test_epochs_that_an_earlier_version_trained_have_no_energy() -> None:
+    progress = TrainingProgress.begin(composed())
+    progress.history, progress.joules = [{"epoch": 1}, {"epoch": 2}], [3.0, 4.0]
+    stored = progress.to_mapping()
+    assert TrainingProgress.resumed(stored).joules == [3.0, 4.0]
+    del stored["joules"]
+    assert TrainingProgress.resumed(stored).joules == [None, None]
+
+
+def test_others_on_a_gpu_and_its_state(card: Card, make: Make) -> None:
     me = os.getpid()
-    nvidia.nvml(Card(3, UUID, samples=[(me, 90), (me + 10**8, 50)], pids=[me], events=4))
-    found = on_gpu("mode=throughput", "measure.seconds=0.2")
+    card.samples, card.pids, card.events = [(me, 90), (me + 10**8, 50)], [me], 4
+    found = make("cuda:0", "train.epochs=1")
     columns, details = found["columns"], found["details"]
-    assert columns["device"] == "cuda:0"
-    assert columns["energy_joules"] == pytest.approx(WATTS * columns["train_seconds"], rel=0.3)
-    assert details["energy"]["meter"] == "NVML"
     assert (columns["contended"], details["gpu"]["others_share"]) == (True, 0.5)
     assert [state["clock_event_reasons"] for state in details["gpu_state"].values()] == [["sw_power_cap"]] * 2
 
 
-def test_a_run_on_a_gpu_without_nvml_says_why_it_knows_nothing(on_gpu: Any) -> None:
-    found = on_gpu("train.epochs=1")
+def test_without_nvml_a_run_says_why_it_knows_nothing(nvidia: NvidiaMachine, make: Make) -> None:
+    nvidia.nvml_is_missing()
+    found = make("cuda:0", "train.epochs=1")
     columns, details = found["columns"], found["details"]
-    assert [columns[name] for name in ("energy_joules", "joules_per_1000_sequences", "contended")] == [None] * 3
+    assert (columns["energy_joules"], columns["joules_per_1000_sequences"]) == (None, None)
+    assert columns["contended"] is not False  # it is known if the cores were contended
     reasons = {
         details["energy"]["reason"],
         *details["gpu"]["not_told"].values(),

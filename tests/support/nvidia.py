@@ -1,7 +1,6 @@
 """A machine with NVIDIA GPUs that is none: device files, the driver's files, and a module `pynvml`."""
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +46,7 @@ class Card:
     busy: list[int] = field(default_factory=lambda: [0])
     samples: list[tuple[int, int]] = field(default_factory=list)
     pids: list[int] = field(default_factory=list)
-    millijoules: int | None = None  # None: it consumes WATTS
+    millijoules: int = 0
     events: int = 0
     missing: Sequence[str] = ()
 
@@ -121,7 +120,7 @@ class FakeNvml(ModuleType):
         return card.instances[index]
 
     def nvmlDeviceGetTotalEnergyConsumption(self, card: Card) -> int:
-        return int(time.monotonic() * WATTS * 1000) if card.millijoules is None else card.millijoules
+        return card.millijoules
 
     def nvmlDeviceGetUtilizationRates(self, device: Card | Instance) -> SimpleNamespace:
         if isinstance(device, Instance):
@@ -173,7 +172,7 @@ class NvidiaMachine:
         monkeypatch.setattr(devices, "DRIVER_GPUS", self.driver / "gpus")
         monkeypatch.setattr(devices, "DRIVER_VERSION", self.driver / "version")
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        monkeypatch.setitem(sys.modules, "pynvml", None)
+        self.nvml_is_missing()
 
     def install(self, *minors: int, told: dict[str, tuple[int, str]] | None = None) -> None:
         """GPUs by their minor numbers, and what the driver's files tell: addresses with minor and UUID."""
@@ -191,6 +190,9 @@ class NvidiaMachine:
     def version(self, text: str = VERSION) -> None:
         self.driver.mkdir(exist_ok=True)
         (self.driver / "version").write_text(text)
+
+    def nvml_is_missing(self) -> None:
+        self.monkeypatch.setitem(sys.modules, "pynvml", None)
 
     def nvml(self, *cards: Card, **more: str) -> FakeNvml:
         """Makes NVML answer for these cards."""
