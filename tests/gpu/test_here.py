@@ -36,7 +36,9 @@ def test_card_and_libraries_are_told(folder: Path, monkeypatch: pytest.MonkeyPat
         "b": {"error": "ModuleNotFoundError: No module named 'no_such_library'"},
     }
     assert summary.card(folder) == "NVIDIA Made-Up (driver 580.1), a 1.2"
-    monkeypatch.setattr(here, "PROBES", {"a": "raise OSError('libcuda.so is too old')"})
+    monkeypatch.setattr(
+        here, "PROBES", {"a": "raise OSError('libcuda.so is too old')", "b": "import no_such"}
+    )
     assert here.main() == 1
 
 
