@@ -60,11 +60,12 @@ def library(code: str, seconds: float) -> dict[str, Any]:
     return found
 
 
-def _said(command: list[str]) -> str:
-    """What a program prints; nothing where it is not there."""
+def _said(command: list[str], seconds: float | None = None) -> str:
+    """What a program prints; nothing where it is not there. Raises TimeoutExpired after so many seconds."""
     if shutil.which(command[0]) is None:
         return ""
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    options = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": seconds}
+    return subprocess.run(command, **options, check=False).stdout
 
 
 def store(found: dict[str, Any], folder: Path) -> None:
@@ -88,13 +89,16 @@ def main() -> int:
     }
     store(found, given.output)  # libraries that are imported first on a machine may take long
     with ThreadPoolExecutor() as pool:
-        doctor = pool.submit(_said, [sys.executable, "-m", "harness", "doctor"])
+        doctor = pool.submit(_said, [sys.executable, "-m", "harness", "doctor"], given.seconds)
         told = [pool.submit(library, code, given.seconds) for code in PROBES.values()]
         found["libraries"] = dict(zip(PROBES, (each.result() for each in told), strict=True))
         store(found, given.output)
     print(json.dumps(found, indent=1), flush=True)
     print(_said(["nvidia-smi", "-q"]), flush=True)
-    print(doctor.result())
+    try:
+        print(doctor.result())
+    except subprocess.TimeoutExpired as error:
+        print(error)
     missing = "No module named"
     return int(any(missing not in each.get("error", missing) for each in found["libraries"].values()))
 

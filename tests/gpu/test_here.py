@@ -20,7 +20,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.write_text(NVIDIA_SMI)
     program.chmod(0o755)
     said = here._said
-    monkeypatch.setattr(here, "_said", lambda command: said([str(program)]) if "smi" in command[0] else "")
+    monkeypatch.setattr(
+        here, "_said", lambda command, *_: said([str(program)]) if "smi" in command[0] else ""
+    )
     monkeypatch.setattr("sys.argv", ["here", "--device=cpu", f"--output={tmp_path}"])
     return tmp_path
 
