@@ -57,10 +57,13 @@ MARK = "HARNESS_KILLS"  # in the environment of all processes
 
 # columns, and parts of the details, the environment and the history, that no two runs have in common
 TIMED = re.compile(
-    r"seconds$|throughput|per_second|_fraction$|memory|_to_target$|^started$|^contended$|_path$"
+    r"seconds$|throughput|per_second|_fraction$|memory|joules|_to_target$|^started$|^contended$|_path$"
     r"|^unsteady$|^matmul$|^spin_count$"
 )
-LOADED = {"memory", "load_average", "others_share_of_cores", "involuntary_switches_per_second", "resumed"}
+LOADED = {
+    *("memory", "load_average", "others_share_of_cores", "involuntary_switches_per_second"),
+    *("energy", "resumed"),
+}
 ELSEWHERE = {"load_average_before", "cores"}
 # what may lie in a results directory
 KNOWN = re.compile(
