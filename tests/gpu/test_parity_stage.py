@@ -36,6 +36,10 @@ def test_every_square_of_the_matrix_is_in_a_part() -> None:
         for precision in PRECISIONS
     }
     assert found == expected
+    compiled = [parity.squares(part, quick=False) for part in parity.PARTS if "compiled" in part.framework]
+    assert {squares[0].cell for squares in compiled} > set(parity.FIRST), (
+        "each process begins with what counts"
+    )
 
 
 def test_a_square_within_its_limits_and_one_that_is_not(
