@@ -2,7 +2,7 @@
 
 PyTorch and Keras on two engines, each with and without a compiler, are shared out over processes by their
 cells: compilers take most of the time. They run at the same time, since nothing is timed, and write a line
-for each square as soon as it is known. A process without time left says how many squares it did not reach.
+for each square as soon as it is known. A process that has not ended when the time is over is killed.
 
     python -m tests.gpu.parity --part torch_0 --output DIRECTORY     one part alone, in this process
 """
@@ -149,12 +149,12 @@ def compare(part: Part, square: Square, device: str, threads: int) -> dict[str, 
 
 
 def results(part: Part, given: Job, threads: int) -> Iterator[dict[str, Any]]:
-    """A line for each square, as far as the time goes, and one for what was not come to."""
+    """How many squares there are, and a line for each, as far as the time goes."""
     end = clock() + given.seconds
     todo = squares(part, given.quick)
-    for index, square in enumerate(todo):
+    yield {"squares": len(todo)}
+    for square in todo:
         if clock() > end:
-            yield {"not_reached": len(todo) - index}
             return
         start = clock()
         try:
@@ -186,6 +186,16 @@ def start(part: Part, given: Job, held: Lease) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, env=environment(parse(side), held))
 
 
+def ended(process: subprocess.Popen, end: float) -> int:
+    """The exit status; 0 for one that was cut off, since its lines say how far it came."""
+    try:
+        return process.wait(max(0.0, end - clock()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return 0
+
+
 def of_part() -> int:
     """The command line of one part."""
     parser = ArgumentParser()
@@ -212,6 +222,7 @@ def main() -> int:
     if "--part" in sys.argv:
         return of_part()
     given = job(__doc__)
+    end = clock() + given.seconds
     gpus = candidate_gpus(given.device, ("cpu", "cuda"))
     threads = thread_count(1 if given.quick else None, gpu=bool(gpus))
     parts = [part for part in PARTS if squares(part, given.quick)]
@@ -219,7 +230,7 @@ def main() -> int:
         each = max(1, threads // len(parts))
         share = Lease(held.cores[:each], held.gpu)  # by number: the system places them
         processes = [start(part, given, share) for part in parts]
-        codes = [process.wait() for process in processes]
+        codes = [ended(process, end) for process in processes]
     for part, code in zip(parts, codes, strict=True):
         print(f"{part.name}: exit status {code}")
     compared = any("gradient" in line for each in lines(given.output).values() for line in each)

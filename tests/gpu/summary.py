@@ -118,16 +118,17 @@ def parity_table(folder: Path) -> str:
     notes: list[str] = []
     absent: Counter[tuple[str, str]] = Counter()
     for framework, lines in parity.lines(folder).items():
+        missing = sum(line.get("squares", -1) for line in lines)
         for line in lines:
             if "unavailable" in line:
                 absent[framework, f"not available: {line['unavailable']}"] += 1
-            elif "not_reached" in line:
-                absent[framework, "not reached"] += line["not_reached"]
-            else:
+            elif "cell" in line:
                 groups.setdefault((framework, line["implementation"], line["precision"]), []).append(line)
             if "failed" in line:
                 square = f"{line['cell']} {line['implementation']} {line['precision']}"
                 notes.append(f"- {framework}: {square} failed: {line['failed']}")
+        if missing > 0:
+            absent[framework, "not reached"] = missing
     rows = []
     for names, group in groups.items():
         measured = [line for line in group if "gradient" in line]

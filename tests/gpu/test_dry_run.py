@@ -45,7 +45,9 @@ def test_all_stages_work(tmp_path: Path) -> None:
     assert set(lines) == {"torch", "keras_jax", "keras_torch"}
     assert not [line for each in lines.values() for line in each if "failed" in line]
     (fused,) = [
-        line for line in lines["torch"] if (line["implementation"], line["precision"]) == ("fused", "float32")
+        line
+        for line in lines["torch"]
+        if (line.get("implementation"), line.get("precision")) == ("fused", "float32")
     ]
     assert fused["kernel"] == "oneDNN"
 

@@ -46,7 +46,7 @@ def test_a_square_within_its_limits_and_one_that_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert parity.measure_part(TORCH, given(tmp_path), threads=1) == 0
-    good, bfloat16 = parity.lines(tmp_path)["torch"]
+    _, good, bfloat16 = parity.lines(tmp_path)["torch"]
     assert (good["cell"], good["implementation"], good["precision"]) == ("lstm", "fused", "float32")
     assert 0 < good["gradient"] < good["gradient_limit"] == LIMITS["float32"]
     assert 0 < good["update"] < good["update_limit"]
@@ -57,11 +57,11 @@ def test_a_square_within_its_limits_and_one_that_is_not(
     with monkeypatch.context() as strict:
         strict.setitem(UPDATE_LIMITS, "bfloat16", 1e-6)
         assert parity.measure_part(TORCH, given(tmp_path), threads=1) == 1
-        assert "batches of training" in parity.lines(tmp_path)["torch"][1]["failed"]
+        assert "batches of training" in parity.lines(tmp_path)["torch"][2]["failed"]
 
     monkeypatch.setitem(LIMITS, "float32", 1e-12)
     assert parity.measure_part(TORCH, given(tmp_path), threads=1) == 1
-    bad, _ = parity.lines(tmp_path)["torch"]
+    _, bad, _ = parity.lines(tmp_path)["torch"]
     assert "above 1e-12" in bad["failed"]
     assert "| torch | fused | float32 | 0 of 1 |" in summary.parity_table(tmp_path)
     assert "- torch: lstm fused float32 failed: distance from the reference" in summary.parity_table(tmp_path)
@@ -74,7 +74,7 @@ def test_what_breaks_and_what_is_not_there_hides_no_other_square(
     squares.append(Square("rnn", "fused", "float32"))
     monkeypatch.setattr(parity, "squares", lambda part, quick: squares)
     assert parity.measure_part(TORCH, given(tmp_path), threads=1) == 1
-    absent, broken, good = parity.lines(tmp_path)["torch"]
+    _, absent, broken, good = parity.lines(tmp_path)["torch"]
     assert "precision=tf32 is not available on device=cpu" in absent["unavailable"]
     assert f"- torch: 1 not available: {absent['unavailable']}" in summary.parity_table(tmp_path).splitlines()
     assert "nonsense" in broken["failed"]
@@ -82,7 +82,7 @@ def test_what_breaks_and_what_is_not_there_hides_no_other_square(
 
 
 @pytest.mark.parametrize(
-    ("found", "status"), [({"gradient": 1e-7}, 0), ({"unavailable": "no torch"}, 1), ({"not_reached": 3}, 1)]
+    ("found", "status"), [({"gradient": 1e-7}, 0), ({"unavailable": "no torch"}, 1), ({"squares": 3}, 1)]
 )
 def test_a_stage_that_compared_nothing_is_not_good(
     found: dict[str, object], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -96,11 +96,17 @@ def test_a_stage_that_compared_nothing_is_not_good(
 
 def test_without_time_it_says_what_it_did_not_come_to(tmp_path: Path) -> None:
     assert parity.measure_part(TORCH, given(tmp_path, seconds=-1.0), threads=1) == 0
-    assert parity.lines(tmp_path)["torch"] == [{"not_reached": 2}]
+    assert parity.lines(tmp_path)["torch"] == [{"squares": 2}]
     assert summary.parity_table(tmp_path) == "- torch: 2 not reached"
 
 
+def test_a_process_that_does_not_end_in_time_is_cut_off() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        assert parity.ended(process, parity.clock() + 0.2) == 0
+        assert process.returncode < 0
+
+
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
-    whole = json.dumps({"not_reached": 2})
+    whole = json.dumps({"squares": 2})
     (tmp_path / TORCH.file).write_text(f'{whole}\n{{"cell": "ls')
-    assert parity.lines(tmp_path)["torch"] == [{"not_reached": 2}]
+    assert parity.lines(tmp_path)["torch"] == [{"squares": 2}]
