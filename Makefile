@@ -1,6 +1,6 @@
 # The two commands: `make run`, `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full lint bench results docs clean
+.PHONY: help run test test-full lint bench gpu results docs clean
 
 # the first Python from 3.11 to 3.13 that is here
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -15,6 +15,7 @@ help:
 	@echo "make test-full  the tests that take longer: about twenty-two minutes more"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  the harness against bare loops, frameworks against one another, in twenty minutes"
+	@echo "make gpu    on a machine with an NVIDIA GPU: tests, parity and speed there, in nine minutes"
 	@echo "make results  everything that is published, measured anew: three hours on two cores"
 	@echo "make docs   the documentation, in site/"
 
@@ -36,6 +37,16 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.bench.suite
+
+# with PYTHON=… given, that interpreter as it is, and what tests/gpu/pack.py prepared
+ifeq ($(origin PYTHON),file)
+gpu: GPU_PYTHON := $(BIN)/python
+gpu: $(VENV)/.installed-test
+else
+gpu: GPU_PYTHON := $(PYTHON)
+endif
+gpu:
+	@$(GPU_PYTHON) -m tests.gpu $(ARGS)
 
 results: $(VENV)/.installed-test
 	$(BIN)/python results/publish.py

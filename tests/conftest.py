@@ -1,6 +1,7 @@
 """Fixtures of all tests: the project's commands as a person types them, and a place for results."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,6 +41,15 @@ def environment(**more: str) -> dict[str, str]:
     but = ("HYDRA_", "XLA_", "PYTHONDONTWRITEBYTECODE")
     env = {key: value for key, value in os.environ.items() if not key.startswith(but)}
     return {**env, "COLUMNS": "200", **more}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives the marker `gpu` to every test that is skipped without a GPU, by the reason of its skip."""
+    for item in items:
+        reasons = (str(mark.kwargs.get("reason", "")) for mark in item.iter_markers("skipif"))
+        if any(re.search("CUDA|GPU", reason) for reason in reasons):
+            item.add_marker("gpu")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness.measure import copied_revision
 from harness.measure.quota import cpu_quota_entry
 
 PROJECT = Path(__file__).parents[2]
@@ -116,11 +117,12 @@ def git(*arguments: str) -> str | None:
 
 @cache
 def git_revision() -> str | None:
-    """The commit of this checkout, with `+` where files differ from it; None outside a checkout."""
+    """The commit of this checkout, or of a copy that came with a list of its files, with `+` where files
+    differ from it; None outside both."""
     options = ["--porcelain=v2", "--branch", "--untracked-files=no"]
     status = git("--no-optional-locks", "status", *options)  # `describe --dirty` would write the index
     if not status:
-        return None
+        return copied_revision.revision(PROJECT)
     lines = status.splitlines()
     commit = lines[0].removeprefix("# branch.oid ")
     if commit == "(initial)":

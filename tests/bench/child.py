@@ -1,7 +1,6 @@
 """The sides of a benchmark, and their processes from the outside."""
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,23 +52,23 @@ def _value(text: str) -> Any:
 
 
 class Child(ContenderProcess):
-    """Such a side, in the environment of a run on these cores. Use as a context."""
+    """Such a side, in the environment of a run on what is held. Use as a context."""
 
-    def __init__(self, side: Description, task: Task, cores: Sequence[int], window_seconds: float) -> None:
+    def __init__(self, side: Description, task: Task, held: Lease, window_seconds: float) -> None:
         job = {
             "side": side.name,
             "parameters": side.parameters,
             "task": asdict(task),
-            "cores": list(cores),
+            "cores": list(held.cores),
             "window_seconds": window_seconds,
         }
-        super().__init__("tests.bench.side", job, environment(side, cores), cwd=ROOT)
+        super().__init__("tests.bench.side", job, environment(side, held), cwd=ROOT)
 
 
-def environment(side: Description, cores: Sequence[int]) -> dict[str, str]:
-    """That of a real run on these cores, which is set before anything is imported."""
+def environment(side: Description, held: Lease) -> dict[str, str]:
+    """That of a real run on these cores and this GPU, which is set before anything is imported."""
     engine = side.parameters.get("engine") or ("tensorflow" if side.backend == "keras" else None)
     overrides = [f"backend={side.backend}", *([f"backend.engine={engine}"] if engine else [])]
-    config = configuration([*overrides, "data=digits", "device=cpu"])
-    more = engines.environment(engine, len(cores)) if engine else {}
-    return process.environment(config, Lease(tuple(cores), None)) | more
+    config = configuration([*overrides, "data=digits", "device=cpu"])  # the GPU is that of the lease
+    more = engines.environment(engine, len(held.cores)) if engine else {}
+    return process.environment(config, held) | more

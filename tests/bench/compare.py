@@ -3,6 +3,7 @@
     python -m tests.bench.compare --cell lstm session:backend=torch torch_loop
     python -m tests.bench.compare session:backend=keras,engine=jax keras_fit:engine=jax,unroll=true
     python -m tests.bench.compare --batch 512 session:backend=numpy matmul:size=1024
+    python -m tests.bench.compare --device cuda session:backend=torch torch_loop torch_graph
 
 Every round has a window of each side, in a fresh order. The first side is compared with each of the
 others, round by round, in FLOP/s, which for two sides that train is in sequences/s. It prints medians
@@ -24,9 +25,8 @@ from harness.commands.tournament.contender_process import ContenderFailed
 from harness.config import catalogue
 from harness.errors import Unavailable
 from harness.launcher.lease import lease
-from harness.measure import machine
+from harness.measure import devices, machine
 from harness.measure.clock import now
-from harness.measure.devices import thread_count
 from harness.measure.statistics import Estimate
 from tests.bench.child import ROOT, SIDES, Child, parse
 from tests.bench.order_statistics import estimate
@@ -43,37 +43,26 @@ def compare(
 ) -> dict[str, Any]:
     """Everything measured, as plain data; a side that failed has an `error` and no windows.
 
-    Holds the cores' leases, so that runs of the harness wait meanwhile. Raises ValueError for a side
-    that there is not, before anything starts.
+    Holds the leases of cores and GPU, so that runs of the harness wait meanwhile. Raises ValueError for a
+    side that there is not, before anything starts.
     """
     described = [parse(side) for side in dict.fromkeys(sides)]
     found: dict[str, dict[str, Any]] = {}
-    orders: list[list[str]] = []
-    with lease(task.threads, (), say) as held, ExitStack() as stack:
+    gpus = devices.candidate_gpus(task.device, ("cpu", "cuda"))
+    with lease(task.threads, gpus, say) as held, ExitStack() as stack:
         load = machine.load_average()
         started = now().isoformat()
         children: dict[str, Child] = {}
         for side in described:
             say(f"starting {side.text}")
-            child = stack.enter_context(Child(side, task, held.cores, window_seconds))
+            child = stack.enter_context(Child(side, task, held, window_seconds))
             try:
                 found[side.text] = {**child.wait_until_ready(), "seconds": []}
                 children[side.text] = child
             except ContenderFailed as error:
                 found[side.text] = {"error": str(error)}
                 say(f"{side.text} failed: {error}")
-        for index in range(rounds):
-            say(f"round {index + 1} of {rounds}")
-            order = list(children)
-            random.shuffle(order)
-            orders.append(order)
-            for text in order:
-                try:
-                    found[text]["seconds"].append(children[text].time_window())
-                except ContenderFailed as error:
-                    found[text] = {"error": str(error)}
-                    del children[text]
-                    say(f"{text} failed: {error}")
+        orders = take_turns(children, found, rounds, say)
     return {
         "started": started,
         "task": asdict(task),
@@ -89,6 +78,30 @@ def compare(
         "versions": machine.all_versions(catalogue.all_packages()),
         "git_revision": machine.git_revision(),
     }
+
+
+def take_turns(
+    children: dict[str, Any], found: dict[str, dict[str, Any]], rounds: int, say: Say
+) -> list[list[str]]:
+    """Times a window of every child in every round, in a fresh order each, and returns the orders.
+
+    The seconds go to `found[side]["seconds"]`; one that fails leaves the children, and its error takes the
+    place of what was found.
+    """
+    orders: list[list[str]] = []
+    for index in range(rounds):
+        say(f"round {index + 1} of {rounds}")
+        order = list(children)
+        random.shuffle(order)
+        orders.append(order)
+        for text in order:
+            try:
+                found[text]["seconds"].append(children[text].time_window())
+            except ContenderFailed as error:
+                found[text] = {"error": str(error)}
+                del children[text]
+                say(f"{text} failed: {error}")
+    return orders
 
 
 def rates(record: dict[str, Any], side: str) -> list[float]:
@@ -186,6 +199,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--hidden", type=positive, default=128)
     parser.add_argument("--batch", type=positive, default=128)
     parser.add_argument("--threads", type=int, help="default: all cores")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=positive, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=WINDOW_SECONDS, help="the least a window lasts")
     parser.add_argument("--output", type=Path, help=f"default: {RESULTS.relative_to(ROOT)}/<what>.json")
@@ -196,8 +210,8 @@ def main() -> int:
     """0: all sides measured; 1: some failed; 2: nothing was started; 130: stopped."""
     args = arguments()
     try:
-        threads = thread_count(args.threads, gpu=False)
-        task = Task(args.cell, args.hidden, args.batch, threads)
+        threads = devices.thread_count(args.threads, gpu=args.device == "cuda")
+        task = Task(args.cell, args.hidden, args.batch, threads, device=args.device)
         record = compare(task, args.sides, rounds=args.rounds, window_seconds=args.seconds, say=on_stderr)
     except (ValueError, Unavailable) as error:
         on_stderr(str(error))

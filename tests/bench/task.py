@@ -9,7 +9,7 @@ import numpy as np
 from harness.model.cell import cell_spec
 from harness.model.network import ModelSpec
 
-BATCHES = 215  # in memory: half of MNIST
+BATCHES = 215  # of 128 in memory: half of MNIST
 RATE = 1e-3  # Adam's
 
 
@@ -24,6 +24,8 @@ class Task:
     steps: int = 28
     features: int = 28
     classes: int = 10
+    device: str = "cpu"
+    epoch: int = BATCHES  # updates
 
     @property
     def model(self) -> ModelSpec:
@@ -37,7 +39,7 @@ class Task:
 
     @property
     def rows(self) -> int:
-        return BATCHES * self.batch
+        return self.epoch * self.batch
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         """x (N, T, I) float32 within 0 … 1, y (N,) int64."""
@@ -47,7 +49,7 @@ class Task:
 
     def batches(self, updates: int, rng: np.random.Generator) -> np.ndarray:
         """Indices (S, B) of so many batches, from as many permutations of the data as they need."""
-        epochs = -(-updates // BATCHES)
+        epochs = -(-updates // self.epoch)
         order = np.concatenate([rng.permutation(self.rows) for _ in range(epochs)])
         return order[: updates * self.batch].reshape(updates, self.batch)
 

@@ -14,10 +14,12 @@ import psutil
 import pytest
 
 from harness.commands.tournament.contender_process import ContenderFailed
+from harness.launcher.lease import Lease
 from harness.measure.machine import cores
 from harness.measure.statistics import Estimate
 from harness.model.optimizer import OptimizerSpec
 from tests.bench import child, suite
+from tests.bench.compare import take_turns
 from tests.bench.sides.tutorial_lstm import LSTM, from_canonical
 from tests.bench.task import Task
 from tests.conftest import ROOT, environment
@@ -25,6 +27,7 @@ from tests.support.parity import Case, distance, open_session
 
 SMALL = ("--hidden=8", "--batch=16", "--threads=1", "--seconds=0.02")
 NUMPY, PRODUCT = "session:backend=numpy", "matmul:size=32"
+ONE_CORE = Lease((cores()[0],), None)
 
 
 def command(*arguments: str) -> list[str]:
@@ -93,12 +96,38 @@ def test_a_side_that_there_is_not_is_refused_at_once(side: str, message: str) ->
 
 def test_a_side_that_dies_on_the_way_says_how() -> None:
     task = Task(hidden=8, batch=16)
-    with child.Child(child.parse(PRODUCT), task, cores()[:1], 0.01) as side:
+    with child.Child(child.parse(PRODUCT), task, ONE_CORE, 0.01) as side:
         assert side.wait_until_ready()["flops_per_update"] == 2 * 32**3
         assert side.time_window() > 0
         os.kill(side.process.pid, signal.SIGSEGV)
         with pytest.raises(ContenderFailed, match="SIGSEGV"):
             side.time_window()
+
+
+def test_a_side_sees_the_gpu_that_is_held() -> None:
+    held = Lease((3, 5), "GPU-aa11")
+    for side in ("torch_graph", "session:backend=keras,engine=jax", NUMPY):
+        env = child.environment(child.parse(side), held)
+        assert (env["CUDA_VISIBLE_DEVICES"], env["OMP_NUM_THREADS"]) == ("GPU-aa11", "2")
+    assert child.environment(child.parse(PRODUCT), ONE_CORE)["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_side_that_failed_has_no_more_turns() -> None:
+    class Fake:
+        def __init__(self, windows: int) -> None:
+            self.left = windows
+
+        def time_window(self) -> float:
+            self.left -= 1
+            if self.left < 0:
+                raise ContenderFailed("its memory is full", "out_of_memory")
+            return 1.0
+
+    children = {"good": Fake(9), "bad": Fake(1)}
+    found: dict[str, dict] = {name: {"seconds": []} for name in children}
+    orders = take_turns(children, found, 3, lambda text: None)
+    assert [sorted(order) for order in orders] == [["bad", "good"], ["bad", "good"], ["good"]]
+    assert found == {"good": {"seconds": [1.0] * 3}, "bad": {"error": "its memory is full"}}
 
 
 def test_ctrl_c_ends_all_sides() -> None:
@@ -123,7 +152,7 @@ def test_ctrl_c_ends_all_sides() -> None:
 
 def test_a_side_between_windows_sleeps() -> None:
     """While another is timed it uses no core."""
-    with child.Child(child.parse(NUMPY), Task(hidden=8, batch=16), cores()[:1], 0.02) as side:
+    with child.Child(child.parse(NUMPY), Task(hidden=8, batch=16), ONE_CORE, 0.02) as side:
         side.wait_until_ready()
         side.time_window()
         process = psutil.Process(side.process.pid)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.config import catalogue
+from results import publish
 from tests.conftest import ROOT, Shell, environment
+from tests.gpu.stages import STAGES
 
 README = (ROOT / "README.md").read_text("utf-8")
 SESSIONS = (ROOT / "docs" / "sessions.md").read_text("utf-8")
@@ -56,6 +59,28 @@ def test_every_cell_is_named() -> None:
     (row,) = re.findall(r"^\| `cell` \|.*$", README, re.MULTILINE)
     for path in (ROOT / "conf" / "cell").glob("*.yaml"):
         assert f"`{path.stem}`" in row, path.stem
+
+
+def test_the_table_of_devices_is_that_of_the_backends() -> None:
+    """And it claims no figure of a GPU before there is one."""
+    names = {"numpy": "NumPy", "torch": "PyTorch", "keras": "Keras"}
+    rows = re.findall(r"^\| `(\w+)`[^|]* \| ([^|]+) \| ([^|]+) \|$", README, re.MULTILINE)
+    devices = {
+        device: computes.split(", ") for device, computes, _ in rows if device in ("cpu", "cuda", "mps")
+    }
+    assert devices == {
+        device: [name for backend, name in names.items() if device in catalogue.device_kinds(backend)]
+        for device in ("cpu", "cuda", "mps")
+    }
+    measured = (ROOT / publish.GPU).exists()
+    for page in (README, (ROOT / "docs" / "gpus.md").read_text("utf-8")):
+        assert ("Nothing has been measured on a GPU yet" in page) != measured
+
+
+def test_the_stages_on_a_gpu_are_those_that_there_are() -> None:
+    page = (ROOT / "docs" / "gpus.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (\d+) \|$", page, re.MULTILINE)
+    assert rows == [(stage.name, f"{stage.seconds:g}") for stage in STAGES]
 
 
 def test_how_much_faster_the_gru_is_is_a_range_from_both_figures() -> None:

@@ -52,7 +52,10 @@ def test_what_published_records_make_stands_between_marks(page: str) -> None:
     assert all(command == printed for command, printed in shown)
     assert bool(shown) == (page in publish.PAGES)
     tables = re.findall(
-        r"^python -m harness (?:table|compare|scaling) .*results/(?:published|again).*$", text, re.MULTILINE
+        r"^python -m (?:harness (?:table|compare|scaling)|tests\.gpu\.summary) .*"
+        r"results/(?:published|again).*$",
+        text,
+        re.MULTILINE,
     )
     assert len([command for command in tables if "--plot" not in command]) == len(shown)
 
@@ -134,9 +137,10 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(publish, "run", run)
     monkeypatch.setattr(publish, "make_plan", lambda _: type("Plan", (), {"total": 1}))
     monkeypatch.setattr(publish.machine, "git_revision", lambda: "a" * 40)
-    old = tmp_path / publish.PUBLISHED / "gone/runs/a/1/record.json"
-    old.parent.mkdir(parents=True)
-    old.touch()
+    for old in ("gone/runs/a/1/record.json", "answer/runs/a/1/record.json", "gpu/speed.json"):
+        path = tmp_path / publish.PUBLISHED / old
+        path.parent.mkdir(parents=True)
+        path.touch()
     return said
 
 
@@ -148,7 +152,8 @@ def test_records_alone_are_published_and_none_that_others_disturbed(
     assert measured[-1].startswith(f"{publish.ANSWER} ")
     published = tmp_path / publish.PUBLISHED
     files = sorted(path.name for path in published.rglob("*") if path.is_file())
-    assert files == sorted(["record.json"] * (len(publish.EXPERIMENTS) + 1) + ["ranking.md", "ranking.svg"])
+    records = ["record.json"] * (len(publish.EXPERIMENTS) + 1)
+    assert files == sorted([*records, "ranking.md", "ranking.svg", "speed.json"]), "what a GPU measured stays"
     assert (published / publish.RANKING).read_text() == "a is the fastest\n"
     loaded = [frames.load(tmp_path / publish.PUBLISHED / name) for name in publish.EXPERIMENTS]
     assert not any(frame["contended"].any() for frame in loaded)
@@ -170,7 +175,8 @@ def test_nothing_is_published_that_should_not_be(
         why = "others use these cores"
     with pytest.raises(SystemExit, match=why):
         publish.publish()
-    assert [path.parts[-5] for path in (tmp_path / publish.PUBLISHED).rglob("record.json")] == ["gone"]
+    records = (tmp_path / publish.PUBLISHED).rglob("record.json")
+    assert sorted(path.parts[-5] for path in records) == ["answer", "gone"]
 
 
 def test_a_tournament_that_others_disturbed_is_not_published(

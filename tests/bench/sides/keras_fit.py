@@ -25,7 +25,7 @@ def open_side(task: Task, *, engine: str, unroll: bool = False) -> Side:
     )
 
     def fit(updates: int) -> None:
-        epochs, rest = divmod(updates, BATCHES)
+        epochs, rest = divmod(updates, task.epoch)
         if epochs:
             model.fit(x, y, batch_size=task.batch, epochs=epochs, verbose=0)
         if rest:

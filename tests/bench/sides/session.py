@@ -9,8 +9,23 @@ from harness.runner.context import open_session
 from tests.bench.task import RATE, Side, Task
 
 
-def open_side(task: Task, *, backend: str, implementation: str = "auto", engine: str | None = None) -> Side:
-    setup = Setup(task.model, OptimizerSpec("adam"), implementation, engine, threads=task.threads)
+def open_side(
+    task: Task,
+    *,
+    backend: str,
+    implementation: str = "auto",
+    engine: str | None = None,
+    precision: str = "float32",
+) -> Side:
+    setup = Setup(
+        task.model,
+        OptimizerSpec("adam"),
+        implementation,
+        engine,
+        device=task.device,
+        threads=task.threads,
+        precision=precision,
+    )
     session = open_session(backend, setup)
     session.put_weights(draw(task.model, seed=0, scheme="keras"))
     session.load("train", *task.data())
