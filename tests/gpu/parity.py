@@ -122,14 +122,21 @@ def compare(part: Part, square: Square, device: str, threads: int) -> dict[str, 
     x = rng.random((training.BATCHES * BATCH, STEPS, FEATURES)).astype(kind)
     y = rng.integers(0, CLASSES, len(x))
     weights = {name: w.astype(kind) for name, w in draw(model, 0, "keras").items()}
-    rows = np.arange(len(x)).reshape(training.BATCHES, BATCH)
-    batches = training.Batches(x, y, rows, rows, np.full(training.BATCHES, 1e-3))
+
+    def batches(count: int) -> training.Batches:
+        rows = np.resize(np.arange(len(x)), (count, BATCH))
+        return training.Batches(x, y, rows, rows, np.full(count, 1e-3))
+
     session = open_session(part.backend, setup)
     try:
         session.put_weights(weights)
         session.load("train", x, y)
         of_gradients = gradients.measure(session, setup, weights, x[:BATCH], y[:BATCH])
-        of_updates = training.measure(session, setup, weights, batches)
+        of_updates = training.measure(session, setup, weights, batches(training.BATCHES))
+        several = session.steps_per_launch
+        if several > 1:
+            programs = training.measure_programs(session, setup, weights, batches(2 * several + 1))
+            of_updates = max(of_updates, programs, key=lambda each: each.largest / each.limit)
         kernel = session.kernel
     finally:
         session.close()
