@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure import machine, quota
+from harness.measure import copied_revision, machine, quota
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    """A checkout of one module."""
+    """A checkout of one module and what it imports."""
     if shutil.which("git") is None:
         pytest.skip("git is missing")
     folder = tmp_path / "house"
     (folder / "harness" / "measure").mkdir(parents=True)
-    for module in (machine, quota):
+    for module in (machine, copied_revision, quota):
         shutil.copy(Path(module.__file__), folder / "harness" / "measure")
     for room in ("harness", "harness/measure"):
         (folder / room / "__init__.py").touch()

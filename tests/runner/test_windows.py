@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.measure.energy import Meter
 from harness.report import metrics
 from harness.runner import evaluation, training
 from harness.runner.protocol import Message, Update
@@ -52,6 +53,7 @@ def _trained(monkeypatch: pytest.MonkeyPatch, epochs: int, window: float, step: 
     context: Any = SimpleNamespace(
         config=config,
         emit=keep,
+        energy=Meter("none"),
         dataset=SimpleNamespace(validation=split),
         train_labels=labels,
         session=SimpleNamespace(
