@@ -4,25 +4,40 @@ import shlex
 from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString, ValueType
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, ValueType
 from hydra.errors import HydraException, OverrideParseException
 
 from harness.config.checks import LONGEST
 from harness.errors import ConfigError
 from harness.text import one_line
 
+DEEPEST = 32  # lists within lists: OmegaConf takes several Python frames for each
+
 
 def check_parseable(overrides: Sequence[str]) -> None:
     """Raises ConfigError for one that Hydra's parser ends over without a word of its own: a number of
-    thousands of digits, lists within lists within lists. Raises what Hydra raises for the others that it
-    cannot read; `explain` says more about them."""
+    thousands of digits, lists within lists within lists, of which a process with a higher recursion limit
+    reads more. Raises what Hydra raises for the others that it cannot read; `explain` says more about
+    them."""
     parser = OverridesParser.create()
     for override in overrides:
+        key = one_line(override.partition("=")[0], 120)
         try:
-            parser.parse_overrides([override])
+            (parsed,) = parser.parse_overrides([override])
+            deep = _is_deep(parsed)
         except (ValueError, RecursionError) as error:
-            key = one_line(override.partition("=")[0], 120)
             raise ConfigError(f"{key}: its value cannot be read: {one_line(str(error))}") from error
+        if deep:
+            raise ConfigError(f"{key}: lists within lists must be at most {DEEPEST} deep")
+
+
+def _is_deep(parsed: Override) -> bool:
+    value = parsed.value()
+    level = list(value.list) if isinstance(value, ChoiceSweep) else [value]
+    for _ in range(DEEPEST):
+        inner = ([*each.values()] if isinstance(each, dict) else each for each in level)
+        level = [part for each in inner if isinstance(each, list) for part in each]
+    return any(isinstance(each, (list, dict)) for each in level)
 
 
 def check_single_values(overrides: Sequence[str]) -> None:

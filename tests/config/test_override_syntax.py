@@ -1,6 +1,7 @@
 """A value that Hydra's grammar cannot read is answered by how to write it."""
 
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.config.override_syntax import quoted
+from harness.config.override_syntax import DEEPEST, check_parseable, quoted
 from harness.errors import ConfigError
 from tests.conftest import Shell
 from tests.support.refusals import refused
@@ -72,3 +73,18 @@ def test_commas_in_a_single_run_are_several_values(run: Shell) -> None:
     assert "add -m" in said
     assert "'data.path=\"/tmp/a,b.npz\"' is one text" in said
     assert "'data.path=[/tmp/a,b.npz]' is a list" in said
+
+
+@pytest.mark.parametrize("value", ["{}", "{{a:{}}}", "{},1"])
+def test_lists_within_lists_are_refused_whatever_the_process_could_read(value: str) -> None:
+    """Compilers raise the recursion limit; what is above it then ends OmegaConf, not the parser."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        for depth in (DEEPEST + 1, 500):
+            override = f"measure.targets={value.format('[' * depth + ']' * depth)}"
+            with pytest.raises(ConfigError, match=r"^measure\.targets: .* at most 32 deep$"):
+                check_parseable([override])
+        check_parseable([f"measure.targets={value.format('[' * (DEEPEST - 1) + ']' * (DEEPEST - 1))}"])
+    finally:
+        sys.setrecursionlimit(limit)
