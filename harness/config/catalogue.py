@@ -3,7 +3,7 @@
 No framework is imported for any of this.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,13 +85,7 @@ def packages(backend: str, engine: str | None = None) -> tuple[str, ...]:
 
 def all_packages() -> tuple[str, ...]:
     """The distributions that the backends need, with all of their engines."""
-    names = (
-        name
-        for backend in backend_names()
-        for engine in engines(backend) or (None,)
-        for name in packages(backend, engine)
-    )
-    return tuple(dict.fromkeys(names))
+    return _of_all(packages)
 
 
 def cuda_packages(backend: str, engine: str | None = None) -> tuple[str, ...]:
@@ -104,11 +98,16 @@ def cuda_packages(backend: str, engine: str | None = None) -> tuple[str, ...]:
 
 def all_cuda_packages() -> tuple[str, ...]:
     """Those of all backends and engines."""
+    return _of_all(cuda_packages)
+
+
+def _of_all(distributions: Callable[[str, str | None], tuple[str, ...]]) -> tuple[str, ...]:
+    """Those of every backend with each of its engines, each once."""
     names = (
         name
         for backend in backend_names()
         for engine in engines(backend) or (None,)
-        for name in cuda_packages(backend, engine)
+        for name in distributions(backend, engine)
     )
     return tuple(dict.fromkeys(names))
 

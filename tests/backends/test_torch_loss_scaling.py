@@ -132,6 +132,7 @@ def test_small_gradients_survive(implementation: str) -> None:
     found, expected = (each.gradients(*case.data()).gradients for each in (opened, reference))
     name = "layers.0.forward.W_hg"
     assert 0 < np.abs(expected[name]).max() < 1e-6
+    # half precision in every step, over gates of which each has eleven bits of mantissa
     np.testing.assert_allclose(found[name], expected[name], rtol=0.05, atol=1e-9)
 
 
@@ -227,12 +228,13 @@ def test_graphs_scale_and_skip_as_single_steps_do(
         for session in (found, expected)
     ]
     for one, other in zip(*reads, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)  # 2⁻¹⁰ is a step of float16
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_it_trains_on_a_gpu() -> None:
     case = replace(Case("lstm"), layers=2)
     low, single = (session(case, device="cuda", precision=precision) for precision in ("float16", "float32"))
+    # twenty updates, each of which carries on the rounding to eleven bits of those before
     np.testing.assert_allclose(trained(low, 0, 20), trained(single, 0, 20), rtol=0.02)
     assert "loss_scale" in low.details()

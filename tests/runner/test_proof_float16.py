@@ -13,14 +13,10 @@ import torch
 from harness.backends.torch import device, loss_scaling
 from harness.backends.torch.loss_scaling import LossScale, ScaledOptimizer
 from harness.backends.torch.optimizer import Optimizer
-from harness.config.dataset import open_dataset
-from harness.data.dataset import SPLITS
 from harness.errors import ParityFailed
 from harness.runner import proof
-from harness.runner.context import prepare
-from harness.runner.protocol import Message, Update
-from tests.support.configurations import composed
 from tests.support.cuda_graphs import uncapture
+from tests.support.prepared_runs import prepared_run
 
 SMALL = (
     "backend=torch",
@@ -46,16 +42,7 @@ def proved(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     monkeypatch.setattr(device, "precisions", lambda name: ("float32", "float16"))
 
     def prove(*overrides: str) -> dict[str, Any]:
-        config = composed(*SMALL, *overrides)
-        found: dict[str, Any] = {}
-
-        def keep(message: Message) -> None:
-            if isinstance(message, Update):
-                found.update(message.details)
-
-        context = prepare(config, open_dataset(config), threads=1, emit=keep)
-        for split in SPLITS:
-            context.load(split)
+        context, found = prepared_run(*SMALL, *overrides)
         proof.restart(context)
         state = context.session.optimizer_state()
         assert state["loss_scale.scale"] == loss_scaling.INITIAL

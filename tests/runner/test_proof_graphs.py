@@ -9,17 +9,14 @@ import pytest
 import torch
 
 from harness.backends.torch import cuda_graph
-from harness.config.dataset import open_dataset
-from harness.data.dataset import SPLITS
 from harness.errors import ParityFailed
 from harness.runner import evaluation, proof, training
-from harness.runner.context import Context, prepare
-from harness.runner.protocol import Message, Update
+from harness.runner.context import Context
 from harness.store.record import RunRecord
 from tests.conftest import Shell
 from tests.support.children import Shadow, sabotage
-from tests.support.configurations import composed
 from tests.support.cuda_graphs import uncapture
+from tests.support.prepared_runs import prepared_run
 
 SMALL = (
     *("backend=torch", "data=digits", "cell.hidden=8", "train.batch_size=16", "threads=1"),
@@ -37,17 +34,8 @@ def details(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     uncapture(monkeypatch)
 
     def prove(*overrides: str) -> dict[str, Any]:
-        config = composed(*SMALL, *overrides)
-        found: dict[str, Any] = {}
-
-        def keep(message: Message) -> None:
-            if isinstance(message, Update):
-                found.update(message.details)
-
-        context = prepare(config, open_dataset(config), threads=1, emit=keep)
+        context, found = prepared_run(*SMALL, *overrides)
         assert context.session.kernel.endswith("CUDA graph")
-        for split in SPLITS:
-            context.load(split)
         training.warm_up(context)
         proof.restart(context)
         _evaluate(context)
